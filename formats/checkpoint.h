@@ -1,0 +1,58 @@
+/* formats/checkpoint.h - a folder of shards as one set of named tensors. */
+#ifndef RC_FORMATS_CHECKPOINT_H
+#define RC_FORMATS_CHECKPOINT_H
+
+#include "formats/config.h"
+#include "formats/dtype.h"
+#include "formats/safetensors.h"
+#include "formats/source.h"
+
+typedef struct rc_ckpt rc_ckpt;
+
+typedef struct rc_tensor {
+    const char *name;
+    rc_dtype dtype;
+    unsigned rank;
+    uint64_t shape[RC_ST_MAX_RANK];
+    size_t shard;    /* see rc_ckpt_shard() */
+    uint64_t begin;  /* bytes from the start of the shard's file */
+    uint64_t nbytes;
+} rc_tensor;
+
+typedef struct rc_shard {
+    const char *name;
+    size_t file;       /* index into the source */
+    uint64_t nbytes;   /* of the whole file */
+    uint64_t data_off; /* where tensor data begins */
+} rc_shard;
+
+/** Open: config.json, the index (or the single .safetensors file), every shard's
+ *  header. Reads headers only. The index and the headers must tell the same story.
+ *    RC_E_NOINPUT    config.json, the index (with several shards) or shards missing
+ *    RC_E_DATA       any of the files malformed
+ *    RC_E_TENSORSET  a tensor doubled, absent, or in another shard than stated
+ *    RC_E_UNSUPPORTED  weights only as .bin/.pt/.gguf; model_type not ours
+ *  and whatever the source reports. `src` is taken over, on failure too. */
+RC_MUST_CHECK
+rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *mem, rc_err *err);
+void rc_ckpt_close(rc_ckpt **ckpt);
+
+rc_source *rc_ckpt_source(const rc_ckpt *ckpt);
+const rc_config *rc_ckpt_config(const rc_ckpt *ckpt);
+/** config.json as it was read. */
+const uint8_t *rc_ckpt_config_text(const rc_ckpt *ckpt, size_t *len);
+
+size_t rc_ckpt_shards(const rc_ckpt *ckpt);
+const rc_shard *rc_ckpt_shard(const rc_ckpt *ckpt, size_t i); /* sorted by name */
+size_t rc_ckpt_count(const rc_ckpt *ckpt);
+const rc_tensor *rc_ckpt_at(const rc_ckpt *ckpt, size_t i); /* by shard, then by position */
+const rc_tensor *rc_ckpt_find(const rc_ckpt *ckpt, const char *name); /* or NULL; O(1) */
+uint64_t rc_ckpt_nbytes(const rc_ckpt *ckpt); /* tensor bytes in all */
+
+/** Read bytes [off, off + nbytes) of a tensor, as rc_source_read_direct(); errors
+ *  name shard, tensor and file offset. */
+RC_MUST_CHECK
+rc_code rc_ckpt_read(rc_ckpt *ckpt, const rc_tensor *t, uint64_t off, size_t nbytes, uint8_t *buf,
+                     size_t buf_len, const uint8_t **data, rc_err *err);
+
+#endif

@@ -1,0 +1,59 @@
+/* formats/source.h - a checkpoint's files, wherever they lie.
+ *
+ * List, size, identity, read range: all that the rest of recast knows about
+ * storage. A local folder today; a hub is another implementation. */
+#ifndef RC_FORMATS_SOURCE_H
+#define RC_FORMATS_SOURCE_H
+
+#include "formats/base/log.h"
+#include "formats/base/mem.h"
+#include "formats/base/status.h"
+
+typedef struct rc_source rc_source;
+
+typedef struct rc_source_file {
+    const char *name;  /* relative to the root, '/' between folders, sorted bytewise */
+    uint64_t nbytes;
+    uint64_t mtime_ns; /* identity together with nbytes, for local files */
+} rc_source_file;
+
+/** Open a local folder and list its regular files, two levels deep.
+ *  Links that leave the folder are refused when they are read (RC_E_UNSAFEPATH),
+ *  except the hub cache's own (snapshots/REV/name -> ../../blobs/HASH).
+ *  RC_E_NOINPUT when there is no such folder or it is a file; RC_E_DENIED. */
+RC_MUST_CHECK
+rc_code rc_source_open(rc_source **out, const char *where, rc_mem *mem, rc_err *err);
+void rc_source_close(rc_source **src);
+
+const char *rc_source_where(const rc_source *src); /* as the user named it */
+size_t rc_source_count(const rc_source *src);
+const rc_source_file *rc_source_at(const rc_source *src, size_t i);
+bool rc_source_find(const rc_source *src, const char *name, size_t *i);
+
+/** Read exactly nbytes at `off` of file i into buf. Thread-safe; resumes after
+ *  short reads and EINTR; keeps few descriptors open.
+ *  RC_E_IO the disk failed; RC_E_INTEGRITY the file is shorter than listed or was
+ *  replaced; RC_E_OS no descriptors; RC_E_UNSAFEPATH, RC_E_NOINPUT. */
+RC_MUST_CHECK
+rc_code rc_source_read(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes,
+                       rc_err *err);
+
+/** The same past the page cache where the file system can (direct I/O), for data
+ *  that is read once. `buf` comes from rc_mem_get_pages() and holds at least
+ *  nbytes + 2 * RC_PAGE; *data points at the nbytes inside it. Falls back to an
+ *  ordinary read: same bytes. */
+RC_MUST_CHECK
+rc_code rc_source_read_direct(rc_source *src, size_t i, uint64_t off, size_t nbytes, uint8_t *buf,
+                              size_t buf_len, const uint8_t **data, rc_err *err);
+
+/** Is file i still what was listed (size, mtime, same file)? RC_E_INTEGRITY if not. */
+RC_MUST_CHECK
+rc_code rc_source_recheck(rc_source *src, size_t i, rc_err *err);
+
+/** A whole small file; *out is NUL-terminated, put it back to mem. RC_E_LIMIT
+ *  when larger than max_bytes, before anything is allocated. */
+RC_MUST_CHECK
+rc_code rc_source_slurp(rc_source *src, size_t i, size_t max_bytes, uint8_t **out, size_t *out_len,
+                        rc_mem *mem, rc_err *err);
+
+#endif
