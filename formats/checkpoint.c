@@ -294,6 +294,21 @@ static rc_code reserve(rc_ckpt *ckpt, size_t n, rc_err *err)
     return RC_OK;
 }
 
+/* Give back what reserve() took too much. */
+static rc_code fit(rc_ckpt *ckpt, rc_err *err)
+{
+    rc_tensor *fitted;
+
+    if (ckpt->count == ckpt->capacity)
+        return RC_OK;
+    fitted = rc_mem_grow(ckpt->mem, ckpt->tensors, ckpt->count * sizeof *fitted);
+    if (!fitted)
+        return rc_fail_nomem(err, ckpt->mem, ckpt->count * sizeof *fitted);
+    ckpt->tensors = fitted;
+    ckpt->capacity = ckpt->count;
+    return RC_OK;
+}
+
 /* Copy a parsed header into the table. Its names become one block. */
 static rc_code append(rc_ckpt *ckpt, size_t shard, const rc_st *st, rc_err *err)
 {
@@ -480,7 +495,6 @@ static rc_code cross_check(const rc_ckpt *ckpt, const rc_index *index, const rc_
 static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 {
     rc_index *index = NULL;
-    rc_tensor *fitted;
     size_t file;
     rc_code rc;
 
@@ -494,12 +508,7 @@ static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
     }
     for (size_t i = 0; i < ckpt->nshards; i++)
         RC_TRY_GOTO(rc, done, read_header(ckpt, i, log, err));
-    fitted =
-        ckpt->count ? rc_mem_grow(ckpt->mem, ckpt->tensors, ckpt->count * sizeof *fitted) : NULL;
-    if (fitted) { /* else the slack stays: no reason to fail */
-        ckpt->tensors = fitted;
-        ckpt->capacity = ckpt->count;
-    }
+    RC_TRY_GOTO(rc, done, fit(ckpt, err));
     RC_TRY_GOTO(rc, done, fill_table(ckpt, err));
     rc = index ? cross_check(ckpt, index, log, err) : RC_OK;
 done:
