@@ -14,8 +14,8 @@ typedef struct rc_tensor {
     rc_dtype dtype;
     unsigned rank;
     uint64_t shape[RC_ST_MAX_RANK];
-    size_t shard;    /* see rc_ckpt_shard() */
-    uint64_t begin;  /* bytes from the start of the shard's file */
+    size_t shard;   /* see rc_ckpt_shard() */
+    uint64_t begin; /* bytes from the start of the shard's file */
     uint64_t nbytes;
 } rc_tensor;
 
@@ -47,7 +47,7 @@ const rc_shard *rc_ckpt_shard(const rc_ckpt *ckpt, size_t i); /* sorted by name 
 size_t rc_ckpt_count(const rc_ckpt *ckpt);
 const rc_tensor *rc_ckpt_at(const rc_ckpt *ckpt, size_t i); /* by shard, then by position */
 const rc_tensor *rc_ckpt_find(const rc_ckpt *ckpt, const char *name); /* or NULL; O(1) */
-uint64_t rc_ckpt_nbytes(const rc_ckpt *ckpt); /* tensor bytes in all */
+uint64_t rc_ckpt_nbytes(const rc_ckpt *ckpt);                         /* tensor bytes in all */
 
 /** Read bytes [off, off + nbytes) of a tensor, as rc_source_read_direct(); errors
  *  name shard, tensor and file offset. */

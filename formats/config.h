@@ -9,16 +9,16 @@
 #include "formats/base/mem.h"
 #include "formats/base/status.h"
 
-#define RC_CONFIG_MAX_LAYERS  512u        /* num_hidden_layers; compress_ratios has a few more */
-#define RC_CONFIG_MAX_BYTES   16777216u   /* of config.json */
-#define RC_CONFIG_MAX_DIM     16777216u   /* hidden_size, vocab_size, ... */
+#define RC_CONFIG_MAX_LAYERS  512u      /* num_hidden_layers; compress_ratios has a few more */
+#define RC_CONFIG_MAX_BYTES   16777216u /* of config.json */
+#define RC_CONFIG_MAX_DIM     16777216u /* hidden_size, vocab_size, ... */
 #define RC_CONFIG_MAX_EXPERTS 65536u
 #define RC_CONFIG_MAX_TARGETS 16u
 
 typedef struct rc_config {
     char model_type[32];
-    char architecture[64];   /* architectures[0] */
-    char expert_dtype[16];   /* "" when absent: look at the stored dtype */
+    char architecture[64]; /* architectures[0] */
+    char expert_dtype[16]; /* "" when absent: look at the stored dtype */
     char scoring_func[32], topk_method[32];
 
     uint32_t vocab_size, hidden_size, num_hidden_layers, num_hash_layers;

@@ -10,7 +10,7 @@
  * that an unknown name is malformed and a known, unusable one is unsupported. */
 typedef enum rc_dtype {
     RC_DTYPE_BOOL,
-    RC_DTYPE_F4,      /* two E2M1 codes a byte */
+    RC_DTYPE_F4, /* two E2M1 codes a byte */
     RC_DTYPE_F6_E2M3,
     RC_DTYPE_F6_E3M2,
     RC_DTYPE_U8,

@@ -24,7 +24,7 @@ typedef struct rc_st rc_st; /* a parsed header: opaque, immutable, shareable */
 
 /** One tensor of a shard. Borrowed: valid until rc_st_free(). */
 typedef struct rc_st_entry {
-    const char *name;               /* UTF-8, NUL-terminated, unique */
+    const char *name; /* UTF-8, NUL-terminated, unique */
     rc_dtype dtype;
     unsigned rank;                  /* 0 (scalar) .. RC_ST_MAX_RANK */
     uint64_t shape[RC_ST_MAX_RANK]; /* elements, outermost first */

@@ -32,7 +32,7 @@ typedef enum rc_role {
     RC_ROLE_ROUTER,     /* gate.weight, gate.bias, gate.bias_vl, gate.tid2eid */
     RC_ROLE_SHARED,     /* shared experts */
     RC_ROLE_EXPERT,     /* routed experts */
-    RC_ROLE_DRAFT,      /* matrices of a draft beyond a layer: e_proj, main_proj, markov_head, .. */
+    RC_ROLE_DRAFT,      /* matrices of a draft beyond a layer: e_proj, main_proj, .. */
     RC_ROLE_VISION,     /* vision.*, aligner.*, image_* */
     RC_ROLE_COUNT
 } rc_role;
@@ -55,10 +55,10 @@ typedef enum rc_quant {
 } rc_quant;
 
 typedef struct rc_param {
-    const char *name;  /* with ".weight" where the tensor has it; owned by the schema */
+    const char *name; /* with ".weight" where the tensor has it; owned by the schema */
     rc_role role;
     rc_quant quant;
-    rc_dtype dtype;    /* native dtype of a PLAIN parameter */
+    rc_dtype dtype; /* native dtype of a PLAIN parameter */
     unsigned rank;
     uint64_t shape[2]; /* logical, outermost first; rank 0..2 */
     int32_t layer;     /* main layer, or -1 outside; draft blocks count from 0 too */
@@ -69,10 +69,10 @@ typedef struct rc_param {
 /* Read off the tensors, never off the name of the release. */
 typedef struct rc_traits {
     rc_draft draft;
-    uint32_t draft_blocks;  /* 0; 1 for MTP; 3 for DSpark */
-    rc_store experts;       /* of routed experts: FP4, FP8, or PLAIN (BF16) */
-    rc_store dense;         /* of RC_QUANT_DENSE parameters: FP8, or PLAIN (BF16) */
-    rc_dtype expert_scale;  /* F8_E8M0 or F32 */
+    uint32_t draft_blocks; /* 0; 1 for MTP; 3 for DSpark */
+    rc_store experts;      /* of routed experts: FP4, FP8, or PLAIN (BF16) */
+    rc_store dense;        /* of RC_QUANT_DENSE parameters: FP8, or PLAIN (BF16) */
+    rc_dtype expert_scale; /* F8_E8M0 or F32 */
     rc_dtype dense_scale;
     bool vision;
 } rc_traits;

@@ -12,7 +12,7 @@
 typedef struct rc_source rc_source;
 
 typedef struct rc_source_file {
-    const char *name;  /* relative to the root, '/' between folders, sorted bytewise */
+    const char *name; /* relative to the root, '/' between folders, sorted bytewise */
     uint64_t nbytes;
     uint64_t mtime_ns; /* identity together with nbytes, for local files */
 } rc_source_file;

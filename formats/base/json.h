@@ -31,7 +31,7 @@ typedef struct rc_json_event {
                          the container itself does not count */
     const char *text; /* KEY, STRING (unescaped, no NUL inside), NUMBER; not NUL-terminated */
     size_t len;
-    uint64_t offset;  /* of the token's first byte, from the start of the text + base */
+    uint64_t offset; /* of the token's first byte, from the start of the text + base */
 } rc_json_event;
 
 /** Called for each event. Returning anything but RC_OK stops the parse and is
@@ -61,11 +61,11 @@ void rc_jsonw_object_end(rc_jsonw *w);
 void rc_jsonw_array(rc_jsonw *w);
 void rc_jsonw_array_end(rc_jsonw *w);
 void rc_jsonw_key(rc_jsonw *w, const char *key);
-void rc_jsonw_str(rc_jsonw *w, const char *s);          /* invalid UTF-8 is escaped as in rc_escape */
+void rc_jsonw_str(rc_jsonw *w, const char *s); /* invalid UTF-8 is escaped as in rc_escape */
 void rc_jsonw_strn(rc_jsonw *w, const char *s, size_t len);
 void rc_jsonw_u64(rc_jsonw *w, uint64_t v);
 void rc_jsonw_i64(rc_jsonw *w, int64_t v);
-void rc_jsonw_f64(rc_jsonw *w, double v);               /* shortest that reads back; null if not finite */
+void rc_jsonw_f64(rc_jsonw *w, double v); /* shortest that reads back; null if not finite */
 void rc_jsonw_bool(rc_jsonw *w, bool v);
 void rc_jsonw_null(rc_jsonw *w);
 void rc_jsonw_raw(rc_jsonw *w, const char *number, size_t len); /* a NUMBER's own text */
@@ -91,7 +91,7 @@ typedef struct rc_json_edit {
  *  spaces a level, ending in a newline. A key to be set that is not there is
  *  appended at the end of the root object. */
 RC_MUST_CHECK
-rc_code rc_json_edit_root(const uint8_t *text, size_t len, const rc_json_edit *edits,
-                          size_t nedits, char **out, size_t *out_len, rc_mem *mem, rc_err *err);
+rc_code rc_json_edit_root(const uint8_t *text, size_t len, const rc_json_edit *edits, size_t nedits,
+                          char **out, size_t *out_len, rc_mem *mem, rc_err *err);
 
 #endif

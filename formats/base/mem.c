@@ -92,7 +92,8 @@ char *rc_mem_strdup(rc_mem *mem, const char *s, size_t len)
 
 rc_code rc_fail_nomem(rc_err *err, const rc_mem *mem, size_t nbytes)
 {
-    const rc_code rc = rc_fail(err, RC_E_OS, RC_NO_OFFSET, "out of memory: %zu bytes refused", nbytes);
+    const rc_code rc =
+        rc_fail(err, RC_E_OS, RC_NO_OFFSET, "out of memory: %zu bytes refused", nbytes);
 
     if (mem->limit) {
         rc_err_want(err, "at most %zu bytes in all", mem->limit);

@@ -13,11 +13,11 @@
 #define RC_PAGE 4096u /* bytes; alignment of every buffer that direct I/O sees */
 
 typedef struct rc_mem {
-    size_t limit;           /* bytes; 0 = no limit */
-    _Atomic size_t used;    /* bytes held now */
-    _Atomic size_t peak;    /* most bytes ever held */
-    _Atomic size_t calls;   /* allocations asked for so far */
-    size_t fail_at;         /* the fail_at-th allocation fails; 0 = never */
+    size_t limit;         /* bytes; 0 = no limit */
+    _Atomic size_t used;  /* bytes held now */
+    _Atomic size_t peak;  /* most bytes ever held */
+    _Atomic size_t calls; /* allocations asked for so far */
+    size_t fail_at;       /* the fail_at-th allocation fails; 0 = never */
 } rc_mem;
 
 /** nbytes of zeroed memory, or NULL. nbytes == 0 gives a valid, empty block. */

@@ -117,6 +117,13 @@ rc_code rc_fail_errno(rc_err *err, int errnum, const char *fmt, ...)
     return code;
 }
 
+rc_code rc_recode(rc_err *err, rc_code code)
+{
+    if (err)
+        err->code = code;
+    return code;
+}
+
 void rc_err_file(rc_err *err, const char *file)
 {
     if (err && !err->file[0])
@@ -153,10 +160,7 @@ void rc_err_got(rc_err *err, const char *fmt, ...)
     FILL_ONCE(got)
 }
 
-void rc_err_hint(rc_err *err, const char *fmt, ...)
-{
-    FILL_ONCE(hint)
-}
+void rc_err_hint(rc_err *err, const char *fmt, ...){ FILL_ONCE(hint) }
 
 /* snprintf that appends, and stays put once the buffer is full. */
 RC_PRINTF(4, 5) static void append(char *buf, size_t n, size_t *at, const char *fmt, ...)

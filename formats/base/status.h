@@ -12,33 +12,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RC_MUST_CHECK __attribute__((warn_unused_result))
+#define RC_MUST_CHECK        __attribute__((warn_unused_result))
 #define RC_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 typedef enum rc_code {
     RC_OK = 0,
-    RC_DIFFERS = 1,         /* a comparison ran and says no */
-    RC_E_USAGE = 64,        /* command line */
-    RC_E_DATA = 65,         /* malformed input */
-    RC_E_NOINPUT = 66,      /* input missing */
-    RC_E_UNSUPPORTED = 69,  /* well formed, not ours to handle */
-    RC_E_INTERNAL = 70,     /* a self-check failed: our bug */
-    RC_E_OS = 71,           /* memory, threads, descriptors */
-    RC_E_CANTCREATE = 73,   /* output exists or cannot be made */
-    RC_E_IO = 74,           /* the disk failed us */
-    RC_E_TEMPORARY = 75,    /* gave up after retries */
-    RC_E_PROTOCOL = 76,     /* the server broke its protocol */
-    RC_E_DENIED = 77,       /* permission */
-    RC_E_CONFIG = 78,       /* environment or configuration */
-    RC_E_NOSPACE = 79,      /* disk full, or would be */
-    RC_E_INTEGRITY = 80,    /* bytes are not those that were promised */
-    RC_E_NUMERIC = 81,      /* NaN, Inf, a bad scale, an inexact tile */
-    RC_E_TENSORSET = 82,    /* tensors missing, extra or contradictory */
-    RC_E_UNSAFEPATH = 83,   /* a name that points outside */
-    RC_E_LIMIT = 84,        /* one of our own caps */
-    RC_E_LOCKED = 85,       /* another run holds the output */
-    RC_E_RESUME = 86,       /* the journal belongs to something else */
-    RC_E_STOPPED = 128      /* a signal asked us to stop */
+    RC_DIFFERS = 1,        /* a comparison ran and says no */
+    RC_E_USAGE = 64,       /* command line */
+    RC_E_DATA = 65,        /* malformed input */
+    RC_E_NOINPUT = 66,     /* input missing */
+    RC_E_UNSUPPORTED = 69, /* well formed, not ours to handle */
+    RC_E_INTERNAL = 70,    /* a self-check failed: our bug */
+    RC_E_OS = 71,          /* memory, threads, descriptors */
+    RC_E_CANTCREATE = 73,  /* output exists or cannot be made */
+    RC_E_IO = 74,          /* the disk failed us */
+    RC_E_TEMPORARY = 75,   /* gave up after retries */
+    RC_E_PROTOCOL = 76,    /* the server broke its protocol */
+    RC_E_DENIED = 77,      /* permission */
+    RC_E_CONFIG = 78,      /* environment or configuration */
+    RC_E_NOSPACE = 79,     /* disk full, or would be */
+    RC_E_INTEGRITY = 80,   /* bytes are not those that were promised */
+    RC_E_NUMERIC = 81,     /* NaN, Inf, a bad scale, an inexact tile */
+    RC_E_TENSORSET = 82,   /* tensors missing, extra or contradictory */
+    RC_E_UNSAFEPATH = 83,  /* a name that points outside */
+    RC_E_LIMIT = 84,       /* one of our own caps */
+    RC_E_LOCKED = 85,      /* another run holds the output */
+    RC_E_RESUME = 86,      /* the journal belongs to something else */
+    RC_E_STOPPED = 128     /* a signal asked us to stop */
 } rc_code;
 
 #define RC_NO_OFFSET UINT64_MAX
@@ -64,6 +64,9 @@ rc_code rc_fail(rc_err *err, rc_code code, uint64_t offset, const char *fmt, ...
  *  ENOMEM, EMFILE, ENFILE, EAGAIN -> OS; else IO) and ends the message. */
 RC_PRINTF(3, 4)
 rc_code rc_fail_errno(rc_err *err, int errnum, const char *fmt, ...);
+
+/** Change the code of an error already filled in, and return the new code. */
+rc_code rc_recode(rc_err *err, rc_code code);
 
 /* Context, added on the way up. The first, innermost answer stays. All accept
  * a NULL err. Names are escaped: control characters and invalid UTF-8 become \xNN. */

@@ -1,0 +1,437 @@
+/* formats/base/io.c - see io.h. */
+#define _GNU_SOURCE /* O_DIRECT, fallocate, open file description locks */
+#include "formats/base/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { IO_MAX = 1 << 30 }; /* the kernel moves a little under 2 GiB a call at most */
+
+int rc_pread_all(int fd, void *buf, size_t nbytes, uint64_t off, size_t *got)
+{
+    uint8_t *p = buf;
+    size_t done = 0;
+
+    while (done < nbytes) {
+        const size_t want = nbytes - done < IO_MAX ? nbytes - done : IO_MAX;
+        const ssize_t n = pread(fd, p + done, want, (off_t)(off + done));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (got)
+            *got = done + (n > 0 ? (size_t)n : 0);
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            return -1;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int rc_pwrite_all(int fd, const void *buf, size_t nbytes, uint64_t off)
+{
+    const uint8_t *p = buf;
+
+    while (nbytes) {
+        const ssize_t n = pwrite(fd, p, nbytes < IO_MAX ? nbytes : IO_MAX, (off_t)off);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            return ENOSPC;
+        p += n;
+        off += (uint64_t)n;
+        nbytes -= (size_t)n;
+    }
+    return 0;
+}
+
+int rc_write_all(int fd, const void *buf, size_t nbytes)
+{
+    const uint8_t *p = buf;
+
+    while (nbytes) {
+        const ssize_t n = write(fd, p, nbytes < IO_MAX ? nbytes : IO_MAX);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno;
+        if (n == 0)
+            return ENOSPC;
+        p += n;
+        nbytes -= (size_t)n;
+    }
+    return 0;
+}
+
+/* folders */
+
+static rc_code fail_in(rc_err *err, const rc_dir *dir, const char *name, int errnum,
+                       const char *what)
+{
+    char path[512];
+    const rc_code rc = rc_fail_errno(err, errnum, "%s", what);
+
+    snprintf(path, sizeof path, "%s%s%s", dir->path, name ? "/" : "", name ? name : "");
+    rc_err_file(err, path);
+    return rc;
+}
+
+rc_code rc_dir_open(rc_dir *out, const char *path, bool create, rc_err *err)
+{
+    rc_code rc;
+
+    *out = (rc_dir){ .fd = -1, .path = path };
+    if (create && mkdir(path, 0777) != 0 && errno != EEXIST) {
+        const int e = errno;
+
+        rc = fail_in(err, out, NULL, e, "cannot make the output folder");
+        if (e == ENOENT || e == ENOTDIR || e == ENAMETOOLONG) {
+            rc = rc_recode(err, RC_E_CANTCREATE);
+            if (e == ENOENT)
+                rc_err_hint(err, "make its parent folder first");
+        }
+        return rc;
+    }
+    out->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (out->fd >= 0)
+        return RC_OK;
+    rc = fail_in(err, out, NULL, errno, errno == ENOTDIR ? "is not a folder" : "cannot open");
+    return errno == ENOTDIR && create ? rc_recode(err, RC_E_CANTCREATE) : rc;
+}
+
+rc_code rc_dir_sub(rc_dir *out, const rc_dir *parent, const char *name, rc_err *err)
+{
+    *out = (rc_dir){ .fd = -1, .path = name };
+    if (mkdirat(parent->fd, name, 0777) != 0 && errno != EEXIST)
+        return fail_in(err, parent, name, errno, "cannot make the folder");
+    out->fd = openat(parent->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (out->fd < 0)
+        return fail_in(err, parent, name, errno, "cannot open the folder");
+    return RC_OK;
+}
+
+void rc_dir_close(rc_dir *dir)
+{
+    if (dir->fd >= 0)
+        close(dir->fd);
+    dir->fd = -1;
+}
+
+rc_code rc_dir_sync(const rc_dir *dir, rc_err *err)
+{
+    if (fsync(dir->fd) != 0 && errno != EINVAL)
+        return fail_in(err, dir, NULL, errno, "cannot sync the folder");
+    return RC_OK;
+}
+
+rc_code rc_dir_rename(const rc_dir *dir, const char *from, const char *to, rc_err *err)
+{
+    if (renameat(dir->fd, from, dir->fd, to) != 0)
+        return fail_in(err, dir, to, errno, "cannot rename into place");
+    return RC_OK;
+}
+
+rc_code rc_dir_remove(const rc_dir *dir, const char *name, rc_err *err)
+{
+    if (unlinkat(dir->fd, name, 0) != 0 && errno != ENOENT)
+        return fail_in(err, dir, name, errno, "cannot remove");
+    return RC_OK;
+}
+
+bool rc_dir_stat(const rc_dir *dir, const char *name, uint64_t *nbytes)
+{
+    struct stat st;
+
+    if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    if (nbytes)
+        *nbytes = (uint64_t)st.st_size;
+    return true;
+}
+
+bool rc_dir_is_empty(const rc_dir *dir)
+{
+    const int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *e;
+    bool empty = true;
+
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    while (empty && (e = readdir(d)))
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    closedir(d);
+    return empty;
+}
+
+rc_code rc_dir_free(const rc_dir *dir, uint64_t *nbytes, rc_err *err)
+{
+    struct statvfs vfs;
+
+    if (fstatvfs(dir->fd, &vfs) != 0)
+        return fail_in(err, dir, NULL, errno, "cannot ask for the free space");
+    *nbytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    return RC_OK;
+}
+
+/* A temporary of ours that a dead run left is replaced; a link there is not
+ * followed: unlink takes the link, O_EXCL refuses a new one. */
+static int create_fresh(const rc_dir *dir, const char *name, int extra)
+{
+    int fd;
+
+    if (unlinkat(dir->fd, name, 0) != 0 && errno != ENOENT)
+        return -1;
+    fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | extra, 0666);
+    return fd;
+}
+
+rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
+                   rc_err *err)
+{
+    char partial[288];
+    int fd, e;
+
+    snprintf(partial, sizeof partial, "%s.partial", name);
+    fd = create_fresh(dir, partial, 0);
+    if (fd < 0)
+        return fail_in(err, dir, partial, errno, "cannot create");
+    e = rc_pwrite_all(fd, data, nbytes, 0);
+    if (e == 0 && fsync(fd) != 0)
+        e = errno;
+    if (close(fd) != 0 && e == 0)
+        e = errno;
+    if (e) {
+        unlinkat(dir->fd, partial, 0);
+        return fail_in(err, dir, partial, e, "cannot write");
+    }
+    RC_TRY(rc_dir_rename(dir, partial, name, err));
+    return rc_dir_sync(dir, err);
+}
+
+rc_code rc_dir_slurp(const rc_dir *dir, const char *name, size_t max_bytes, char **out,
+                     size_t *out_len, rc_mem *mem, rc_err *err)
+{
+    const int fd = openat(dir->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    rc_code rc = RC_OK;
+    struct stat st;
+    int e;
+
+    *out = NULL;
+    if (fd < 0)
+        return fail_in(err, dir, name, errno, "cannot open");
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        rc = fail_in(err, dir, name, EIO, "is not a regular file");
+    } else if ((uint64_t)st.st_size > max_bytes) {
+        rc = rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "file is too large");
+        rc_err_want(err, "at most %zu bytes", max_bytes);
+        rc_err_got(err, "%" PRIu64, (uint64_t)st.st_size);
+        rc_err_file(err, name);
+    } else if (!(*out = rc_mem_get(mem, (size_t)st.st_size + 1))) {
+        rc = rc_fail_nomem(err, mem, (size_t)st.st_size + 1);
+    } else if ((e = rc_pread_all(fd, *out, (size_t)st.st_size, 0, NULL)) != 0) {
+        rc = fail_in(err, dir, name, e > 0 ? e : EIO, "cannot read");
+        rc_mem_put(mem, *out);
+        *out = NULL;
+    }
+    *out_len = *out ? (size_t)st.st_size : 0;
+    close(fd);
+    return rc;
+}
+
+rc_code rc_dir_lock(const rc_dir *dir, const char *name, int *lock_fd, rc_err *err)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    char holder[32] = "";
+    int fd, n;
+
+    *lock_fd = -1;
+    fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return fail_in(err, dir, name, errno, "cannot create the lock");
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        const int e = errno;
+        const ssize_t got = pread(fd, holder, sizeof holder - 1, 0);
+
+        close(fd);
+        if (e != EAGAIN && e != EACCES) {
+            rc_fail_errno(err, e, "this file system cannot lock; two runs could mix their output");
+            rc_err_file(err, dir->path);
+            return rc_recode(err, RC_E_LOCKED);
+        }
+        holder[got > 0 ? strcspn(holder, "\n") : 0] = '\0';
+        rc_fail(err, RC_E_LOCKED, RC_NO_OFFSET, "another run holds this output (process %s)",
+                holder[0] ? holder : "unknown");
+        rc_err_file(err, dir->path);
+        rc_err_hint(err, "wait for it, or stop it; the lock goes with its process");
+        return RC_E_LOCKED;
+    }
+    n = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    /* For people only: a full disk must not stop the run here. */
+    if (ftruncate(fd, 0) == 0 && pwrite(fd, holder, (size_t)n, 0) != n)
+        holder[0] = '\0';
+    *lock_fd = fd;
+    return RC_OK;
+}
+
+void rc_dir_unlock(const rc_dir *dir, const char *name, int lock_fd)
+{
+    if (lock_fd < 0)
+        return;
+    unlinkat(dir->fd, name, 0);
+    close(lock_fd);
+}
+
+/* large files */
+
+struct rc_out {
+    rc_mem *mem;
+    int fd;     /* through the page cache: ragged ends, reading back */
+    int direct; /* past it, or -1 */
+    uint64_t nbytes;
+    char shown[512];
+};
+
+static rc_code fail_out(rc_err *err, const rc_out *o, int errnum, uint64_t off, const char *what)
+{
+    const rc_code rc = rc_fail_errno(err, errnum, "%s", what);
+
+    rc_err_file(err, o->shown);
+    rc_err_offset(err, off);
+    return rc;
+}
+
+static int reserve(int fd, uint64_t nbytes, rc_out_mode mode)
+{
+    if (mode == RC_OUT_NEW && nbytes) {
+        int e;
+
+        do
+            e = fallocate(fd, 0, 0, (off_t)nbytes) == 0 ? 0 : errno;
+        while (e == EINTR);
+        if (e != EOPNOTSUPP && e != ENOSYS && e != EINVAL)
+            return e;
+    }
+    return ftruncate(fd, (off_t)nbytes) == 0 ? 0 : errno;
+}
+
+rc_code rc_out_open(rc_out **out, const rc_dir *dir, const char *name, uint64_t nbytes,
+                    rc_out_mode mode, rc_mem *mem, rc_err *err)
+{
+    rc_out *o = rc_mem_get(mem, sizeof *o);
+    rc_code rc = RC_OK;
+    struct stat st;
+    int e;
+
+    *out = NULL;
+    if (!o)
+        return rc_fail_nomem(err, mem, sizeof *o);
+    o->mem = mem;
+    o->nbytes = nbytes;
+    o->direct = -1;
+    snprintf(o->shown, sizeof o->shown, "%s/%s", dir->path, name);
+    o->fd = mode == RC_OUT_RESUME ? openat(dir->fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+                                  : create_fresh(dir, name, 0);
+    if (o->fd < 0) {
+        rc = fail_out(err, o, errno, RC_NO_OFFSET, "cannot open for writing");
+    } else if (mode == RC_OUT_RESUME) {
+        if (fstat(o->fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != nbytes)
+            rc = rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "unfinished file has another size");
+    } else if ((e = reserve(o->fd, nbytes, mode)) != 0) {
+        unlinkat(dir->fd, name, 0);
+        rc = fail_out(err, o, e, RC_NO_OFFSET, "cannot reserve space");
+        rc_err_want(err, "%" PRIu64 " bytes", nbytes);
+        rc_err_got(err, "less free");
+    }
+    if (rc == RC_OK)
+        o->direct = openat(dir->fd, name, O_WRONLY | O_DIRECT | O_NOFOLLOW | O_CLOEXEC);
+    *out = o;
+    if (rc != RC_OK) {
+        rc_err ignored;
+        const rc_code closed = rc_out_close(out, &ignored);
+
+        (void)closed; /* the first error is the one to tell */
+    }
+    return rc;
+}
+
+/* Whole pages past the cache. A file system that accepts the flag but not the
+ * write (EINVAL) is written through the cache instead. */
+static rc_code write_pages(rc_out *o, uint64_t off, const uint8_t *p, size_t nbytes, rc_err *err)
+{
+    int e = o->direct >= 0 ? rc_pwrite_all(o->direct, p, nbytes, off) : EINVAL;
+
+    if (e == EINVAL)
+        e = rc_pwrite_all(o->fd, p, nbytes, off);
+    return e ? fail_out(err, o, e, off, "cannot write") : RC_OK;
+}
+
+rc_code rc_out_write(rc_out *o, uint64_t off, const void *data, size_t nbytes, rc_err *err)
+{
+    const uint8_t *p = data;
+    const size_t skew = (size_t)(off % RC_PAGE);
+    size_t head = skew ? RC_PAGE - skew : 0, body, tail;
+    int e = 0;
+
+    if (nbytes > o->nbytes || off > o->nbytes - nbytes)
+        return rc_fail(err, RC_E_INTERNAL, off, "write past the planned end of the file");
+    if ((uintptr_t)p % RC_PAGE != skew || head > nbytes)
+        head = nbytes; /* no page of the file is a page of the buffer */
+    tail = (nbytes - head) % RC_PAGE;
+    body = nbytes - head - tail;
+    if (head)
+        e = rc_pwrite_all(o->fd, p, head, off);
+    if (e)
+        return fail_out(err, o, e, off, "cannot write");
+    if (body)
+        RC_TRY(write_pages(o, off + head, p + head, body, err));
+    if (tail)
+        e = rc_pwrite_all(o->fd, p + head + body, tail, off + head + body);
+    return e ? fail_out(err, o, e, off + head + body, "cannot write") : RC_OK;
+}
+
+rc_code rc_out_read(rc_out *o, uint64_t off, void *data, size_t nbytes, rc_err *err)
+{
+    const int e = rc_pread_all(o->fd, data, nbytes, off, NULL);
+
+    if (e == -1)
+        return rc_fail(err, RC_E_INTEGRITY, off, "unfinished file is shorter than planned");
+    return e ? fail_out(err, o, e, off, "cannot read back") : RC_OK;
+}
+
+rc_code rc_out_sync(rc_out *o, rc_err *err)
+{
+    if (fsync(o->fd) != 0)
+        return fail_out(err, o, errno, RC_NO_OFFSET, "cannot sync");
+    return RC_OK;
+}
+
+rc_code rc_out_close(rc_out **out, rc_err *err)
+{
+    rc_out *o = *out;
+    rc_code rc = RC_OK;
+
+    *out = NULL;
+    if (!o)
+        return RC_OK;
+    if (o->direct >= 0 && close(o->direct) != 0)
+        rc = fail_out(err, o, errno, RC_NO_OFFSET, "cannot close");
+    if (o->fd >= 0 && close(o->fd) != 0 && rc == RC_OK)
+        rc = fail_out(err, o, errno, RC_NO_OFFSET, "cannot close");
+    rc_mem_put(o->mem, o);
+    return rc;
+}

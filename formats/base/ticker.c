@@ -1,0 +1,147 @@
+/* formats/base/ticker.c - progress, told by a thread of its own: the work only counts. */
+#include "formats/base/cli.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+struct rc_ticker {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stop, terminal;
+    const char *verb;
+    const rc_progress *progress;
+    double started;
+};
+
+double rc_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+const char *rc_human_bytes(char buf[16], uint64_t nbytes)
+{
+    static const char *const unit[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB" };
+    double v = (double)nbytes;
+    unsigned u = 0;
+
+    while (v >= 999.5 && u < 6) {
+        v /= 1000;
+        u++;
+    }
+    snprintf(buf, 16,
+             u && v < 9.995   ? "%.2f %s"
+             : u && v < 99.95 ? "%.1f %s"
+                              : "%.0f %s",
+             v, unit[u]);
+    return buf;
+}
+
+const char *rc_human_time(char buf[24], double seconds)
+{
+    const uint64_t s = seconds < 0 ? 0 : seconds > 1e9 ? 1000000000 : (uint64_t)(seconds + 0.5);
+
+    if (s < 60)
+        snprintf(buf, 24, "%" PRIu64 " s", s);
+    else if (s < 3600)
+        snprintf(buf, 24, "%" PRIu64 ":%02" PRIu64, s / 60, s % 60);
+    else
+        snprintf(buf, 24, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, s / 3600, s / 60 % 60, s % 60);
+    return buf;
+}
+
+static void tell(const rc_ticker *t, uint64_t resumed_at)
+{
+    const uint64_t done = t->progress->done, total = t->progress->total;
+    const double elapsed = rc_now() - t->started;
+    const double rate = elapsed > 0 ? (double)(done - resumed_at) / elapsed : 0;
+    char a[16], b[16], c[16], eta[24];
+
+    if (!total)
+        return;
+    fprintf(stderr, "%s%s %s of %s (%.0f%%)  %s/s  ETA %s%s", t->terminal ? "\r\033[K" : "",
+            t->verb, rc_human_bytes(a, done), rc_human_bytes(b, total),
+            100.0 * (double)done / (double)total, rc_human_bytes(c, (uint64_t)rate),
+            rate > 0 ? rc_human_time(eta, (double)(total - done) / rate) : "?",
+            t->terminal ? "" : "\n");
+    fflush(stderr);
+}
+
+static void *tick(void *arg)
+{
+    rc_ticker *t = arg;
+    uint64_t resumed_at = 0;
+    bool counting = false;
+
+    pthread_mutex_lock(&t->lock);
+    while (!t->stop) {
+        struct timespec until;
+
+        /* Work found done on resume is not speed. */
+        if (!counting && t->progress->total) {
+            counting = true;
+            resumed_at = t->progress->done;
+            t->started = rc_now();
+        }
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += t->terminal ? 160000000 : 0;
+        until.tv_sec += t->terminal ? 0 : 5;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_nsec -= 1000000000;
+            until.tv_sec++;
+        }
+        if (pthread_cond_timedwait(&t->wake, &t->lock, &until) == ETIMEDOUT)
+            tell(t, resumed_at);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+rc_ticker *rc_ticker_start(const char *verb, const rc_progress *progress)
+{
+    rc_ticker *t;
+    pthread_condattr_t attr;
+
+    if (rc_cli.quiet || !(t = calloc(1, sizeof *t)))
+        return NULL;
+    t->verb = verb;
+    t->progress = progress;
+    t->terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
+    t->started = rc_now();
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    if (pthread_create(&t->thread, NULL, tick, t) != 0) {
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void rc_ticker_stop(rc_ticker **ticker)
+{
+    rc_ticker *t = *ticker;
+
+    *ticker = NULL;
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->stop = true;
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    pthread_join(t->thread, NULL);
+    if (t->terminal)
+        fputs("\r\033[K", stderr);
+    pthread_cond_destroy(&t->wake);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
