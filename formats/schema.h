@@ -15,13 +15,16 @@
 #include "formats/config.h"
 #include "formats/dtype.h"
 
+#define RC_SCHEMA_MAX_PARAMS 500000u /* V4-Pro has 75,000; ours, it bounds memory to 60 MB */
+
 typedef enum rc_draft { RC_DRAFT_NONE, RC_DRAFT_MTP, RC_DRAFT_DSPARK } rc_draft;
+const char *rc_draft_name(rc_draft draft);
 
 /* What a parameter is for; the unit of every table by role. */
 typedef enum rc_role {
     RC_ROLE_EMBED,      /* embed.weight */
     RC_ROLE_HEAD,       /* head.weight */
-    RC_ROLE_NORM,       /* all RMSNorm gains */
+    RC_ROLE_NORM,       /* all RMSNorm gains, those inside other groups included */
     RC_ROLE_HC,         /* hyper-connections, hc_head included */
     RC_ROLE_ATTN,       /* wq_a, wq_b, wkv, wo_a, wo_b, sinks */
     RC_ROLE_COMPRESSOR, /* attn.compressor.* */
@@ -29,8 +32,8 @@ typedef enum rc_role {
     RC_ROLE_ROUTER,     /* gate.weight, gate.bias, gate.bias_vl, gate.tid2eid */
     RC_ROLE_SHARED,     /* shared experts */
     RC_ROLE_EXPERT,     /* routed experts */
-    RC_ROLE_DRAFT,  /* what a draft block has beyond a layer: e_proj, main_proj, markov_head, .. */
-    RC_ROLE_VISION, /* vision.*, aligner.*, image_* */
+    RC_ROLE_DRAFT,      /* matrices of a draft beyond a layer: e_proj, main_proj, .. */
+    RC_ROLE_VISION,     /* vision.*, aligner.*, image_* */
     RC_ROLE_COUNT
 } rc_role;
 const char *rc_role_name(rc_role role);
@@ -76,10 +79,13 @@ typedef struct rc_traits {
 
 typedef struct rc_schema rc_schema;
 
-/** All parameters of a model in the order of the model: globals, layers, draft,
- *  head. Vision parameters have no published shapes and are not listed.
+/** All parameters of a model in the order of the model: embedding, layers, output
+ *  (hc_head, norm, head), draft blocks. Of the traits only `draft`, `draft_blocks`,
+ *  `experts` and `vision` matter. Vision parameters have no published shapes and are
+ *  not listed. A tied head (tie_word_embeddings) is no parameter.
  *  RC_E_TENSORSET when config and traits contradict (compress_ratios too short,
- *  a ratio other than 0, 4 or 128, a dimension that no layout can hold). */
+ *  a ratio other than 0, 4 or 128, a dimension that no layout can hold);
+ *  RC_E_LIMIT over RC_SCHEMA_MAX_PARAMS, before anything is allocated. */
 RC_MUST_CHECK
 rc_code rc_schema_new(rc_schema **out, const rc_config *config, const rc_traits *traits,
                       rc_mem *mem, rc_err *err);
