@@ -7,6 +7,8 @@
 #include "formats/safetensors.h"
 #include "formats/source.h"
 
+#define RC_CKPT_MAX_TENSORS 4000000u /* in all shards; ours */
+
 typedef struct rc_ckpt rc_ckpt;
 
 typedef struct rc_tensor {
@@ -32,7 +34,9 @@ typedef struct rc_shard {
  *    RC_E_DATA       any of the files malformed
  *    RC_E_TENSORSET  a tensor doubled, absent, or in another shard than stated
  *    RC_E_UNSUPPORTED  weights only as .bin/.pt/.gguf; model_type not ours
- *  and whatever the source reports. `src` is taken over, on failure too. */
+ *    RC_E_LIMIT      more than RC_CKPT_MAX_TENSORS tensors, JSON files over their caps
+ *  and whatever the source reports. Warns of shards that the index does not list (they
+ *  are not used) and of a wrong total_size. `src` is taken over, on failure too. */
 RC_MUST_CHECK
 rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *mem, rc_err *err);
 void rc_ckpt_close(rc_ckpt **ckpt);
@@ -50,7 +54,7 @@ const rc_tensor *rc_ckpt_find(const rc_ckpt *ckpt, const char *name); /* or NULL
 uint64_t rc_ckpt_nbytes(const rc_ckpt *ckpt);                         /* tensor bytes in all */
 
 /** Read bytes [off, off + nbytes) of a tensor, as rc_source_read_direct(); errors
- *  name shard, tensor and file offset. */
+ *  name shard, tensor and file offset. RC_E_INTERNAL past the tensor's end. */
 RC_MUST_CHECK
 rc_code rc_ckpt_read(rc_ckpt *ckpt, const rc_tensor *t, uint64_t off, size_t nbytes, uint8_t *buf,
                      size_t buf_len, const uint8_t **data, rc_err *err);

@@ -9,6 +9,8 @@
 #include "formats/base/mem.h"
 #include "formats/base/status.h"
 
+#define RC_SOURCE_MAX_FILES 65536u /* in one folder; ours */
+
 typedef struct rc_source rc_source;
 
 typedef struct rc_source_file {
@@ -17,10 +19,13 @@ typedef struct rc_source_file {
     uint64_t mtime_ns; /* identity together with nbytes, for local files */
 } rc_source_file;
 
-/** Open a local folder and list its regular files, two levels deep.
+/** Open a local folder and list what it holds, two levels deep: everything but
+ *  folders, hidden names, and subfolders that may not be read. What is not a file
+ *  (a FIFO, a link that leads nowhere) is listed with 0 bytes and refused when read.
  *  Links that leave the folder are refused when they are read (RC_E_UNSAFEPATH),
  *  except the hub cache's own (snapshots/REV/name -> ../../blobs/HASH).
- *  RC_E_NOINPUT when there is no such folder or it is a file; RC_E_DENIED. */
+ *  RC_E_NOINPUT when there is no such folder or it is a file; RC_E_DENIED;
+ *  RC_E_LIMIT for more than RC_SOURCE_MAX_FILES; RC_E_OS. */
 RC_MUST_CHECK
 rc_code rc_source_open(rc_source **out, const char *where, rc_mem *mem, rc_err *err);
 void rc_source_close(rc_source **src);
@@ -31,9 +36,11 @@ const rc_source_file *rc_source_at(const rc_source *src, size_t i);
 bool rc_source_find(const rc_source *src, const char *name, size_t *i);
 
 /** Read exactly nbytes at `off` of file i into buf. Thread-safe; resumes after
- *  short reads and EINTR; keeps few descriptors open.
- *  RC_E_IO the disk failed; RC_E_INTEGRITY the file is shorter than listed or was
- *  replaced; RC_E_OS no descriptors; RC_E_UNSAFEPATH, RC_E_NOINPUT. */
+ *  short reads and EINTR; keeps at most 8 descriptors open and does with fewer.
+ *  Errors name the file, and the offset where there is one:
+ *  RC_E_IO the disk failed; RC_E_INTEGRITY the file is shorter than listed, was
+ *  replaced or removed; RC_E_OS no descriptor at all; RC_E_UNSAFEPATH; RC_E_NOINPUT
+ *  not a file, or a link to nothing; RC_E_DENIED; RC_E_INTERNAL past the listed end. */
 RC_MUST_CHECK
 rc_code rc_source_read(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes,
                        rc_err *err);
@@ -46,7 +53,7 @@ RC_MUST_CHECK
 rc_code rc_source_read_direct(rc_source *src, size_t i, uint64_t off, size_t nbytes, uint8_t *buf,
                               size_t buf_len, const uint8_t **data, rc_err *err);
 
-/** Is file i still what was listed (size, mtime, same file)? RC_E_INTEGRITY if not. */
+/** Is file i still what was listed (size, mtime, inode)? RC_E_INTEGRITY if not. */
 RC_MUST_CHECK
 rc_code rc_source_recheck(rc_source *src, size_t i, rc_err *err);
 

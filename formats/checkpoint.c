@@ -1,0 +1,627 @@
+/* formats/checkpoint.c - one table of tensors out of many headers.
+ *
+ * Shards are parsed one after the other and each header is freed before the next, so
+ * that opening costs the table plus the largest header. The table holds its own copy of
+ * the names: keeping the parsed headers instead would hold every entry twice. */
+#include "formats/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <xxhash.h>
+
+#include "formats/index.h"
+
+#define CONFIG_NAME "config.json"
+#define EMPTY       UINT32_MAX /* in rc_ckpt.table */
+
+enum { PEEK = 512, SHOWN = 10 /* names in one message */ };
+
+struct rc_ckpt {
+    rc_mem *mem;
+    rc_source *src;
+    rc_config config;
+    uint8_t *config_text;
+    size_t config_len;
+
+    rc_arena names;
+    rc_shard *shards; /* names belong to src */
+    size_t nshards;
+    rc_tensor *tensors;
+    size_t count, capacity;
+    uint32_t *table; /* open addressing: positions in `tensors`, or EMPTY */
+    size_t mask;     /* slots - 1; slots is a power of two */
+    uint64_t nbytes;
+};
+
+/* Parsers do not know the name of the file that they warn about. */
+typedef struct file_log {
+    const rc_log *to;
+    const char *file;
+} file_log;
+
+static void warn_about_file(void *ctx, const rc_err *warning)
+{
+    const file_log *log = ctx;
+    rc_err named = *warning;
+
+    rc_err_file(&named, log->file);
+    if (log->to && log->to->warn)
+        log->to->warn(log->to->ctx, &named);
+}
+
+/* A list of names cut to the size of a message: "a, b, .." */
+typedef struct name_list {
+    char text[200];
+    size_t len, count;
+    bool full;
+} name_list;
+
+static void list_name(name_list *list, const char *name)
+{
+    char shown[100];
+    const char *sep = list->count ? ", " : "";
+    const size_t room = sizeof list->text - sizeof ", .."; /* for the end, whatever comes */
+    size_t need;
+
+    rc_escape(shown, sizeof shown, name, strlen(name));
+    need = strlen(sep) + strlen(shown);
+    if (!list->full && list->count < SHOWN && list->len + need <= room) {
+        memcpy(list->text + list->len, sep, strlen(sep));
+        memcpy(list->text + list->len + strlen(sep), shown, strlen(shown) + 1);
+        list->len += need;
+    } else if (!list->full) {
+        memcpy(list->text + list->len, ", ..", sizeof ", ..");
+        list->full = true;
+    }
+    list->count++;
+}
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    const size_t len = strlen(name), n = strlen(suffix);
+
+    return len > n && strcasecmp(name + len - n, suffix) == 0;
+}
+
+/* ----------------------------------------------------------- what is there */
+
+static bool is_shard_name(const char *name)
+{
+    return !strchr(name, '/') && ends_with(name, ".safetensors");
+}
+
+static bool is_foreign_weights(const char *name)
+{
+    static const char *const suffixes[] = { ".bin", ".pt", ".pth", ".pkl", ".ckpt", ".gguf" };
+
+    if (strchr(name, '/'))
+        return false;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+        if (ends_with(name, suffixes[i]))
+            return true;
+    return false;
+}
+
+/* Weights that we do not read, and none that we do? They are named, never opened. */
+static rc_code refuse_foreign(const rc_source *src, rc_err *err)
+{
+    name_list foreign = { 0 };
+    size_t i;
+
+    if (rc_source_find(src, RC_INDEX_NAME, &i))
+        return RC_OK;
+    for (i = 0; i < rc_source_count(src); i++) {
+        const char *name = rc_source_at(src, i)->name;
+
+        if (is_shard_name(name))
+            return RC_OK;
+        if (is_foreign_weights(name))
+            list_name(&foreign, name);
+    }
+    if (foreign.count == 0)
+        return RC_OK;
+    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "weights only in formats that are not read: %s",
+            foreign.text);
+    rc_err_hint(err, "only .safetensors checkpoints are read; pickled files are never opened");
+    return RC_E_UNSUPPORTED;
+}
+
+static rc_code read_config(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
+{
+    file_log named = { log, CONFIG_NAME };
+    const rc_log sub = { warn_about_file, &named };
+    size_t file;
+    rc_code rc;
+
+    if (!rc_source_find(ckpt->src, CONFIG_NAME, &file)) {
+        rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no %s: not a checkpoint folder", CONFIG_NAME);
+        return RC_E_NOINPUT;
+    }
+    RC_TRY(rc_source_slurp(ckpt->src, file, RC_CONFIG_MAX_BYTES, &ckpt->config_text,
+                           &ckpt->config_len, ckpt->mem, err));
+    rc = rc_config_parse(&ckpt->config, ckpt->config_text, ckpt->config_len, &sub, ckpt->mem, err);
+    if (rc != RC_OK)
+        rc_err_file(err, CONFIG_NAME);
+    return rc;
+}
+
+static rc_code read_index(rc_index **index, rc_ckpt *ckpt, size_t file, const rc_log *log,
+                          rc_err *err)
+{
+    file_log named = { log, RC_INDEX_NAME };
+    const rc_log sub = { warn_about_file, &named };
+    uint8_t *text;
+    size_t len;
+    rc_code rc;
+
+    RC_TRY(rc_source_slurp(ckpt->src, file, RC_INDEX_MAX_BYTES, &text, &len, ckpt->mem, err));
+    rc = rc_index_new(index, text, len, &sub, ckpt->mem, err);
+    rc_mem_put(ckpt->mem, text);
+    if (rc != RC_OK)
+        rc_err_file(err, RC_INDEX_NAME);
+    return rc;
+}
+
+static rc_code make_shards(rc_ckpt *ckpt, size_t n, rc_err *err)
+{
+    ckpt->shards = rc_mem_get(ckpt->mem, n * sizeof *ckpt->shards);
+    if (!ckpt->shards)
+        return rc_fail_nomem(err, ckpt->mem, n * sizeof *ckpt->shards);
+    ckpt->nshards = n;
+    return RC_OK;
+}
+
+static void set_shard(rc_ckpt *ckpt, size_t i, size_t file)
+{
+    const rc_source_file *f = rc_source_at(ckpt->src, file);
+
+    ckpt->shards[i] = (rc_shard){ .name = f->name, .file = file, .nbytes = f->nbytes };
+}
+
+static bool is_indexed(const rc_ckpt *ckpt, const char *name)
+{
+    size_t low = 0, high = ckpt->nshards;
+
+    while (low < high) {
+        const size_t mid = low + (high - low) / 2;
+        const int order = strcmp(name, ckpt->shards[mid].name);
+
+        if (order == 0)
+            return true;
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return false;
+}
+
+/* The shards are those that the index lists: all of them, and no other. */
+static rc_code shards_of_index(rc_ckpt *ckpt, const rc_index *index, const rc_log *log, rc_err *err)
+{
+    const size_t n = rc_index_shards(index);
+    name_list missing = { 0 }, extra = { 0 };
+
+    RC_TRY(make_shards(ckpt, n, err));
+    for (size_t i = 0; i < n; i++) {
+        size_t file;
+
+        if (rc_source_find(ckpt->src, rc_index_shard(index, i), &file))
+            set_shard(ckpt, i, file);
+        else
+            list_name(&missing, rc_index_shard(index, i));
+    }
+    if (missing.count) {
+        rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "%zu of %zu shards missing: %s", missing.count, n,
+                missing.text);
+        rc_err_file(err, RC_INDEX_NAME);
+        rc_err_hint(err, "finish the download, then run the same command");
+        return RC_E_NOINPUT;
+    }
+    for (size_t i = 0; i < rc_source_count(ckpt->src); i++) {
+        const char *name = rc_source_at(ckpt->src, i)->name;
+
+        if (is_shard_name(name) && !is_indexed(ckpt, name))
+            list_name(&extra, name);
+    }
+    if (extra.count)
+        rc_warn(log, RC_INDEX_NAME, NULL, RC_NO_OFFSET, "%zu shard%s not listed, not used: %s",
+                extra.count, extra.count == 1 ? "" : "s", extra.text);
+    return RC_OK;
+}
+
+/* "..-of-00046.safetensors" -> 46; 0 when the name does not say. */
+static uint64_t shards_in_name(const char *name)
+{
+    static const char of[] = "-of-";
+    const char *at = NULL;
+    uint64_t n = 0;
+
+    for (const char *p = strstr(name, of); p; p = strstr(p + 1, of))
+        at = p + sizeof of - 1;
+    if (!at)
+        return 0;
+    for (; *at >= '0' && *at <= '9' && n < 1000000000; at++)
+        n = 10 * n + (uint64_t)(*at - '0');
+    return *at == '.' ? n : 0;
+}
+
+/* Without an index there may be one shard only: nothing else says what is complete. */
+static rc_code single_shard(rc_ckpt *ckpt, rc_err *err)
+{
+    size_t found = 0, file = 0;
+    uint64_t stated;
+
+    for (size_t i = 0; i < rc_source_count(ckpt->src); i++) {
+        if (is_shard_name(rc_source_at(ckpt->src, i)->name)) {
+            file = i;
+            found++;
+        }
+    }
+    if (found == 0)
+        return rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no .safetensors file in the folder");
+    stated = shards_in_name(rc_source_at(ckpt->src, file)->name);
+    if (found > 1 || stated > 1) {
+        rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no %s beside %zu shard%s%s", RC_INDEX_NAME, found,
+                found == 1 ? "" : "s", stated > 1 ? " of several" : "");
+        rc_err_hint(err, "finish the download: the index says which shards there must be");
+        return RC_E_NOINPUT;
+    }
+    RC_TRY(make_shards(ckpt, 1, err));
+    set_shard(ckpt, 0, file);
+    return RC_OK;
+}
+
+/* ---------------------------------------------------------------- the table */
+
+static rc_code reserve(rc_ckpt *ckpt, size_t n, rc_err *err)
+{
+    size_t capacity = ckpt->capacity + ckpt->capacity / 2;
+    rc_tensor *grown;
+
+    if (n > RC_CKPT_MAX_TENSORS)
+        return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "more than %u tensors", RC_CKPT_MAX_TENSORS);
+    if (n <= ckpt->capacity)
+        return RC_OK;
+    capacity = capacity > n ? capacity : n;
+    grown = rc_mem_grow(ckpt->mem, ckpt->tensors, capacity * sizeof *grown);
+    if (!grown)
+        return rc_fail_nomem(err, ckpt->mem, capacity * sizeof *grown);
+    ckpt->tensors = grown;
+    ckpt->capacity = capacity;
+    return RC_OK;
+}
+
+/* Give back what reserve() took too much. */
+static rc_code fit(rc_ckpt *ckpt, rc_err *err)
+{
+    rc_tensor *fitted;
+
+    if (ckpt->count == ckpt->capacity)
+        return RC_OK;
+    fitted = rc_mem_grow(ckpt->mem, ckpt->tensors, ckpt->count * sizeof *fitted);
+    if (!fitted)
+        return rc_fail_nomem(err, ckpt->mem, ckpt->count * sizeof *fitted);
+    ckpt->tensors = fitted;
+    ckpt->capacity = ckpt->count;
+    return RC_OK;
+}
+
+/* Copy a parsed header into the table. Its names become one block. */
+static rc_code append(rc_ckpt *ckpt, size_t shard, const rc_st *st, rc_err *err)
+{
+    const size_t n = rc_st_count(st);
+    size_t text_len = 0;
+    char *text;
+
+    RC_TRY(reserve(ckpt, ckpt->count + n, err));
+    for (size_t i = 0; i < n; i++)
+        text_len += strlen(rc_st_at(st, i)->name) + 1;
+    text = rc_arena_get(&ckpt->names, text_len);
+    if (!text)
+        return rc_fail_nomem(err, ckpt->mem, text_len);
+    for (size_t i = 0; i < n; i++) {
+        const rc_st_entry *e = rc_st_at(st, i);
+        const size_t len = strlen(e->name) + 1;
+        rc_tensor *t = &ckpt->tensors[ckpt->count++];
+
+        memcpy(text, e->name, len);
+        *t = (rc_tensor){ .name = text,
+                          .dtype = e->dtype,
+                          .rank = e->rank,
+                          .shard = shard,
+                          .begin = e->begin,
+                          .nbytes = e->nbytes };
+        memcpy(t->shape, e->shape, sizeof t->shape);
+        ckpt->nbytes += e->nbytes; /* a sum of parts of real files: fits */
+        text += len;
+    }
+    ckpt->shards[shard].data_off = rc_st_data_off(st);
+    return RC_OK;
+}
+
+static rc_code read_header(rc_ckpt *ckpt, size_t shard, const rc_log *log, rc_err *err)
+{
+    const rc_shard *s = &ckpt->shards[shard];
+    file_log named = { log, s->name };
+    const rc_log sub = { warn_about_file, &named };
+    const size_t peek = s->nbytes < PEEK ? (size_t)s->nbytes : PEEK;
+    uint8_t start[PEEK], *head = NULL;
+    rc_st *st = NULL;
+    uint64_t end;
+    size_t len;
+    rc_code rc;
+
+    RC_TRY_GOTO(rc, done, rc_source_read(ckpt->src, s->file, 0, start, peek, err));
+    RC_TRY_GOTO(rc, done, rc_st_peek(start, peek, s->nbytes, &end, err));
+    len = (size_t)end; /* at most 8 + RC_ST_MAX_HEADER, and in the file */
+    head = rc_mem_get(ckpt->mem, len);
+    if (!head) {
+        rc = rc_fail_nomem(err, ckpt->mem, len);
+        goto done;
+    }
+    memcpy(head, start, len < peek ? len : peek);
+    if (len > peek)
+        RC_TRY_GOTO(rc, done,
+                    rc_source_read(ckpt->src, s->file, peek, head + peek, len - peek, err));
+    RC_TRY_GOTO(rc, done, rc_st_new(&st, head, len, s->nbytes, &sub, ckpt->mem, err));
+    rc = append(ckpt, shard, st, err);
+done:
+    rc_st_free(&st);
+    rc_mem_put(ckpt->mem, head);
+    if (rc != RC_OK)
+        rc_err_file(err, s->name);
+    return rc;
+}
+
+/* Where `name` is in the table, or the EMPTY slot where it would go. */
+static size_t probe(const rc_ckpt *ckpt, const char *name)
+{
+    size_t slot = (size_t)XXH3_64bits(name, strlen(name)) & ckpt->mask;
+
+    while (ckpt->table[slot] != EMPTY && strcmp(ckpt->tensors[ckpt->table[slot]].name, name) != 0)
+        slot = (slot + 1) & ckpt->mask;
+    return slot;
+}
+
+static rc_code fill_table(rc_ckpt *ckpt, rc_err *err)
+{
+    size_t slots = 16;
+
+    while (slots < ckpt->count + ckpt->count / 2)
+        slots *= 2;
+    ckpt->table = rc_mem_get(ckpt->mem, slots * sizeof *ckpt->table);
+    if (!ckpt->table)
+        return rc_fail_nomem(err, ckpt->mem, slots * sizeof *ckpt->table);
+    memset(ckpt->table, 0xff, slots * sizeof *ckpt->table);
+    ckpt->mask = slots - 1;
+    for (size_t i = 0; i < ckpt->count; i++) {
+        const rc_tensor *t = &ckpt->tensors[i];
+        const size_t slot = probe(ckpt, t->name);
+
+        if (ckpt->table[slot] != EMPTY) {
+            const rc_shard *first = &ckpt->shards[ckpt->tensors[ckpt->table[slot]].shard];
+            char shown[128];
+
+            rc_escape(shown, sizeof shown, first->name, strlen(first->name));
+            rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "tensor is in two shards; also in %s",
+                    shown);
+            rc_err_file(err, ckpt->shards[t->shard].name);
+            rc_err_tensor(err, t->name);
+            return RC_E_TENSORSET;
+        }
+        ckpt->table[slot] = (uint32_t)i;
+    }
+    return RC_OK;
+}
+
+/* ------------------------------------------------------- index and headers */
+
+static rc_code fail_set(rc_err *err, const char *file, const char *tensor, const char *msg,
+                        const char *want, const char *got)
+{
+    char shown[80];
+
+    rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "%s", msg);
+    rc_err_file(err, file);
+    rc_err_tensor(err, tensor);
+    rc_err_want(err, "%s", rc_escape(shown, sizeof shown, want, strlen(want)));
+    rc_err_got(err, "%s", rc_escape(shown, sizeof shown, got, strlen(got)));
+    return RC_E_TENSORSET;
+}
+
+/* Every tensor of the index is in the shard that it states, and the other way round. */
+static rc_code compare(const rc_ckpt *ckpt, const rc_index *index, rc_err *err)
+{
+    for (size_t i = 0; i < rc_index_count(index); i++) {
+        const char *name = rc_index_tensor(index, i);
+        const rc_tensor *t = rc_ckpt_find(ckpt, name);
+        const size_t stated = rc_index_shard_of(index, i);
+
+        /* Both lists of shards are the same, in the same order. */
+        if (!t)
+            return fail_set(err, RC_INDEX_NAME, name, "tensor is in the index but in no shard",
+                            rc_index_shard(index, stated), "none");
+        if (t->shard != stated)
+            return fail_set(err, RC_INDEX_NAME, name, "tensor is in another shard than stated",
+                            rc_index_shard(index, stated), ckpt->shards[t->shard].name);
+    }
+    return RC_OK;
+}
+
+/* compare() found count(index) different tensors: more than those is one too many. */
+static rc_code find_unlisted(const rc_ckpt *ckpt, const rc_index *index, rc_err *err)
+{
+    const size_t extra = ckpt->count - rc_index_count(index);
+    const rc_tensor *first = NULL;
+    uint8_t *seen;
+
+    if (extra == 0)
+        return RC_OK;
+    seen = rc_mem_get(ckpt->mem, ckpt->count);
+    if (!seen)
+        return rc_fail_nomem(err, ckpt->mem, ckpt->count);
+    for (size_t i = 0; i < rc_index_count(index); i++)
+        seen[rc_ckpt_find(ckpt, rc_index_tensor(index, i)) - ckpt->tensors] = 1;
+    for (size_t i = 0; i < ckpt->count && !first; i++)
+        if (!seen[i])
+            first = &ckpt->tensors[i];
+    rc_mem_put(ckpt->mem, seen);
+    rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET,
+            "tensor is in the shard but not in the index; %zu such in all", extra);
+    rc_err_file(err, ckpt->shards[first->shard].name);
+    rc_err_tensor(err, first->name);
+    return RC_E_TENSORSET;
+}
+
+static rc_code cross_check(const rc_ckpt *ckpt, const rc_index *index, const rc_log *log,
+                           rc_err *err)
+{
+    uint64_t stated;
+
+    RC_TRY(compare(ckpt, index, err));
+    RC_TRY(find_unlisted(ckpt, index, err));
+    if (rc_index_total_size(index, &stated) && stated != ckpt->nbytes)
+        rc_warn(log, RC_INDEX_NAME, NULL, RC_NO_OFFSET,
+                "total_size is %" PRIu64 ", the tensors have %" PRIu64 " bytes", stated,
+                ckpt->nbytes);
+    return RC_OK;
+}
+
+/* ---------------------------------------------------------------- interface */
+
+static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
+{
+    rc_index *index = NULL;
+    size_t file;
+    rc_code rc;
+
+    RC_TRY(refuse_foreign(ckpt->src, err));
+    RC_TRY(read_config(ckpt, log, err));
+    if (rc_source_find(ckpt->src, RC_INDEX_NAME, &file)) {
+        RC_TRY(read_index(&index, ckpt, file, log, err));
+        RC_TRY_GOTO(rc, done, shards_of_index(ckpt, index, log, err));
+    } else {
+        RC_TRY(single_shard(ckpt, err));
+    }
+    for (size_t i = 0; i < ckpt->nshards; i++)
+        RC_TRY_GOTO(rc, done, read_header(ckpt, i, log, err));
+    RC_TRY_GOTO(rc, done, fit(ckpt, err));
+    RC_TRY_GOTO(rc, done, fill_table(ckpt, err));
+    rc = index ? cross_check(ckpt, index, log, err) : RC_OK;
+done:
+    rc_index_free(&index);
+    return rc;
+}
+
+rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *mem, rc_err *err)
+{
+    rc_ckpt *ckpt = rc_mem_get(mem, sizeof *ckpt);
+    rc_code rc;
+
+    *out = NULL;
+    if (!ckpt) {
+        rc_source_close(&src);
+        return rc_fail_nomem(err, mem, sizeof *ckpt);
+    }
+    ckpt->mem = mem;
+    ckpt->names.mem = mem;
+    ckpt->src = src;
+    rc = load(ckpt, log, err);
+    if (rc == RC_OK) {
+        *out = ckpt;
+    } else {
+        rc_err_file(err, rc_source_where(src));
+        rc_ckpt_close(&ckpt);
+    }
+    return rc;
+}
+
+void rc_ckpt_close(rc_ckpt **pckpt)
+{
+    rc_ckpt *ckpt = *pckpt;
+
+    *pckpt = NULL;
+    if (!ckpt)
+        return;
+    rc_source_close(&ckpt->src);
+    rc_mem_put(ckpt->mem, ckpt->config_text);
+    rc_mem_put(ckpt->mem, ckpt->shards);
+    rc_mem_put(ckpt->mem, ckpt->tensors);
+    rc_mem_put(ckpt->mem, ckpt->table);
+    rc_arena_free(&ckpt->names);
+    rc_mem_put(ckpt->mem, ckpt);
+}
+
+rc_source *rc_ckpt_source(const rc_ckpt *ckpt)
+{
+    return ckpt->src;
+}
+
+const rc_config *rc_ckpt_config(const rc_ckpt *ckpt)
+{
+    return &ckpt->config;
+}
+
+const uint8_t *rc_ckpt_config_text(const rc_ckpt *ckpt, size_t *len)
+{
+    *len = ckpt->config_len;
+    return ckpt->config_text;
+}
+
+size_t rc_ckpt_shards(const rc_ckpt *ckpt)
+{
+    return ckpt->nshards;
+}
+
+const rc_shard *rc_ckpt_shard(const rc_ckpt *ckpt, size_t i)
+{
+    return &ckpt->shards[i];
+}
+
+size_t rc_ckpt_count(const rc_ckpt *ckpt)
+{
+    return ckpt->count;
+}
+
+const rc_tensor *rc_ckpt_at(const rc_ckpt *ckpt, size_t i)
+{
+    return &ckpt->tensors[i];
+}
+
+const rc_tensor *rc_ckpt_find(const rc_ckpt *ckpt, const char *name)
+{
+    const uint32_t i = ckpt->table[probe(ckpt, name)];
+
+    return i == EMPTY ? NULL : &ckpt->tensors[i];
+}
+
+uint64_t rc_ckpt_nbytes(const rc_ckpt *ckpt)
+{
+    return ckpt->nbytes;
+}
+
+rc_code rc_ckpt_read(rc_ckpt *ckpt, const rc_tensor *t, uint64_t off, size_t nbytes, uint8_t *buf,
+                     size_t buf_len, const uint8_t **data, rc_err *err)
+{
+    const rc_shard *s = &ckpt->shards[t->shard];
+    rc_code rc;
+
+    if (off > t->nbytes || nbytes > t->nbytes - off) {
+        *data = NULL;
+        rc = rc_fail(err, RC_E_INTERNAL, t->begin, "asked for bytes past the end of the tensor");
+        rc_err_want(err, "at most %" PRIu64, t->nbytes);
+        rc_err_got(err, "%" PRIu64 " + %zu", off, nbytes);
+    } else {
+        rc = rc_source_read_direct(ckpt->src, s->file, t->begin + off, nbytes, buf, buf_len, data,
+                                   err);
+    }
+    if (rc != RC_OK) {
+        rc_err_file(err, s->name);
+        rc_err_tensor(err, t->name);
+        rc_err_offset(err, t->begin + off);
+    }
+    return rc;
+}
