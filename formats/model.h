@@ -6,28 +6,35 @@
 #include "formats/checkpoint.h"
 #include "formats/schema.h"
 
+#define RC_MODEL_KEPT 400u /* problems kept of each kind; all are counted */
+
 typedef struct rc_model rc_model;
 
 typedef struct rc_bound {
     const rc_param *param;
     rc_store store;
-    const rc_tensor *weight; /* NULL only in a model opened as `partial` */
-    const rc_tensor *scale;  /* NULL for PLAIN */
+    const rc_tensor *weight; /* NULL when missing (a problem says so) */
+    const rc_tensor *scale;  /* NULL for PLAIN, and when missing */
 } rc_bound;
 
 typedef enum rc_problem_kind { RC_MISSING, RC_EXTRA, RC_MALFORMED } rc_problem_kind;
 
 typedef struct rc_problem {
     rc_problem_kind kind;
-    const char *tensor;
-    rc_err what; /* file, tensor, want/got as a message would say it */
+    const char *tensor; /* "" when the config is at fault */
+    rc_err what;        /* file, tensor, want/got as a message would say it */
 } rc_problem;
 
 /** Bind. Works out the traits from the tensors, then checks the set: names,
  *  dtypes, shapes, scale partners, agreement with the config. Suffixes `.scale` and
- *  `.weight_scale_inv` are both understood. Problems are collected, not thrown:
- *  fails only when nothing sensible can be said (RC_E_TENSORSET, RC_E_UNSUPPORTED
- *  for layouts of others, with the evidence; RC_E_OS).
+ *  `.weight_scale_inv` are both understood. Two harmless departures are only noted:
+ *  norms in F32, and a BF16 attn.wo_a.weight without scale (a published re-pack).
+ *  A draft that is wholly absent is fine; one that is half there is not.
+ *  Problems are collected, not thrown: fails only when nothing sensible can be said
+ *    RC_E_TENSORSET    config and tensors contradict (see rc_schema_new)
+ *    RC_E_UNSUPPORTED  the layout of another program (AWQ, GPTQ, NVFP4, compressed-
+ *                      tensors, HF names, ..); names the evidence
+ *    RC_E_LIMIT, RC_E_OS
  *  `ckpt` is borrowed and must outlive the model. */
 RC_MUST_CHECK
 rc_code rc_model_new(rc_model **out, rc_ckpt *ckpt, rc_mem *mem, rc_err *err);
@@ -36,8 +43,9 @@ void rc_model_free(rc_model **model);
 rc_ckpt *rc_model_ckpt(const rc_model *model);
 const rc_traits *rc_model_traits(const rc_model *model);
 const rc_schema *rc_model_schema(const rc_model *model);
-/** "V4-Flash", "V4-Flash-0731", "V4-Pro-Base", "V4 (custom sizes)", ...: a label from
- *  sizes and traits, for people. */
+/** A label for people, from sizes and traits: "V4-Flash", "V4-Pro with DSpark (as 0813)",
+ *  "V4-Flash, FP8 experts, F32 scales (layout of Base)", "V4 (custom sizes), no draft".
+ *  A layout tells nothing about the values: re-packs carry the label of their layout. */
 const char *rc_model_variant(const rc_model *model);
 
 size_t rc_model_count(const rc_model *model); /* parameters, in the schema's order */
@@ -48,9 +56,17 @@ const rc_bound *rc_model_find(const rc_model *model, const char *param); /* or N
 size_t rc_model_opaque_count(const rc_model *model);
 const rc_tensor *rc_model_opaque(const rc_model *model, size_t i);
 
+/** Problems that can be looked at: the first RC_MODEL_KEPT of each kind. Config
+ *  first, then in the schema's order, then extra tensors in file order. */
 size_t rc_model_problems(const rc_model *model);
 const rc_problem *rc_model_problem(const rc_model *model, size_t i);
-/** RC_OK when there are none; else the first as an error, with the total count. */
+/** All that there are. */
+size_t rc_model_problems_total(const rc_model *model);
+/** Departures that are no problem, to be told once (code RC_OK). */
+size_t rc_model_notes(const rc_model *model);
+const rc_err *rc_model_note(const rc_model *model, size_t i);
+/** RC_OK when there are no problems; else RC_E_TENSORSET: the first, with the total
+ *  count. */
 RC_MUST_CHECK
 rc_code rc_model_require_whole(const rc_model *model, rc_err *err);
 
