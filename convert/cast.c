@@ -335,7 +335,8 @@ static void cast_fp8_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t
                     exact = refit_tile(c, x, row, t * TILE, rows, width, weight, out, &byte, v);
                 out_scale[tile] = byte;
             }
-            count_tile(v, exact);
+            if (c->job->tiles)
+                count_tile(v, exact);
         }
 }
 

@@ -99,7 +99,9 @@ static void print_verdict(const rc_plan *plan, const char *dst, const rc_convert
     char a[16], b[24], c[16];
     const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
 
-    if (t->exact == t->tiles)
+    if (!t->tiles)
+        printf("exact     no weight had to be encoded anew: all keep their bytes\n");
+    else if (t->exact == t->tiles)
         printf("exact     all %" PRIu64 " tiles of %" PRIu64
                " tensors keep every value (widest spread %u binades)\n",
                t->tiles, t->converted, t->widest_spread);

@@ -83,13 +83,25 @@ static void plan_copy(rc_job *job, const rc_tensor *t)
     keep_shape(&job->out_weight, t, t->dtype);
 }
 
+static uint64_t tile_count(const rc_job *job)
+{
+    return rc_ceil_div(job->rows, 128) * rc_ceil_div(job->cols, 128);
+}
+
+/* Every E8M0 scale is an F32 number, but not the reverse. */
+static bool may_refit(rc_dtype from, rc_dtype to)
+{
+    return from == RC_DTYPE_F32 && to == RC_DTYPE_F8_E8M0;
+}
+
 static void plan_fp8(rc_job *job, const rc_bound *b, const rc_recipe *recipe)
 {
     rc_want want[2];
 
     (void)rc_param_layout(b->param, RC_STORE_FP8, RC_DTYPE_F8_E4M3, recipe->scale_dtype, want);
     job->op = b->store == RC_STORE_FP4 ? RC_OP_FP4_TO_FP8 : RC_OP_FP8_RESCALE;
-    job->tiles = rc_ceil_div(job->rows, 128) * rc_ceil_div(job->cols, 128);
+    if (job->op == RC_OP_FP4_TO_FP8 || may_refit(b->scale->dtype, recipe->scale_dtype))
+        job->tiles = tile_count(job);
     take_want(&job->out_weight, b->weight->name, &want[0]);
     take_want(&job->out_scale, b->scale->name, &want[1]);
 }
@@ -100,7 +112,7 @@ static void plan_bf16(rc_job *job, const rc_bound *b)
 
     (void)rc_param_layout(b->param, RC_STORE_PLAIN, RC_DTYPE_BF16, RC_DTYPE_F32, want);
     job->op = b->store == RC_STORE_FP4 ? RC_OP_FP4_TO_BF16 : RC_OP_FP8_TO_BF16;
-    job->tiles = rc_ceil_div(job->rows, 128) * rc_ceil_div(job->cols, 128);
+    job->tiles = tile_count(job);
     take_want(&job->out_weight, b->weight->name, &want[0]);
 }
 
@@ -159,7 +171,7 @@ static rc_code list_jobs(rc_plan *p, rc_err *err)
         return RC_E_UNSUPPORTED;
     }
     for (size_t i = 0; i < p->njobs; i++)
-        if (p->jobs[i].tiles && p->jobs[i].cols > RC_PLAN_MAX_COLS) {
+        if (p->jobs[i].scale && p->jobs[i].cols > RC_PLAN_MAX_COLS) {
             rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "more than %u columns", RC_PLAN_MAX_COLS);
             rc_err_tensor(err, p->jobs[i].name);
             return RC_E_LIMIT;

@@ -55,7 +55,7 @@ typedef struct rc_job {
     rc_dest out_weight, out_scale;   /* out_scale.name NULL when there is none */
     size_t shard;                    /* output shard of both */
     uint64_t rows, cols;             /* logical; COPY: 1 x nbytes */
-    uint64_t tiles;                  /* 128x128 tiles with a verdict; 0 otherwise */
+    uint64_t tiles; /* 128x128 tiles that are encoded anew, each with a verdict */
 } rc_job;
 
 typedef struct rc_plan_shard {

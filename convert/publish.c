@@ -263,6 +263,7 @@ rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, 
     RC_TRY(rc_dir_rename(dir, RC_LEDGER_NAME ".partial", RC_LEDGER_NAME, err));
     RC_TRY(rc_summary_text(plan, totals, &ledger, run, &text, &len, mem, err));
     RC_TRY(put_text(dir, RC_SUMMARY_NAME, text, len, mem, err));
-    RC_TRY(rc_dir_remove(dir, RC_JOURNAL_NAME, err));
-    return rc_dir_sync(dir, err);
+    /* Complete and durable. Should the journal come back after a power cut, the
+     * next run sees that nothing is left to do. */
+    return rc_dir_remove(dir, RC_JOURNAL_NAME, err);
 }
