@@ -501,6 +501,26 @@ static void test_safetensors_no_memory(void **state)
     free(s.bytes);
 }
 
+/* A06: as long as the format allows, and nearly all of it spaces. */
+static void test_safetensors_padded_to_the_cap(void **state)
+{
+    const size_t len = RC_ST_MAX_HEADER;
+    shard s = { calloc(1, 8 + len), 8 + len };
+    rc_mem mem = { .limit = 100000 };
+    rc_err err = { 0 };
+    rc_st *st;
+
+    (void)state;
+    memset(s.bytes + 8, ' ', len);
+    memcpy(s.bytes + 8, "{}", 2);
+    for (int i = 0; i < 8; i++)
+        s.bytes[i] = (uint8_t)((uint64_t)len >> (8 * i));
+    assert_int_equal(rc_st_new(&st, s.bytes, s.len, s.len, NULL, &mem, &err), RC_OK);
+    assert_int_equal(rc_st_count(st), 0);
+    rc_st_free(&st);
+    free(s.bytes);
+}
+
 /* A32, and the cap on the number of tensors. */
 static void test_safetensors_a_million_tensors(void **state)
 {
@@ -547,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_safetensors_cut_at_every_byte),
         cmocka_unit_test(test_safetensors_survives_any_single_byte),
         cmocka_unit_test(test_safetensors_no_memory),
+        cmocka_unit_test(test_safetensors_padded_to_the_cap),
         cmocka_unit_test(test_safetensors_a_million_tensors),
     };
 
