@@ -293,7 +293,7 @@ static void test_checkpoint_lists_missing_shards(void **state)
     assert_string_equal(err.msg, "30 of 30 shards missing: part-01, part-02, part-03, part-04, "
                                  "part-05, part-06, part-07, part-08, part-09, part-10, ..");
     for (int i = 1; i <= 30; i++) {
-        char name[16], spec[16];
+        char name[32], spec[32];
 
         sprintf(name, "part-%02d", i);
         sprintf(spec, "t%d:1", i);
