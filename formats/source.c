@@ -10,6 +10,7 @@
 #define _GNU_SOURCE /* O_DIRECT, O_NOATIME, O_PATH */
 #include "formats/source.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -252,15 +253,19 @@ static rc_code add(rc_source *src, const char *prefix, const char *name, const s
         /* A link that cannot be followed is listed all the same: whoever reads it
          * is told why, and nobody else has to care. */
         place at;
+        rc_err why;
+        const rc_code rc = locate(&at, &target, src, full, true, &why);
 
-        if (locate(&at, &target, src, full, true, NULL) == RC_OK) {
-            leave(&at);
-            if (S_ISDIR(target.st_mode))
-                return RC_OK;
-            st = &target;
-        } else {
-            st = NULL;
+        if (rc == RC_E_OS) {
+            if (err)
+                *err = why;
+            return rc;
         }
+        st = rc == RC_OK ? &target : NULL;
+        if (rc == RC_OK)
+            leave(&at);
+        if (st && S_ISDIR(st->st_mode))
+            return RC_OK;
     }
     if (st) {
         f->nbytes = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0;
@@ -496,37 +501,35 @@ static rc_code open_file(rc_source *src, size_t i, bool direct, int *fd, rc_err 
     return RC_OK;
 }
 
-/* The slot to use for another file: a free one, else the idle one that was used
- * longest ago, closed. NULL while all are in use. */
-static slot *spare(rc_source *src)
+/* Close the idle descriptor that was used longest ago. Its slot, or NULL. */
+static slot *evict(rc_source *src)
 {
-    slot *best = NULL;
+    slot *oldest = NULL;
 
-    for (slot *s = src->slots; s < src->slots + MAX_OPEN; s++) {
-        if (s->fd < 0)
-            return s;
-        if (s->users == 0 && (!best || s->stamp < best->stamp))
-            best = s;
+    for (slot *s = src->slots; s < src->slots + MAX_OPEN; s++)
+        if (s->fd >= 0 && s->users == 0 && (!oldest || s->stamp < oldest->stamp))
+            oldest = s;
+    if (oldest) {
+        close(oldest->fd);
+        oldest->fd = -1;
     }
-    if (best) {
-        close(best->fd);
-        best->fd = -1;
-    }
-    return best;
+    return oldest;
 }
 
-/* Close one idle descriptor; false when there is none. */
-static bool close_idle(rc_source *src, bool *in_use)
+/* A slot for another file, or NULL while all are in use. */
+static slot *spare(rc_source *src)
 {
-    *in_use = false;
-    for (slot *s = src->slots; s < src->slots + MAX_OPEN; s++) {
-        if (s->fd >= 0 && s->users == 0) {
-            close(s->fd);
-            s->fd = -1;
+    for (slot *s = src->slots; s < src->slots + MAX_OPEN; s++)
+        if (s->fd < 0)
+            return s;
+    return evict(src);
+}
+
+static bool in_use(const rc_source *src)
+{
+    for (const slot *s = src->slots; s < src->slots + MAX_OPEN; s++)
+        if (s->users)
             return true;
-        }
-        *in_use |= s->fd >= 0;
-    }
     return false;
 }
 
@@ -547,7 +550,6 @@ static rc_code borrow(rc_source *src, size_t i, bool *direct, slot **out, rc_err
 
     pthread_mutex_lock(&src->lock);
     for (;;) {
-        bool in_use;
         int fd;
 
         rc = RC_OK; /* a failure to open was waited for, and is over */
@@ -562,9 +564,9 @@ static rc_code borrow(rc_source *src, size_t i, bool *direct, slot **out, rc_err
         }
         rc = open_file(src, i, *direct, &fd, err);
         if (rc == RC_E_OS) { /* EMFILE, ENFILE or memory: give back what we can do without */
-            if (close_idle(src, &in_use))
+            if (evict(src))
                 continue;
-            if (in_use) {
+            if (in_use(src)) {
                 pthread_cond_wait(&src->idle, &src->lock);
                 continue;
             }
@@ -705,6 +707,7 @@ rc_code rc_source_read_direct(rc_source *src, size_t i, uint64_t off, size_t nby
     size_t done = 0;
     rc_code rc;
 
+    assert((uintptr_t)buf % RC_PAGE == 0);
     *data = buf + lead;
     rc = check_range(src, i, off, nbytes, err);
     if (rc == RC_OK && (buf_len < 2 * RC_PAGE || buf_len - 2 * RC_PAGE < nbytes))
