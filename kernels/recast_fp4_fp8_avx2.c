@@ -22,11 +22,21 @@ static inline __m256i fold_max(__m256i x) /* each byte: largest of its tile's fo
     return _mm256_max_epu8(x, _mm256_or_si256(_mm256_slli_epi32(x, 8), _mm256_srli_epi32(x, 24)));
 }
 
-static inline __m256i two_rows(const uint8_t shift[2])
+/* max(s - E + 9, 0), unsigned; what a NaN group gets only has to be a row. */
+static inline __m256i rows_of(__m256i s, __m256i scale)
 {
-    const __m256i t = _mm256_castsi128_si256(_mm_load_si128((const __m128i *)recast_rows[shift[0]]));
+    const __m256i zero = _mm256_set1_epi8(RC_RECAST_ROW0);
+    const __m256i up = _mm256_adds_epu8(s, _mm256_subs_epu8(zero, scale));
+    const __m256i row = _mm256_subs_epu8(up, _mm256_subs_epu8(scale, zero));
 
-    return _mm256_inserti128_si256(t, _mm_load_si128((const __m128i *)recast_rows[shift[1]]), 1);
+    return _mm256_min_epu8(row, _mm256_set1_epi8(RC_RECAST_ROWS - 1));
+}
+
+static inline __m256i two_rows(const uint8_t row[2])
+{
+    const __m256i t = _mm256_castsi128_si256(_mm_load_si128((const __m128i *)recast_rows[row[0]]));
+
+    return _mm256_inserti128_si256(t, _mm_load_si128((const __m128i *)recast_rows[row[1]]), 1);
 }
 
 static inline __attribute__((always_inline)) void
@@ -39,7 +49,7 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
     const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(-1);
     __m256i base[VECTORS], lo[VECTORS], hi[VECTORS], nan[VECTORS];
     uint8_t s[CHUNK * GROUPS] __attribute__((aligned(32))); /* one row of scales, padded */
-    uint8_t shift[CHUNK * GROUPS] __attribute__((aligned(32)));
+    uint8_t table_row[CHUNK * GROUPS] __attribute__((aligned(32)));
     uint16_t empty[CHUNK * GROUPS] __attribute__((aligned(32))); /* all ones: group of zeros */
     /* packs_epi16 works in lanes: this puts its quarters back in order */
 #define IN_ORDER _MM_SHUFFLE(3, 1, 2, 0)
@@ -67,10 +77,10 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
 
         memcpy(s, scales + r * scale_stride, groups);
         for (size_t v = 0; v < vectors; v++)
-            _mm256_store_si256((__m256i *)(void *)(shift + 32 * v),
-                               _mm256_sub_epi8(load(s + 32 * v), base[v]));
+            _mm256_store_si256((__m256i *)(void *)(table_row + 32 * v),
+                               rows_of(load(s + 32 * v), base[v]));
         for (size_t g = 0; g < groups; g += 2, q += 32, y += 64) {
-            const __m256i x = load(q), table = two_rows(shift + g);
+            const __m256i x = load(q), table = two_rows(table_row + g);
             const __m256i even = _mm256_shuffle_epi8(table, _mm256_and_si256(x, nibble));
             const __m256i odd = _mm256_shuffle_epi8(
                 table, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble));

@@ -29,13 +29,23 @@ static inline __m512i fold_min(__m512i x)
     return _mm512_min_epu8(x, _mm512_rol_epi32(x, 8));
 }
 
-static inline __m512i four_rows(const uint8_t shift[4])
+/* max(s - E + 9, 0), unsigned; what a NaN group gets only has to be a row. */
+static inline __m512i rows_of(__m512i s, __m512i scale)
 {
-    __m512i t = _mm512_castsi128_si512(_mm_load_si128((const __m128i *)recast_rows[shift[0]]));
+    const __m512i zero = _mm512_set1_epi8(RC_RECAST_ROW0);
+    const __m512i up = _mm512_adds_epu8(s, _mm512_subs_epu8(zero, scale));
+    const __m512i row = _mm512_subs_epu8(up, _mm512_subs_epu8(scale, zero));
 
-    t = _mm512_inserti32x4(t, _mm_load_si128((const __m128i *)recast_rows[shift[1]]), 1);
-    t = _mm512_inserti32x4(t, _mm_load_si128((const __m128i *)recast_rows[shift[2]]), 2);
-    return _mm512_inserti32x4(t, _mm_load_si128((const __m128i *)recast_rows[shift[3]]), 3);
+    return _mm512_min_epu8(row, _mm512_set1_epi8(RC_RECAST_ROWS - 1));
+}
+
+static inline __m512i four_rows(const uint8_t row[4])
+{
+    __m512i t = _mm512_castsi128_si512(_mm_load_si128((const __m128i *)recast_rows[row[0]]));
+
+    t = _mm512_inserti32x4(t, _mm_load_si128((const __m128i *)recast_rows[row[1]]), 1);
+    t = _mm512_inserti32x4(t, _mm_load_si128((const __m128i *)recast_rows[row[2]]), 2);
+    return _mm512_inserti32x4(t, _mm_load_si128((const __m128i *)recast_rows[row[3]]), 3);
 }
 
 /* One chunk of whole tiles; `stream` is a constant where this is inlined. */
@@ -48,7 +58,7 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
     const __m512i nibble = _mm512_set1_epi8(15), magnitude = _mm512_set1_epi8(0x77);
     __m512i base[VECTORS], lo[VECTORS], hi[VECTORS];
     __mmask64 used[VECTORS], nan[VECTORS];
-    uint8_t shift[CHUNK * GROUPS] __attribute__((aligned(64)));
+    uint8_t table_row[CHUNK * GROUPS] __attribute__((aligned(64)));
     uint64_t nonzero[CHUNK] __attribute__((aligned(64))); /* a bit a byte of codes */
     uint8_t order[2][64] __attribute__((aligned(64)));    /* even and odd columns, interleaved */
 
@@ -82,10 +92,10 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
 
         for (size_t v = 0; v < vectors; v++)
             _mm512_store_si512(
-                shift + 64 * v,
-                _mm512_sub_epi8(_mm512_maskz_loadu_epi8(used[v], s + 64 * v), base[v]));
+                table_row + 64 * v,
+                rows_of(_mm512_maskz_loadu_epi8(used[v], s + 64 * v), base[v]));
         for (size_t t = 0; t < ntiles; t++, q += 64, y += 128) {
-            const __m512i x = _mm512_loadu_si512(q), table = four_rows(shift + GROUPS * t);
+            const __m512i x = _mm512_loadu_si512(q), table = four_rows(table_row + GROUPS * t);
             const __m512i even = _mm512_shuffle_epi8(table, _mm512_and_si512(x, nibble));
             const __m512i odd = _mm512_shuffle_epi8(
                 table, _mm512_and_si512(_mm512_srli_epi16(x, 4), nibble));

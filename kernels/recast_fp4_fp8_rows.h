@@ -1,16 +1,18 @@
 /* kernels/recast_fp4_fp8_rows.h - the FP8 codes of all FP4 codes, by shift.
  *
- * Row (uint8_t)(s - E) maps a nibble to its E4M3 byte for the shifts -8 .. 6, in
- * which every code is exact; other rows are 0 and never reach the output: a tile
- * that needs them goes to rc_recast_fp4_fp8_tile(). From shift -5 up all
- * results are normal, so a shift adds to the exponent field; below, the halves
- * and ones turn subnormal. Both signs, a row is one vector lane. */
+ * Row s - E + 9 maps a nibble to its E4M3 byte, for the shifts -8 .. 6 in which
+ * every code is exact. Row 0 stands for every lower shift: right for zeros, and
+ * a tile that has anything else there goes to rc_recast_fp4_fp8_tile().
+ * From shift -5 up all results are normal, so a shift adds to the exponent
+ * field; below, the halves and ones turn subnormal. A row is one vector lane. */
 #ifndef RC_KERNELS_RECAST_FP4_FP8_ROWS_H
 #define RC_KERNELS_RECAST_FP4_FP8_ROWS_H
 
 #include <stdint.h>
 
 #define RC_RECAST_MIN_SHIFT (-8)
+#define RC_RECAST_ROW0      9 /* the row of shift 0 */
+#define RC_RECAST_ROWS      16
 
 #define BOTH_SIGNS(a, b, c, d, e, f, g)                                                            \
     {                                                                                              \
@@ -22,14 +24,13 @@
                0x44 + 8 * (shift), 0x48 + 8 * (shift), 0x4c + 8 * (shift))
 
 /* clang-format off */
-static const uint8_t recast_rows[256][16] __attribute__((aligned(64))) = {
-    [256 - 8] = BOTH_SIGNS(0x01, 0x02, 0x03, 0x04, 0x06, 0x08, 0x0c),
-    [256 - 7] = BOTH_SIGNS(0x02, 0x04, 0x06, 0x08, 0x0c, 0x10, 0x14),
-    [256 - 6] = BOTH_SIGNS(0x04, 0x08, 0x0c, 0x10, 0x14, 0x18, 0x1c),
-    [256 - 5] = NORMAL(-5), [256 - 4] = NORMAL(-4), [256 - 3] = NORMAL(-3),
-    [256 - 2] = NORMAL(-2), [256 - 1] = NORMAL(-1), [0] = NORMAL(0),
-    [1] = NORMAL(1), [2] = NORMAL(2), [3] = NORMAL(3),
-    [4] = NORMAL(4), [5] = NORMAL(5), [6] = NORMAL(6),
+static const uint8_t recast_rows[RC_RECAST_ROWS][16] __attribute__((aligned(64))) = {
+    BOTH_SIGNS(0, 0, 0, 0, 0, 0, 0),
+    BOTH_SIGNS(0x01, 0x02, 0x03, 0x04, 0x06, 0x08, 0x0c),
+    BOTH_SIGNS(0x02, 0x04, 0x06, 0x08, 0x0c, 0x10, 0x14),
+    BOTH_SIGNS(0x04, 0x08, 0x0c, 0x10, 0x14, 0x18, 0x1c),
+    NORMAL(-5), NORMAL(-4), NORMAL(-3), NORMAL(-2), NORMAL(-1),
+    NORMAL(0), NORMAL(1), NORMAL(2), NORMAL(3), NORMAL(4), NORMAL(5), NORMAL(6),
 };
 /* clang-format on */
 

@@ -1,0 +1,88 @@
+/* verify/figures.c - see figures.h. */
+#include "verify/figures.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *rc_figure_count(char buf[RC_FIGURE], uint64_t n)
+{
+    char digits[24];
+    const int len = snprintf(digits, sizeof digits, "%" PRIu64, n);
+    char *p = buf;
+
+    for (int i = 0; i < len; i++) {
+        if (i && (len - i) % 3 == 0)
+            *p++ = ',';
+        *p++ = digits[i];
+    }
+    *p = '\0';
+    return buf;
+}
+
+const char *rc_figure_params(char buf[RC_FIGURE], uint64_t n)
+{
+    static const char *const unit[] = { "", " K", " M", " B", " T", " Q" };
+    double x = (double)n;
+    unsigned u = 0;
+
+    while (x >= 999.95 && u < 5) {
+        x /= 1000;
+        u++;
+    }
+    snprintf(buf, RC_FIGURE, "%.*f%s", u ? 1 : 0, x, unit[u]);
+    return buf;
+}
+
+const char *rc_figure_error(char buf[RC_FIGURE], double x)
+{
+    if (x == 0)
+        strcpy(buf, "0");
+    else
+        snprintf(buf, RC_FIGURE, "%.3g", x);
+    return buf;
+}
+
+const char *rc_figure_sqnr(char buf[RC_FIGURE], double db)
+{
+    if (isinf(db) && db > 0)
+        strcpy(buf, "exact");
+    else
+        snprintf(buf, RC_FIGURE, "%.1f dB", db);
+    return buf;
+}
+
+const char *rc_figure_shape(char *buf, unsigned n, unsigned rank, const uint64_t *shape)
+{
+    size_t used = 0;
+
+    snprintf(buf, n, "scalar");
+    for (unsigned i = 0; i < rank; i++) {
+        const int k = snprintf(buf + used, n - used, "%s%" PRIu64, i ? " x " : "", shape[i]);
+
+        if (k < 0 || used + (size_t)k >= n)
+            break; /* cut to fit */
+        used += (size_t)k;
+    }
+    return buf;
+}
+
+const char *rc_figure_layout(char buf[RC_FIGURE], const rc_bound *bound)
+{
+    const char *scale = "";
+
+    if (bound->scale) /* "E8M0", not "F8_E8M0": the short forms that people use */
+        scale = bound->scale->dtype == RC_DTYPE_F8_E8M0 ? "+E8M0"
+                : bound->scale->dtype == RC_DTYPE_F32   ? "+F32"
+                                                        : "+?";
+    if (!bound->weight)
+        strcpy(buf, "-");
+    else
+        snprintf(buf, RC_FIGURE, "%s%s",
+                 bound->store == RC_STORE_FP4   ? "FP4"
+                 : bound->store == RC_STORE_FP8 ? "FP8"
+                                                : rc_dtype_name(bound->weight->dtype),
+                 scale);
+    return buf;
+}

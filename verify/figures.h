@@ -1,0 +1,24 @@
+/* verify/figures.h - numbers as people read them in a table. */
+#ifndef RC_VERIFY_FIGURES_H
+#define RC_VERIFY_FIGURES_H
+
+#include <stdint.h>
+
+#include "formats/model.h"
+
+enum { RC_FIGURE = 32 }; /* bytes that hold any figure */
+
+/** "149,782" */
+const char *rc_figure_count(char buf[RC_FIGURE], uint64_t n);
+/** "284.3 B" (parameters: thousands K, millions M, 10^9 B, 10^12 T), three or four digits. */
+const char *rc_figure_params(char buf[RC_FIGURE], uint64_t n);
+/** "0", "3.05e-05": an error, three significant digits. */
+const char *rc_figure_error(char buf[RC_FIGURE], double x);
+/** "exact", "41.2 dB", "-inf dB". */
+const char *rc_figure_sqnr(char buf[RC_FIGURE], double db);
+/** "2048 x 4096", "4096", "scalar" */
+const char *rc_figure_shape(char *buf, unsigned n, unsigned rank, const uint64_t *shape);
+/** How a parameter is stored: "FP4+E8M0", "FP8+F32", "BF16"; "-" when it is not there. */
+const char *rc_figure_layout(char buf[RC_FIGURE], const rc_bound *bound);
+
+#endif
