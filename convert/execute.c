@@ -10,9 +10,9 @@
 #include "formats/base/stop.h"
 
 enum {
-    CHUNK = 8 << 20, /* bytes of the larger side of a chunk: past the knee of the disk's curve */
+    CHUNK = 8 << 20,   /* bytes of the larger side of a chunk: past the knee of the disk's curve */
     CHUNK_MIN = 1 << 18,
-    IO_SLOTS = 4 /* slots beyond the computing ones: these wait for the disk */
+    IO_SLOTS = 4       /* slots beyond the computing ones: these wait for the disk */
 };
 
 typedef struct hashes {
@@ -147,19 +147,20 @@ static rc_code take_up_shard(run *r, size_t s, size_t first, size_t end, rc_err 
     const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
     uint64_t nbytes = 0;
     char partial[80];
-    const bool there =
-        rc_dir_stat(r->dir, rc_partial_name(shard, partial), &nbytes) && nbytes == shard->nbytes;
+    const bool there = rc_dir_stat(r->dir, rc_partial_name(shard, partial), &nbytes) &&
+                       nbytes == shard->nbytes;
 
     r->shards[s].there = there;
-    if (!there && rc_journal_has_publish(r->journal) && rc_dir_stat(r->dir, shard->name, &nbytes) &&
-        nbytes == shard->nbytes && all_done(r, first, end))
+    if (!there && rc_journal_has_publish(r->journal) &&
+        rc_dir_stat(r->dir, shard->name, &nbytes) && nbytes == shard->nbytes &&
+        all_done(r, first, end))
         return RC_OK; /* has its final name already */
     if (!there)
         return forget_shard(r, s, first, end, err);
     if (rc_journal_has_shard(r->journal, s))
         return RC_OK;
-    RC_TRY(
-        rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem, err));
+    RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem,
+                       err));
     RC_TRY(recheck_shard(r, s, first, end, err));
     return rc_out_close(&r->shards[s].out, err);
 }
@@ -362,16 +363,14 @@ static rc_code fail_inexact(const run *r, const rc_job *job, const rc_verdict *v
         rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), job->weight->shard);
 
     rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET,
-            "%" PRIu64 " of %" PRIu64
-            " tiles checked so far cannot be kept exactly; the first at row "
+            "%" PRIu64 " of %" PRIu64 " tiles checked so far cannot be kept exactly; the first at row "
             "%" PRIu64 ", column %" PRIu64,
             v->tiles - v->exact, v->tiles, v->row, v->col);
     rc_err_want(err, "%.9g", v->source);
     rc_err_got(err, "%.9g", v->stored);
     rc_err_file(err, shard->name);
     rc_err_tensor(err, job->name);
-    rc_err_hint(err,
-                "--exact report delivers the model all the same, with every such tile counted");
+    rc_err_hint(err, "--exact report delivers the model all the same, with every such tile counted");
     return RC_E_NUMERIC;
 }
 
@@ -521,8 +520,8 @@ static rc_code sync_leftovers(run *r, rc_err *err)
         rc_partial_name(shard, partial);
         if (r->shards[s].jobs_left || rc_journal_has_shard(r->journal, s) || !r->shards[s].there)
             continue;
-        RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem,
-                           err));
+        RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME,
+                           r->mem, err));
         RC_TRY(rc_out_write(r->shards[s].out, 0, shard->head, shard->head_len, err));
         RC_TRY(finish_shard(r, s, err));
     }
