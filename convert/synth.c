@@ -438,6 +438,7 @@ rc_code rc_synth(const char *dst, const rc_synth_options *options, rc_synth_resu
                  rc_mem *mem, rc_err *err)
 {
     struct job j = { .opt = options, .mem = mem, .dir = { .fd = -1 } };
+    const bool there = access(dst, F_OK) == 0;
     int lock = -1;
     bool ours = false;
     rc_code rc;
@@ -461,6 +462,8 @@ done:
     if (lock >= 0)
         rc_dir_unlock(&j.dir, lock_name, lock);
     rc_dir_close(&j.dir);
+    if (rc != RC_OK && !there)
+        (void)rmdir(dst); /* if it is empty: the folder was ours, too */
     free_job(&j);
     return rc;
 }

@@ -229,16 +229,13 @@ rc_code rc_preset_config(const rc_preset *preset, char **text, size_t *len, rc_m
 
 /* tokenizer.json: byte-level BPE as the `tokenizers` library reads it */
 
-static const char *const special[] = { "<\xef\xbd\x9c"
-                                       "begin\xe2\x96\x81"
-                                       "of\xe2\x96\x81"
-                                       "sentence\xef\xbd\x9c>",
-                                       "<\xef\xbd\x9c"
-                                       "end\xe2\x96\x81"
-                                       "of\xe2\x96\x81"
-                                       "sentence\xef\xbd\x9c>",
-                                       "<\xef\xbd\x9c\xe2\x96\x81"
-                                       "pad\xe2\x96\x81\xef\xbd\x9c>" };
+/* clang-format off */
+static const char *const special[] = {
+    "<｜begin▁of▁sentence｜>",
+    "<｜end▁of▁sentence｜>",
+    "<｜▁pad▁｜>",
+};
+/* clang-format on */
 enum { SPECIALS = 3, BYTES = 256 };
 
 /* The printable character that byte-level BPE writes for a byte, as UTF-8: the

@@ -412,23 +412,52 @@ struct fault {
 
 static void test_model_malformed(void **state)
 {
-    /* clang-format off */
     static const struct fault faults[] = {
         /* C04 */
-        { "layers.2.ffn.experts.4.w2.scale", RC_DTYPE_F32, 2, { 256, 4 }, "dtype", "F8_E8M0", "F32" },
+        { "layers.2.ffn.experts.4.w2.scale",
+          RC_DTYPE_F32,
+          2,
+          { 256, 4 },
+          "dtype",
+          "F8_E8M0",
+          "F32" },
         { "layers.2.attn.wq_b.scale", RC_DTYPE_F32, 2, { 4, 1 }, "dtype", "F8_E8M0", "F32" },
         /* C05: transposed */
         { "layers.2.attn.wq_b.scale", RC_DTYPE_F8_E8M0, 2, { 1, 4 }, "shape", "[4, 1]", "[1, 4]" },
         /* C07, C09, C10 */
-        { "layers.2.ffn.experts.4.w2.weight", RC_DTYPE_I8, 2, { 256, 128 }, "shape", "[256, 64]", "[256, 128]" },
-        { "layers.2.ffn.experts.4.w2.scale", RC_DTYPE_F8_E8M0, 2, { 256, 8 }, "shape", "[256, 4]", "[256, 8]" },
-        { "layers.2.ffn.experts.4.w2.weight", RC_DTYPE_I8, 2, { 64, 256 }, "shape", "[256, 64]", "[64, 256]" },
+        { "layers.2.ffn.experts.4.w2.weight",
+          RC_DTYPE_I8,
+          2,
+          { 256, 128 },
+          "shape",
+          "[256, 64]",
+          "[256, 128]" },
+        { "layers.2.ffn.experts.4.w2.scale",
+          RC_DTYPE_F8_E8M0,
+          2,
+          { 256, 8 },
+          "shape",
+          "[256, 4]",
+          "[256, 8]" },
+        { "layers.2.ffn.experts.4.w2.weight",
+          RC_DTYPE_I8,
+          2,
+          { 64, 256 },
+          "shape",
+          "[256, 64]",
+          "[64, 256]" },
         /* C08 */
         { "layers.2.attn.wq_b.weight", RC_DTYPE_I8, 2, { 512, 128 }, "dtype", "F8_E4M3", "I8" },
         { "embed.weight", RC_DTYPE_I8, 2, { 384, 256 }, "dtype", "BF16", "I8" },
         /* one layer unlike the others */
         { "layers.2.attn.wq_b.weight", RC_DTYPE_BF16, 2, { 512, 128 }, "dtype", "F8_E4M3", "BF16" },
-        { "layers.2.ffn.experts.4.w2.weight", RC_DTYPE_F8_E4M3, 2, { 256, 128 }, "dtype", "I8", "F8_E4M3" },
+        { "layers.2.ffn.experts.4.w2.weight",
+          RC_DTYPE_F8_E4M3,
+          2,
+          { 256, 128 },
+          "dtype",
+          "I8",
+          "F8_E4M3" },
         /* C11: only norms may be wider */
         { "head.weight", RC_DTYPE_F32, 2, { 384, 256 }, "dtype", "BF16", "F32" },
         { "layers.2.attn.attn_sink", RC_DTYPE_BF16, 1, { 4 }, "dtype", "F32", "BF16" },
@@ -438,7 +467,6 @@ static void test_model_malformed(void **state)
         { "embed.weight", RC_DTYPE_BF16, 2, { 383, 256 }, "shape", "[384, 256]", "[383, 256]" },
         { "norm.weight", RC_DTYPE_BF16, 3, { 1, 1, 256 }, "shape", "[256]", "[1, 1, 256]" },
     };
-    /* clang-format on */
 
     (void)state;
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
