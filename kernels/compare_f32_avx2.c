@@ -73,12 +73,12 @@ void rc_compare_f32_avx2(rc_comparison *out, const float *a, const float *b, siz
     for (unsigned j = 0; j < QUARTERS; j++)
         aa[j] = dd[j] = _mm256_setzero_pd();
     for (; i + RC_LANES <= n; i += RC_LANES) {
-        const __m256i u = _mm256_xor_si256(
-            _mm256_loadu_si256((const __m256i *)(const void *)(a + i)),
-            _mm256_loadu_si256((const __m256i *)(const void *)(b + i)));
-        const __m256i v = _mm256_xor_si256(
-            _mm256_loadu_si256((const __m256i *)(const void *)(a + i + 8)),
-            _mm256_loadu_si256((const __m256i *)(const void *)(b + i + 8)));
+        const __m256i u =
+            _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)(a + i)),
+                             _mm256_loadu_si256((const __m256i *)(const void *)(b + i)));
+        const __m256i v =
+            _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)(a + i + 8)),
+                             _mm256_loadu_si256((const __m256i *)(const void *)(b + i + 8)));
         const __m256i unequal = _mm256_or_si256(u, v);
         if (!_mm256_testz_si256(unequal, unequal))
             break;
@@ -116,10 +116,10 @@ void rc_compare_f32_avx2(rc_comparison *out, const float *a, const float *b, siz
         y0 = _mm256_loadu_si256((const __m256i *)(const void *)y);
         y1 = _mm256_loadu_si256((const __m256i *)(const void *)(y + 8));
         const unsigned unequal =
-            (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_castsi256_ps(x0),
-                                                       _mm256_castsi256_ps(y0), _CMP_NEQ_UQ)) |
-            (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_castsi256_ps(x1),
-                                                       _mm256_castsi256_ps(y1), _CMP_NEQ_UQ))
+            (unsigned)_mm256_movemask_ps(
+                _mm256_cmp_ps(_mm256_castsi256_ps(x0), _mm256_castsi256_ps(y0), _CMP_NEQ_UQ)) |
+            (unsigned)_mm256_movemask_ps(
+                _mm256_cmp_ps(_mm256_castsi256_ps(x1), _mm256_castsi256_ps(y1), _CMP_NEQ_UQ))
                 << 8;
         out->differ += (unsigned)__builtin_popcount(unequal);
         if (special(x0) | special(x1) | special(y0) | special(y1)) {

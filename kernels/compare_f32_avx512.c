@@ -34,8 +34,10 @@ static inline uint64_t bits(__mmask16 m)
 
 static __attribute__((noinline)) __mmask16 count_special(rc_comparison *out, __m512 a, __m512 b)
 {
-    const __mmask16 na = _mm512_fpclass_ps_mask(a, ANY_NAN), nb = _mm512_fpclass_ps_mask(b, ANY_NAN);
-    const __mmask16 ia = _mm512_fpclass_ps_mask(a, ANY_INF), ib = _mm512_fpclass_ps_mask(b, ANY_INF);
+    const __mmask16 na = _mm512_fpclass_ps_mask(a, ANY_NAN),
+                    nb = _mm512_fpclass_ps_mask(b, ANY_NAN);
+    const __mmask16 ia = _mm512_fpclass_ps_mask(a, ANY_INF),
+                    ib = _mm512_fpclass_ps_mask(b, ANY_INF);
 
     out->nan_a += bits(na);
     out->nan_b += bits(nb);

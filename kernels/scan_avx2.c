@@ -5,9 +5,9 @@
 
 #define BLOCK 128u /* bytes */
 
-static inline __attribute__((always_inline)) void
-scan_width(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_t n, unsigned width,
-           __m256i pattern)
+static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out, rc_dtype dtype,
+                                                             const uint8_t *data, size_t n,
+                                                             unsigned width, __m256i pattern)
 {
     const size_t per_block = BLOCK / width;
     __m256i any = _mm256_setzero_si256();

@@ -8,9 +8,9 @@
 
 #define BLOCK 256u /* bytes */
 
-static inline __attribute__((always_inline)) void
-scan_width(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_t n, unsigned width,
-           __m512i pattern)
+static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out, rc_dtype dtype,
+                                                             const uint8_t *data, size_t n,
+                                                             unsigned width, __m512i pattern)
 {
     const size_t per_block = BLOCK / width;
     __m512i any = _mm512_setzero_si512();

@@ -125,10 +125,9 @@ void bench_row(const char *kernel, const char *variant, unsigned threads, double
     char share[16] = "-";
 
     if (bytes > 0) /* a copy moves its payload twice */
-        snprintf(share, sizeof share, "%.2f",
-                 bytes / seconds / (2 * bench_copy_limit(threads)));
-    printf("%-28s %-8s %7u %9.2f %9.2f %8s\n", kernel, variant, threads,
-           elements / seconds / 1e9, bytes / seconds / 1e9, share);
+        snprintf(share, sizeof share, "%.2f", bytes / seconds / (2 * bench_copy_limit(threads)));
+    printf("%-28s %-8s %7u %9.2f %9.2f %8s\n", kernel, variant, threads, elements / seconds / 1e9,
+           bytes / seconds / 1e9, share);
     fflush(stdout);
 }
 

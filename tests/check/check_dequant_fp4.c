@@ -23,8 +23,7 @@ static void run(void *arg)
         rc_dequant_fp4_ref((float *)(void *)want.data, j->q, j->scale, j->n);
         j->f32((float *)(void *)got.data, j->q, j->scale, j->n);
     } else {
-        expected =
-            rc_dequant_fp4_bf16_ref((uint16_t *)(void *)want.data, j->q, j->scale, j->n);
+        expected = rc_dequant_fp4_bf16_ref((uint16_t *)(void *)want.data, j->q, j->scale, j->n);
         counted = j->bf16((uint16_t *)(void *)got.data, j->q, j->scale, j->n);
     }
     check_that(memcmp(want.data, got.data, want.n) == 0 && expected == counted &&

@@ -21,7 +21,7 @@ static void one(rc_scan_fn *fn, rc_dtype dtype, const uint8_t *data, size_t n)
 void check_scan(void)
 {
     static const rc_dtype dtypes[] = { RC_DTYPE_F8_E4M3, RC_DTYPE_F8_E8M0, RC_DTYPE_BF16,
-                                       RC_DTYPE_F32, RC_DTYPE_I64, RC_DTYPE_I8 };
+                                       RC_DTYPE_F32,     RC_DTYPE_I64,     RC_DTYPE_I8 };
 
     for (const rc_scan_impl *row = rc_scan_impls + 1; row->fn; row++) {
         if (!check_begin("scan", row->name, row->need))
