@@ -10,6 +10,7 @@
 
 #include "kernels/codes.h"
 #include "kernels/rounding.h"
+#include "kernels/unroll.h"
 
 #define STEP 32u /* codes at a time; RC_FP8_TILE is a multiple */
 
@@ -47,6 +48,7 @@ void rc_dequant_fp8_avx2(float *restrict y, const uint8_t *restrict q, const flo
             rc_dequant_fp8_ref(y + i, q + i, &s, STEP);
             continue;
         }
+        RC_UNROLL
         for (unsigned j = 0; j < STEP; j += 8)
             _mm256_storeu_ps(y + i + j, _mm256_mul_ps(eight(q + i + j), _mm256_set1_ps(s)));
     }
@@ -84,6 +86,7 @@ size_t rc_dequant_fp8_bf16_avx2(uint16_t *restrict y, const uint8_t *restrict q,
             continue;
         }
         const bool exact = is_plain_power(s);
+        RC_UNROLL
         for (unsigned j = 0; j < STEP; j += 8) {
             const __m256 code = eight(q + i + j);
             const __m256i p = _mm256_castps_si256(_mm256_mul_ps(code, _mm256_set1_ps(s)));

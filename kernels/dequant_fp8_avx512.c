@@ -12,6 +12,7 @@
 
 #include "kernels/codes.h"
 #include "kernels/rounding.h"
+#include "kernels/unroll.h"
 
 #define STEP 64u /* codes at a time; RC_FP8_TILE is a multiple */
 
@@ -33,6 +34,7 @@ static inline tables make_tables(void)
     tables t;
 
     /* A normal code c is (c << 4) + 0x3c00 in bf16: the biases differ by 120. */
+    RC_UNROLL
     for (unsigned j = 0; j < 2; j++) {
         const __m512i c = _mm512_add_epi8(count, _mm512_set1_epi8((char)(64 * j)));
         t.lo[j] = _mm512_slli_epi16(_mm512_and_si512(c, low4), 4);
@@ -43,11 +45,13 @@ static inline tables make_tables(void)
     t.lo[0] = _mm512_mask_blend_epi64(1, t.lo[0], _mm512_set1_epi64(0x60402000c0800000));
     t.hi[0] = _mm512_mask_blend_epi64(1, t.hi[0], _mm512_set1_epi64(0x3c3c3c3c3b3b3b00));
 
+    RC_UNROLL
     for (unsigned j = 0; j < 2; j++) { /* word w: byte 32j+w of lo, of hi */
         const __m512i at = _mm512_add_epi16(word, _mm512_set1_epi16((short)(32 * j)));
         t.pairs[j] = _mm512_or_si512(_mm512_slli_epi16(at, 8),
                                      _mm512_or_si512(at, _mm512_set1_epi16(0x4000)));
     }
+    RC_UNROLL
     for (unsigned j = 0; j < 4; j++) { /* dword w: 0, 0, byte 16j+w of lo, of hi */
         const __m512i at = _mm512_add_epi32(lane, _mm512_set1_epi32((int)(16 * j)));
         t.spread[j] =
@@ -100,6 +104,7 @@ void rc_dequant_fp8_avx512(float *restrict y, const uint8_t *restrict q,
         }
         const __m512i lo = _mm512_permutex2var_epi8(t.lo[0], x, t.lo[1]), hi = upper(&t, x);
         const __m512 sv = _mm512_set1_ps(s);
+        RC_UNROLL
         for (unsigned j = 0; j < 4; j++)
             _mm512_storeu_ps(y + i + 16 * j, _mm512_mul_ps(quarter(&t, lo, hi, j), sv));
     }
@@ -141,6 +146,7 @@ size_t rc_dequant_fp8_bf16_avx512(uint16_t *restrict y, const uint8_t *restrict 
         const __m512i lo = _mm512_permutex2var_epi8(t.lo[0], x, t.lo[1]), hi = upper(&t, x);
         if (is_plain_power(s)) { /* exact: add to the exponents of what is not zero */
             const __m512i add = _mm512_set1_epi16((short)(((rc_f32_bits(s) >> 23) - 127) * 128));
+            RC_UNROLL
             for (unsigned j = 0; j < 2; j++) {
                 const __m512i v = _mm512_permutex2var_epi8(lo, t.pairs[j], hi);
                 const __mmask32 some = _mm512_test_epi16_mask(v, _mm512_set1_epi16(0x7fff));
@@ -148,6 +154,7 @@ size_t rc_dequant_fp8_bf16_avx512(uint16_t *restrict y, const uint8_t *restrict 
             }
             continue;
         }
+        RC_UNROLL
         for (unsigned j = 0; j < 4; j++) {
             const __m512 code = quarter(&t, lo, hi, j);
             const __m512d sd = _mm512_set1_pd((double)s);

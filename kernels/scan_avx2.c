@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/unroll.h"
+
 #define BLOCK 128u /* bytes */
 
 static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out, rc_dtype dtype,
@@ -17,6 +19,7 @@ static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out
     *out = RC_SCAN_NONE;
     for (; i + per_block <= n; i += per_block) {
         __m256i bad = _mm256_setzero_si256();
+        RC_UNROLL
         for (unsigned j = 0; j < BLOCK; j += 32) {
             const __m256i x =
                 _mm256_loadu_si256((const __m256i *)(const void *)(data + i * width + j));

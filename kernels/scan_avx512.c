@@ -6,6 +6,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/unroll.h"
+
 #define BLOCK 256u /* bytes */
 
 static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out, rc_dtype dtype,
@@ -20,6 +22,7 @@ static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out
     *out = RC_SCAN_NONE;
     for (; i + per_block <= n; i += per_block) {
         uint64_t bad = 0;
+        RC_UNROLL
         for (unsigned j = 0; j < BLOCK; j += 64) {
             const __m512i x = _mm512_loadu_si512(data + i * width + j);
             const __m512i p = _mm512_and_si512(x, pattern);

@@ -132,6 +132,14 @@ void check_buf_free(check_buf *buf)
     *buf = (check_buf){ 0 };
 }
 
+uint8_t *check_input_new(size_t n, size_t shift, void **whole)
+{
+    *whole = malloc(shift + n);
+    if (!*whole)
+        abort();
+    return (uint8_t *)*whole + shift;
+}
+
 void check_in_rounding_modes(void (*fn)(void *), void *arg)
 {
     static const int modes[] = { FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO };
