@@ -57,7 +57,7 @@ void rc_scan_avx2(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size
     case RC_DTYPE_F32:
         scan_width(out, dtype, data, n, 4, _mm256_set1_epi32(0x7f800000));
         break;
-    default:
+    default: /* only all_zero, which the first byte settles in practice */
         rc_scan_ref(out, dtype, data, n);
     }
 }

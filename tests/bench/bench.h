@@ -2,7 +2,9 @@
  *
  * Buffers are touched before anything is timed, every figure is the median of
  * several passes, and the copy limit is measured in the same run, by one memcpy
- * call a thread on as many bytes as glibc copies past the cache. */
+ * call a thread on as many bytes as glibc copies past the cache. The column `cpu` is
+ * processor time over wall time: well below 1.00 the machine was busy with
+ * something else, and the row says nothing. */
 #ifndef RC_TESTS_BENCH_H
 #define RC_TESTS_BENCH_H
 

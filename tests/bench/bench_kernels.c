@@ -77,7 +77,7 @@ static int which;
 static void decode(void *arg, unsigned thread, unsigned threads)
 {
     job *j = arg;
-    float y[COLS];
+    float y[COLS] __attribute__((aligned(64)));
     uint16_t *h = (uint16_t *)(void *)y;
     size_t from, to, sink = 0;
 

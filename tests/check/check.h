@@ -46,7 +46,8 @@ void check_buf_free(check_buf *buf);
  *  allocation ends: the sanitizer sees a read beyond. Free with free(*whole). */
 uint8_t *check_input_new(size_t n, size_t shift, void **whole);
 
-/** Run `fn` once in each of the four rounding modes. */
+/** Run `fn` in each of the four rounding modes, and with subnormals flushed to
+ *  zero; it must leave the mode as it was. */
 void check_in_rounding_modes(void (*fn)(void *), void *arg);
 
 #endif
