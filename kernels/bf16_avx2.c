@@ -30,9 +30,9 @@ size_t rc_f32_to_bf16_avx2(uint16_t *restrict y, const float *restrict x, size_t
         const __m256i r = _mm256_blendv_epi8(sum, _mm256_or_si256(v, quiet), nan);
         const __m256i top = _mm256_srli_epi32(r, 16);
         const int fine = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_or_si256(exact, nan)));
-        _mm_storeu_si128((__m128i *)(void *)(y + i),
-                         _mm_packus_epi32(_mm256_castsi256_si128(top),
-                                          _mm256_extracti128_si256(top, 1)));
+        _mm_storeu_si128(
+            (__m128i *)(void *)(y + i),
+            _mm_packus_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1)));
         inexact += 8 - (unsigned)__builtin_popcount((unsigned)fine);
     }
     return inexact + rc_f32_to_bf16_ref(y + i, x + i, n - i);

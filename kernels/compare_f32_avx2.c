@@ -9,6 +9,7 @@
 
 #include "kernels/lanes.h"
 #include "kernels/rounding.h"
+#include "kernels/unroll.h"
 
 #define QUARTERS 4u
 
@@ -21,6 +22,7 @@ static double fold(const __m256d sum[QUARTERS])
 {
     double lane[RC_LANES];
 
+    RC_UNROLL
     for (unsigned j = 0; j < QUARTERS; j++)
         _mm256_storeu_pd(lane + 4 * j, sum[j]);
     return rc_lanes_fold(lane);
@@ -70,31 +72,36 @@ void rc_compare_f32_avx2(rc_comparison *out, const float *a, const float *b, siz
     size_t i = 0;
 
     *out = RC_COMPARISON_NONE;
+    RC_UNROLL
     for (unsigned j = 0; j < QUARTERS; j++)
         aa[j] = dd[j] = _mm256_setzero_pd();
     for (; i + RC_LANES <= n; i += RC_LANES) {
-        const __m256i u = _mm256_xor_si256(
-            _mm256_loadu_si256((const __m256i *)(const void *)(a + i)),
-            _mm256_loadu_si256((const __m256i *)(const void *)(b + i)));
-        const __m256i v = _mm256_xor_si256(
-            _mm256_loadu_si256((const __m256i *)(const void *)(a + i + 8)),
-            _mm256_loadu_si256((const __m256i *)(const void *)(b + i + 8)));
+        const __m256i u =
+            _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)(a + i)),
+                             _mm256_loadu_si256((const __m256i *)(const void *)(b + i)));
+        const __m256i v =
+            _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)(a + i + 8)),
+                             _mm256_loadu_si256((const __m256i *)(const void *)(b + i + 8)));
         const __m256i unequal = _mm256_or_si256(u, v);
         if (!_mm256_testz_si256(unequal, unequal))
             break;
+        RC_UNROLL
         for (unsigned j = 0; j < QUARTERS; j++) {
             const __m256d x = four(a + i + 4 * j);
             aa[j] = _mm256_fmadd_pd(x, x, aa[j]);
         }
     }
+    RC_UNROLL
     for (unsigned j = 0; j < QUARTERS; j++) /* infinity - infinity and NaN are unordered */
         strange |= _mm256_movemask_pd(
             _mm256_cmp_pd(_mm256_sub_pd(aa[j], aa[j]), _mm256_setzero_pd(), _CMP_UNORD_Q));
     if (strange) {
+        RC_UNROLL
         for (unsigned j = 0; j < QUARTERS; j++)
             aa[j] = _mm256_setzero_pd();
         i = 0;
     }
+    RC_UNROLL
     for (unsigned j = 0; j < QUARTERS; j++)
         bb[j] = ab[j] = aa[j];
 
@@ -116,10 +123,10 @@ void rc_compare_f32_avx2(rc_comparison *out, const float *a, const float *b, siz
         y0 = _mm256_loadu_si256((const __m256i *)(const void *)y);
         y1 = _mm256_loadu_si256((const __m256i *)(const void *)(y + 8));
         const unsigned unequal =
-            (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_castsi256_ps(x0),
-                                                       _mm256_castsi256_ps(y0), _CMP_NEQ_UQ)) |
-            (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_castsi256_ps(x1),
-                                                       _mm256_castsi256_ps(y1), _CMP_NEQ_UQ))
+            (unsigned)_mm256_movemask_ps(
+                _mm256_cmp_ps(_mm256_castsi256_ps(x0), _mm256_castsi256_ps(y0), _CMP_NEQ_UQ)) |
+            (unsigned)_mm256_movemask_ps(
+                _mm256_cmp_ps(_mm256_castsi256_ps(x1), _mm256_castsi256_ps(y1), _CMP_NEQ_UQ))
                 << 8;
         out->differ += (unsigned)__builtin_popcount(unequal);
         if (special(x0) | special(x1) | special(y0) | special(y1)) {
@@ -129,6 +136,7 @@ void rc_compare_f32_avx2(rc_comparison *out, const float *a, const float *b, siz
             y = padded[1];
             drop_special(out, padded[0], padded[1]);
         }
+        RC_UNROLL
         for (unsigned j = 0; j < QUARTERS; j++) {
             const __m256d p = four(x + 4 * j), q = four(y + 4 * j), d = _mm256_sub_pd(p, q);
             aa[j] = _mm256_fmadd_pd(p, p, aa[j]);

@@ -12,6 +12,7 @@
 
 #include "kernels/lanes.h"
 #include "kernels/rounding.h"
+#include "kernels/unroll.h"
 
 #define NOT_FINITE 0x99 /* vfpclass: quiet NaN, both infinities, signalling NaN */
 #define ANY_NAN    0x81
@@ -34,8 +35,10 @@ static inline uint64_t bits(__mmask16 m)
 
 static __attribute__((noinline)) __mmask16 count_special(rc_comparison *out, __m512 a, __m512 b)
 {
-    const __mmask16 na = _mm512_fpclass_ps_mask(a, ANY_NAN), nb = _mm512_fpclass_ps_mask(b, ANY_NAN);
-    const __mmask16 ia = _mm512_fpclass_ps_mask(a, ANY_INF), ib = _mm512_fpclass_ps_mask(b, ANY_INF);
+    const __mmask16 na = _mm512_fpclass_ps_mask(a, ANY_NAN),
+                    nb = _mm512_fpclass_ps_mask(b, ANY_NAN);
+    const __mmask16 ia = _mm512_fpclass_ps_mask(a, ANY_INF),
+                    ib = _mm512_fpclass_ps_mask(b, ANY_INF);
 
     out->nan_a += bits(na);
     out->nan_b += bits(nb);
@@ -81,6 +84,7 @@ void rc_compare_f32_avx512(rc_comparison *out, const float *a, const float *b, s
     for (; i + 64 <= n; i += 64) {
         __m512 x[4];
         __m512i unequal = _mm512_setzero_si512();
+        RC_UNROLL
         for (unsigned j = 0; j < 4; j++) {
             x[j] = _mm512_loadu_ps(a + i + 16 * j);
             const __m512i y = _mm512_loadu_si512(b + i + 16 * j);
@@ -88,6 +92,7 @@ void rc_compare_f32_avx512(rc_comparison *out, const float *a, const float *b, s
         }
         if (_mm512_test_epi64_mask(unequal, unequal))
             break;
+        RC_UNROLL
         for (unsigned j = 0; j < 4; j++) {
             const __m512d x0 = low(x[j]), x1 = high(x[j]);
             aa0 = _mm512_fmadd_pd(x0, x0, aa0);

@@ -5,6 +5,7 @@
 
 #include "kernels/codes.h"
 #include "kernels/rounding.h"
+#include "kernels/unroll.h"
 
 #define FIRST_INFINITE 253 /* 4 * 2^(253-127) is the first product that overflows */
 
@@ -29,6 +30,7 @@ void rc_dequant_fp4_avx2(float *restrict y, const uint8_t *restrict q,
             continue;
         }
         const __m256 table = scaled(*scale);
+        RC_UNROLL
         for (unsigned j = 0; j < 4; j++) {
             int word;
             memcpy(&word, q + 4 * j, sizeof word);
@@ -68,6 +70,7 @@ size_t rc_dequant_fp4_bf16_avx2(uint16_t *restrict y, const uint8_t *restrict q,
         const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)q);
         const __m128i even = _mm_and_si128(x, low), odd = _mm_and_si128(_mm_srli_epi16(x, 4), low);
         const __m128i codes[2] = { _mm_unpacklo_epi8(even, odd), _mm_unpackhi_epi8(even, odd) };
+        RC_UNROLL
         for (unsigned j = 0; j < 2; j++) {
             const __m128i l = _mm_shuffle_epi8(lo, codes[j]), h = _mm_shuffle_epi8(hi, codes[j]);
             __m128i *out = (__m128i *)(void *)(y + i + 16 * j);

@@ -66,7 +66,8 @@ size_t rc_dequant_fp4_bf16_avx512(uint16_t *restrict y, const uint8_t *restrict 
         const __m256i half =
             _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(scaled(*scale)), 16));
         const __m512i table = _mm512_broadcast_i64x4(half);
-        const __m512i spread = _mm512_cvtepu16_epi64(_mm_loadu_si128((const __m128i *)(const void *)q));
+        const __m512i spread =
+            _mm512_cvtepu16_epi64(_mm_loadu_si128((const __m128i *)(const void *)q));
         const __m512i index = _mm512_multishift_epi64_epi8(pick, spread);
         _mm512_storeu_si512(y + i, _mm512_permutexvar_epi16(index, table));
     }

@@ -15,8 +15,8 @@ static float element(const uint8_t *q, const uint8_t *scale, size_t i)
     return rc_e2m1_value(code) * rc_e8m0_value(scale[i / RC_FP4_GROUP]);
 }
 
-void rc_dequant_fp4_ref(float *restrict y, const uint8_t *restrict q,
-                        const uint8_t *restrict scale, size_t n)
+void rc_dequant_fp4_ref(float *restrict y, const uint8_t *restrict q, const uint8_t *restrict scale,
+                        size_t n)
 {
     const rc_rounding saved = rc_rounding_enter();
 

@@ -10,6 +10,7 @@
 
 #include "kernels/codes.h"
 #include "kernels/rounding.h"
+#include "kernels/unroll.h"
 
 #define STEP 32u /* codes at a time; RC_FP8_TILE is a multiple */
 
@@ -47,6 +48,7 @@ void rc_dequant_fp8_avx2(float *restrict y, const uint8_t *restrict q, const flo
             rc_dequant_fp8_ref(y + i, q + i, &s, STEP);
             continue;
         }
+        RC_UNROLL
         for (unsigned j = 0; j < STEP; j += 8)
             _mm256_storeu_ps(y + i + j, _mm256_mul_ps(eight(q + i + j), _mm256_set1_ps(s)));
     }
@@ -84,16 +86,16 @@ size_t rc_dequant_fp8_bf16_avx2(uint16_t *restrict y, const uint8_t *restrict q,
             continue;
         }
         const bool exact = is_plain_power(s);
+        RC_UNROLL
         for (unsigned j = 0; j < STEP; j += 8) {
             const __m256 code = eight(q + i + j);
             const __m256i p = _mm256_castps_si256(_mm256_mul_ps(code, _mm256_set1_ps(s)));
             const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(p, 16), _mm256_set1_epi32(1));
-            const __m256i r =
-                _mm256_add_epi32(p, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+            const __m256i r = _mm256_add_epi32(p, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
             const __m256i top = _mm256_srli_epi32(r, 16);
-            _mm_storeu_si128((__m128i *)(void *)(y + i + j),
-                             _mm_packus_epi32(_mm256_castsi256_si128(top),
-                                              _mm256_extracti128_si256(top, 1)));
+            _mm_storeu_si128(
+                (__m128i *)(void *)(y + i + j),
+                _mm_packus_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1)));
             if (!exact) {
                 const __m256 kept = _mm256_castsi256_ps(_mm256_slli_epi32(top, 16));
                 const __m256d sd = _mm256_set1_pd((double)s);

@@ -12,6 +12,7 @@
 
 #include "kernels/codes.h"
 #include "kernels/rounding.h"
+#include "kernels/unroll.h"
 
 #define STEP 64u /* codes at a time; RC_FP8_TILE is a multiple */
 
@@ -24,16 +25,16 @@ typedef struct tables {
 /* Made anew for each row: some forty instructions. */
 static inline tables make_tables(void)
 {
-    const __m512i count =
-        _mm512_set_epi64(0x3f3e3d3c3b3a3938, 0x3736353433323130, 0x2f2e2d2c2b2a2928,
-                         0x2726252423222120, 0x1f1e1d1c1b1a1918, 0x1716151413121110,
-                         0x0f0e0d0c0b0a0908, 0x0706050403020100);
+    const __m512i count = _mm512_set_epi64(
+        0x3f3e3d3c3b3a3938, 0x3736353433323130, 0x2f2e2d2c2b2a2928, 0x2726252423222120,
+        0x1f1e1d1c1b1a1918, 0x1716151413121110, 0x0f0e0d0c0b0a0908, 0x0706050403020100);
     const __m512i low4 = _mm512_set1_epi8(15);
     const __m512i word = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(count)); /* 0 .. 31 */
     const __m512i lane = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(count)); /* 0 .. 15 */
     tables t;
 
     /* A normal code c is (c << 4) + 0x3c00 in bf16: the biases differ by 120. */
+    RC_UNROLL
     for (unsigned j = 0; j < 2; j++) {
         const __m512i c = _mm512_add_epi8(count, _mm512_set1_epi8((char)(64 * j)));
         t.lo[j] = _mm512_slli_epi16(_mm512_and_si512(c, low4), 4);
@@ -44,16 +45,18 @@ static inline tables make_tables(void)
     t.lo[0] = _mm512_mask_blend_epi64(1, t.lo[0], _mm512_set1_epi64(0x60402000c0800000));
     t.hi[0] = _mm512_mask_blend_epi64(1, t.hi[0], _mm512_set1_epi64(0x3c3c3c3c3b3b3b00));
 
+    RC_UNROLL
     for (unsigned j = 0; j < 2; j++) { /* word w: byte 32j+w of lo, of hi */
         const __m512i at = _mm512_add_epi16(word, _mm512_set1_epi16((short)(32 * j)));
         t.pairs[j] = _mm512_or_si512(_mm512_slli_epi16(at, 8),
                                      _mm512_or_si512(at, _mm512_set1_epi16(0x4000)));
     }
+    RC_UNROLL
     for (unsigned j = 0; j < 4; j++) { /* dword w: 0, 0, byte 16j+w of lo, of hi */
         const __m512i at = _mm512_add_epi32(lane, _mm512_set1_epi32((int)(16 * j)));
-        t.spread[j] = _mm512_or_si512(
-            _mm512_slli_epi32(at, 16),
-            _mm512_slli_epi32(_mm512_or_si512(at, _mm512_set1_epi32(0x40)), 24));
+        t.spread[j] =
+            _mm512_or_si512(_mm512_slli_epi32(at, 16),
+                            _mm512_slli_epi32(_mm512_or_si512(at, _mm512_set1_epi32(0x40)), 24));
     }
     return t;
 }
@@ -101,6 +104,7 @@ void rc_dequant_fp8_avx512(float *restrict y, const uint8_t *restrict q,
         }
         const __m512i lo = _mm512_permutex2var_epi8(t.lo[0], x, t.lo[1]), hi = upper(&t, x);
         const __m512 sv = _mm512_set1_ps(s);
+        RC_UNROLL
         for (unsigned j = 0; j < 4; j++)
             _mm512_storeu_ps(y + i + 16 * j, _mm512_mul_ps(quarter(&t, lo, hi, j), sv));
     }
@@ -142,6 +146,7 @@ size_t rc_dequant_fp8_bf16_avx512(uint16_t *restrict y, const uint8_t *restrict 
         const __m512i lo = _mm512_permutex2var_epi8(t.lo[0], x, t.lo[1]), hi = upper(&t, x);
         if (is_plain_power(s)) { /* exact: add to the exponents of what is not zero */
             const __m512i add = _mm512_set1_epi16((short)(((rc_f32_bits(s) >> 23) - 127) * 128));
+            RC_UNROLL
             for (unsigned j = 0; j < 2; j++) {
                 const __m512i v = _mm512_permutex2var_epi8(lo, t.pairs[j], hi);
                 const __mmask32 some = _mm512_test_epi16_mask(v, _mm512_set1_epi16(0x7fff));
@@ -149,21 +154,20 @@ size_t rc_dequant_fp8_bf16_avx512(uint16_t *restrict y, const uint8_t *restrict 
             }
             continue;
         }
+        RC_UNROLL
         for (unsigned j = 0; j < 4; j++) {
             const __m512 code = quarter(&t, lo, hi, j);
             const __m512d sd = _mm512_set1_pd((double)s);
             const __m512i p = _mm512_castps_si512(_mm512_mul_ps(code, _mm512_set1_ps(s)));
-            const __m512i odd =
-                _mm512_and_si512(_mm512_srli_epi32(p, 16), _mm512_set1_epi32(1));
-            const __m512i r =
-                _mm512_add_epi32(p, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-            const __m512 kept = _mm512_castsi512_ps(
-                _mm512_and_si512(r, _mm512_set1_epi32((int)0xffff0000u)));
+            const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(p, 16), _mm512_set1_epi32(1));
+            const __m512i r = _mm512_add_epi32(p, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+            const __m512 kept =
+                _mm512_castsi512_ps(_mm512_and_si512(r, _mm512_set1_epi32((int)0xffff0000u)));
             _mm256_storeu_si256((__m256i *)(void *)(y + i + 16 * j),
                                 _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
             inexact += count_wrong(_mm512_castps512_ps256(code), _mm512_castps512_ps256(kept), sd);
-            inexact += count_wrong(_mm512_extractf32x8_ps(code, 1),
-                                   _mm512_extractf32x8_ps(kept, 1), sd);
+            inexact +=
+                count_wrong(_mm512_extractf32x8_ps(code, 1), _mm512_extractf32x8_ps(kept, 1), sd);
         }
     }
     if (i < n)

@@ -39,10 +39,9 @@ static inline __m256i two_rows(const uint8_t row[2])
     return _mm256_inserti128_si256(t, _mm_load_si128((const __m128i *)recast_rows[row[1]]), 1);
 }
 
-static inline __attribute__((always_inline)) void
-recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes,
-             size_t code_stride, const uint8_t *scales, size_t scale_stride, size_t rows,
-             size_t ntiles, bool stream)
+static inline __attribute__((always_inline)) void recast_chunk(
+    uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes, size_t code_stride,
+    const uint8_t *scales, size_t scale_stride, size_t rows, size_t ntiles, bool stream)
 {
     const size_t groups = ntiles * GROUPS, vectors = (groups + 31) / 32;
     const __m256i nibble = _mm256_set1_epi8(15), magnitude = _mm256_set1_epi8(0x77);
@@ -82,14 +81,14 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
         for (size_t g = 0; g < groups; g += 2, q += 32, y += 64) {
             const __m256i x = load(q), table = two_rows(table_row + g);
             const __m256i even = _mm256_shuffle_epi8(table, _mm256_and_si256(x, nibble));
-            const __m256i odd = _mm256_shuffle_epi8(
-                table, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble));
+            const __m256i odd =
+                _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble));
             const __m256i first = _mm256_unpacklo_epi8(even, odd); /* halves of both groups */
             const __m256i second = _mm256_unpackhi_epi8(even, odd);
             const __m256i y0 = _mm256_permute2x128_si256(first, second, 0x20);
             const __m256i y1 = _mm256_permute2x128_si256(first, second, 0x31);
-            const int zeros = _mm256_movemask_epi8(
-                _mm256_cmpeq_epi8(_mm256_and_si256(x, magnitude), zero));
+            const int zeros =
+                _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_and_si256(x, magnitude), zero));
             memcpy(empty + g, &zeros, sizeof zeros);
             if (stream) {
                 _mm256_stream_si256((__m256i *)(void *)y, y0);
@@ -113,8 +112,8 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
         const size_t v = t / 8, at = 4 * (t % 8);
         uint8_t e[32], l[32], h[32], bad[32];
         _mm256_storeu_si256((__m256i *)(void *)e, base[v]);
-        _mm256_storeu_si256((__m256i *)(void *)l, _mm256_xor_si256(
-                                              fold_max(_mm256_xor_si256(lo[v], ones)), ones));
+        _mm256_storeu_si256((__m256i *)(void *)l,
+                            _mm256_xor_si256(fold_max(_mm256_xor_si256(lo[v], ones)), ones));
         _mm256_storeu_si256((__m256i *)(void *)h, fold_max(hi[v]));
         _mm256_storeu_si256((__m256i *)(void *)bad, fold_max(nan[v]));
         tiles[t] = (rc_fp8_tile){ e[at], 1, l[at], h[at], 0 };
@@ -125,19 +124,19 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
     }
 }
 
-static __attribute__((noinline)) void
-chunk_cached(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes,
-             size_t code_stride, const uint8_t *scales, size_t scale_stride, size_t rows,
-             size_t ntiles)
+static __attribute__((noinline)) void chunk_cached(uint8_t *out, size_t out_stride,
+                                                   rc_fp8_tile *tiles, const uint8_t *codes,
+                                                   size_t code_stride, const uint8_t *scales,
+                                                   size_t scale_stride, size_t rows, size_t ntiles)
 {
     recast_chunk(out, out_stride, tiles, codes, code_stride, scales, scale_stride, rows, ntiles,
                  false);
 }
 
-static __attribute__((noinline)) void
-chunk_stream(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes,
-             size_t code_stride, const uint8_t *scales, size_t scale_stride, size_t rows,
-             size_t ntiles)
+static __attribute__((noinline)) void chunk_stream(uint8_t *out, size_t out_stride,
+                                                   rc_fp8_tile *tiles, const uint8_t *codes,
+                                                   size_t code_stride, const uint8_t *scales,
+                                                   size_t scale_stride, size_t rows, size_t ntiles)
 {
     recast_chunk(out, out_stride, tiles, codes, code_stride, scales, scale_stride, rows, ntiles,
                  true);

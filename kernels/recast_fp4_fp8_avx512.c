@@ -13,8 +13,8 @@
 #include "kernels/codes.h"
 #include "kernels/recast_fp4_fp8_rows.h"
 
-#define GROUPS  4u               /* of a row of a tile */
-#define CHUNK   64u              /* tiles at a time: bounds the stack */
+#define GROUPS  4u                    /* of a row of a tile */
+#define CHUNK   64u                   /* tiles at a time: bounds the stack */
 #define VECTORS (CHUNK * GROUPS / 64) /* vectors of group scales in a chunk */
 
 static inline __m512i fold_max(__m512i x) /* each byte: largest of its tile's four */
@@ -49,10 +49,9 @@ static inline __m512i four_rows(const uint8_t row[4])
 }
 
 /* One chunk of whole tiles; `stream` is a constant where this is inlined. */
-static inline __attribute__((always_inline)) void
-recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes,
-             size_t code_stride, const uint8_t *scales, size_t scale_stride, size_t rows,
-             size_t ntiles, bool stream)
+static inline __attribute__((always_inline)) void recast_chunk(
+    uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes, size_t code_stride,
+    const uint8_t *scales, size_t scale_stride, size_t rows, size_t ntiles, bool stream)
 {
     const size_t vectors = (ntiles * GROUPS + 63) / 64;
     const __m512i nibble = _mm512_set1_epi8(15), magnitude = _mm512_set1_epi8(0x77);
@@ -91,14 +90,13 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
         uint8_t *y = out + r * out_stride;
 
         for (size_t v = 0; v < vectors; v++)
-            _mm512_store_si512(
-                table_row + 64 * v,
-                rows_of(_mm512_maskz_loadu_epi8(used[v], s + 64 * v), base[v]));
+            _mm512_store_si512(table_row + 64 * v,
+                               rows_of(_mm512_maskz_loadu_epi8(used[v], s + 64 * v), base[v]));
         for (size_t t = 0; t < ntiles; t++, q += 64, y += 128) {
             const __m512i x = _mm512_loadu_si512(q), table = four_rows(table_row + GROUPS * t);
             const __m512i even = _mm512_shuffle_epi8(table, _mm512_and_si512(x, nibble));
-            const __m512i odd = _mm512_shuffle_epi8(
-                table, _mm512_and_si512(_mm512_srli_epi16(x, 4), nibble));
+            const __m512i odd =
+                _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(x, 4), nibble));
             const __m512i y0 = _mm512_permutex2var_epi8(even, order0, odd);
             const __m512i y1 = _mm512_permutex2var_epi8(even, order1, odd);
             nonzero[t] = _mm512_test_epi8_mask(x, magnitude);
@@ -139,27 +137,27 @@ recast_chunk(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t 
     }
 }
 
-static __attribute__((noinline)) void
-chunk_cached(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes,
-             size_t code_stride, const uint8_t *scales, size_t scale_stride, size_t rows,
-             size_t ntiles)
+static __attribute__((noinline)) void chunk_cached(uint8_t *out, size_t out_stride,
+                                                   rc_fp8_tile *tiles, const uint8_t *codes,
+                                                   size_t code_stride, const uint8_t *scales,
+                                                   size_t scale_stride, size_t rows, size_t ntiles)
 {
     recast_chunk(out, out_stride, tiles, codes, code_stride, scales, scale_stride, rows, ntiles,
                  false);
 }
 
-static __attribute__((noinline)) void
-chunk_stream(uint8_t *out, size_t out_stride, rc_fp8_tile *tiles, const uint8_t *codes,
-             size_t code_stride, const uint8_t *scales, size_t scale_stride, size_t rows,
-             size_t ntiles)
+static __attribute__((noinline)) void chunk_stream(uint8_t *out, size_t out_stride,
+                                                   rc_fp8_tile *tiles, const uint8_t *codes,
+                                                   size_t code_stride, const uint8_t *scales,
+                                                   size_t scale_stride, size_t rows, size_t ntiles)
 {
     recast_chunk(out, out_stride, tiles, codes, code_stride, scales, scale_stride, rows, ntiles,
                  true);
 }
 
-void rc_recast_fp4_fp8_avx512(uint8_t *restrict out, size_t out_stride,
-                              rc_fp8_tile *restrict tiles, const uint8_t *restrict codes,
-                              const uint8_t *restrict scales, size_t rows, size_t cols, bool stream)
+void rc_recast_fp4_fp8_avx512(uint8_t *restrict out, size_t out_stride, rc_fp8_tile *restrict tiles,
+                              const uint8_t *restrict codes, const uint8_t *restrict scales,
+                              size_t rows, size_t cols, bool stream)
 {
     const size_t whole = cols / RC_FP8_TILE, rest = cols % RC_FP8_TILE;
     const size_t code_stride = cols / 2, scale_stride = cols / RC_FP4_GROUP;

@@ -140,9 +140,8 @@ bool rc_fp4_fp8_first_inexact(rc_fp8_inexact *out, const rc_fp8_tile *tiles, con
                 continue;
             out->row = r;
             out->col = c;
-            out->source = s == RC_E8M0_NAN
-                              ? (double)NAN
-                              : ldexp((double)rc_e2m1_value(code), s - RC_E8M0_BIAS);
+            out->source = s == RC_E8M0_NAN ? (double)NAN
+                                           : ldexp((double)rc_e2m1_value(code), s - RC_E8M0_BIAS);
             out->stored = ldexp((double)rc_e4m3_value(recode(code, s, tile->scale)),
                                 tile->scale - RC_E8M0_BIAS);
             return true;

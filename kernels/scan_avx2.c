@@ -3,11 +3,13 @@
 
 #include <immintrin.h>
 
+#include "kernels/unroll.h"
+
 #define BLOCK 128u /* bytes */
 
-static inline __attribute__((always_inline)) void
-scan_width(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_t n, unsigned width,
-           __m256i pattern)
+static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out, rc_dtype dtype,
+                                                             const uint8_t *data, size_t n,
+                                                             unsigned width, __m256i pattern)
 {
     const size_t per_block = BLOCK / width;
     __m256i any = _mm256_setzero_si256();
@@ -17,6 +19,7 @@ scan_width(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_t n, u
     *out = RC_SCAN_NONE;
     for (; i + per_block <= n; i += per_block) {
         __m256i bad = _mm256_setzero_si256();
+        RC_UNROLL
         for (unsigned j = 0; j < BLOCK; j += 32) {
             const __m256i x =
                 _mm256_loadu_si256((const __m256i *)(const void *)(data + i * width + j));
@@ -54,7 +57,7 @@ void rc_scan_avx2(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size
     case RC_DTYPE_F32:
         scan_width(out, dtype, data, n, 4, _mm256_set1_epi32(0x7f800000));
         break;
-    default:
+    default: /* only all_zero, which the first byte settles in practice */
         rc_scan_ref(out, dtype, data, n);
     }
 }

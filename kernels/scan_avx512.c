@@ -6,11 +6,13 @@
 
 #include <immintrin.h>
 
+#include "kernels/unroll.h"
+
 #define BLOCK 256u /* bytes */
 
-static inline __attribute__((always_inline)) void
-scan_width(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_t n, unsigned width,
-           __m512i pattern)
+static inline __attribute__((always_inline)) void scan_width(rc_scan_result *out, rc_dtype dtype,
+                                                             const uint8_t *data, size_t n,
+                                                             unsigned width, __m512i pattern)
 {
     const size_t per_block = BLOCK / width;
     __m512i any = _mm512_setzero_si512();
@@ -20,6 +22,7 @@ scan_width(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_t n, u
     *out = RC_SCAN_NONE;
     for (; i + per_block <= n; i += per_block) {
         uint64_t bad = 0;
+        RC_UNROLL
         for (unsigned j = 0; j < BLOCK; j += 64) {
             const __m512i x = _mm512_loadu_si512(data + i * width + j);
             const __m512i p = _mm512_and_si512(x, pattern);
@@ -56,7 +59,7 @@ void rc_scan_avx512(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, si
     case RC_DTYPE_F32:
         scan_width(out, dtype, data, n, 4, _mm512_set1_epi32(0x7f800000));
         break;
-    default:
+    default: /* only all_zero, which the first byte settles in practice */
         rc_scan_ref(out, dtype, data, n);
     }
 }

@@ -30,6 +30,12 @@ static kind classify(rc_dtype dtype, const uint8_t *data, size_t i)
     }
 }
 
+static bool can_be_bad(rc_dtype dtype)
+{
+    return dtype == RC_DTYPE_F8_E4M3 || dtype == RC_DTYPE_F8_E8M0 || dtype == RC_DTYPE_BF16 ||
+           dtype == RC_DTYPE_F32;
+}
+
 void rc_scan_ref(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_t n)
 {
     const size_t nbytes = n / 8 * rc_dtype_bits(dtype) + n % 8 * rc_dtype_bits(dtype) / 8;
@@ -37,6 +43,8 @@ void rc_scan_ref(rc_scan_result *out, rc_dtype dtype, const uint8_t *data, size_
     *out = RC_SCAN_NONE;
     for (size_t i = 0; i < nbytes && out->all_zero; i++)
         out->all_zero = data[i] == 0;
+    if (!can_be_bad(dtype))
+        return;
     for (size_t i = 0; i < n; i++) {
         const kind k = classify(dtype, data, i);
         out->nan += k == IS_NAN;

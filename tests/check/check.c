@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 #include "kernels/cpu.h"
 
 static const struct {
@@ -132,6 +136,14 @@ void check_buf_free(check_buf *buf)
     *buf = (check_buf){ 0 };
 }
 
+uint8_t *check_input_new(size_t n, size_t shift, void **whole)
+{
+    *whole = malloc(shift + n);
+    if (!*whole)
+        abort();
+    return (uint8_t *)*whole + shift;
+}
+
 void check_in_rounding_modes(void (*fn)(void *), void *arg)
 {
     static const int modes[] = { FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO };
@@ -139,8 +151,16 @@ void check_in_rounding_modes(void (*fn)(void *), void *arg)
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         fesetround(modes[i]);
         fn(arg);
+        check_that(fegetround() == modes[i], "the rounding mode was changed");
         fesetround(FE_TONEAREST);
     }
+#if defined(__x86_64__)
+    const unsigned saved = _mm_getcsr();
+    _mm_setcsr(saved | 0x8040); /* flush to zero, denormals are zero */
+    fn(arg);
+    check_that((_mm_getcsr() & 0x8040) == 0x8040, "flushing to zero was switched off");
+    _mm_setcsr(saved);
+#endif
 }
 
 int main(int argc, char **argv)

@@ -42,7 +42,12 @@ check_buf check_buf_new(size_t n, size_t shift);
 bool check_buf_intact(const check_buf *buf);
 void check_buf_free(check_buf *buf);
 
-/** Run `fn` once in each of the four rounding modes. */
+/** Input of n bytes, `shift` bytes after a 16-byte boundary, that ends where its
+ *  allocation ends: the sanitizer sees a read beyond. Free with free(*whole). */
+uint8_t *check_input_new(size_t n, size_t shift, void **whole);
+
+/** Run `fn` in each of the four rounding modes, and with subnormals flushed to
+ *  zero; it must leave the mode as it was. */
 void check_in_rounding_modes(void (*fn)(void *), void *arg);
 
 #endif

@@ -1,6 +1,7 @@
 /* tests/check/check_dequant_fp4.c */
 #include "kernels/dequant_fp4.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/check/check.h"
@@ -18,18 +19,24 @@ static void run(void *arg)
     const size_t width = j->f32 ? 4 : 2;
     check_buf want = check_buf_new(j->n * width, 0), got = check_buf_new(want.n, j->shift * width);
     size_t expected = 0, counted = 0;
+    void *whole, *whole_scales;
+    uint8_t *q = check_input_new(j->n / 2, j->shift, &whole);
+    uint8_t *scale = check_input_new(j->n / 32, j->shift, &whole_scales);
 
+    memcpy(q, j->q, j->n / 2);
+    memcpy(scale, j->scale, j->n / 32);
     if (j->f32) {
-        rc_dequant_fp4_ref((float *)(void *)want.data, j->q, j->scale, j->n);
-        j->f32((float *)(void *)got.data, j->q, j->scale, j->n);
+        rc_dequant_fp4_ref((float *)(void *)want.data, q, scale, j->n);
+        j->f32((float *)(void *)got.data, q, scale, j->n);
     } else {
-        expected =
-            rc_dequant_fp4_bf16_ref((uint16_t *)(void *)want.data, j->q, j->scale, j->n);
-        counted = j->bf16((uint16_t *)(void *)got.data, j->q, j->scale, j->n);
+        expected = rc_dequant_fp4_bf16_ref((uint16_t *)(void *)want.data, q, scale, j->n);
+        counted = j->bf16((uint16_t *)(void *)got.data, q, scale, j->n);
     }
     check_that(memcmp(want.data, got.data, want.n) == 0 && expected == counted &&
                    check_buf_intact(&got),
                "n %zu, offset %zu, first scale %u", j->n, j->shift, j->n ? j->scale[0] : 0);
+    free(whole);
+    free(whole_scales);
     check_buf_free(&want);
     check_buf_free(&got);
 }

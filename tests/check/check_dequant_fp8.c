@@ -1,6 +1,7 @@
 /* tests/check/check_dequant_fp8.c */
 #include "kernels/dequant_fp8.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/check/check.h"
@@ -19,18 +20,25 @@ static void run(void *arg)
     const size_t width = j->f32 ? 4 : 2;
     check_buf want = check_buf_new(j->n * width, 0), got = check_buf_new(want.n, j->shift * width);
     size_t expected = 0, counted = 0;
+    void *whole, *whole_scales;
+    uint8_t *q = check_input_new(j->n, j->shift, &whole);
+    void *scale = check_input_new((j->n + 127) / 128 * sizeof(float), 0, &whole_scales);
 
+    memcpy(q, j->q, j->n);
+    memcpy(scale, j->scale, (j->n + 127) / 128 * sizeof(float));
     if (j->f32) {
-        rc_dequant_fp8_ref((float *)(void *)want.data, j->q, j->scale, j->n);
-        j->f32((float *)(void *)got.data, j->q, j->scale, j->n);
+        rc_dequant_fp8_ref((float *)(void *)want.data, q, scale, j->n);
+        j->f32((float *)(void *)got.data, q, scale, j->n);
     } else {
-        expected = rc_dequant_fp8_bf16_ref((uint16_t *)(void *)want.data, j->q, j->scale, j->n);
-        counted = j->bf16((uint16_t *)(void *)got.data, j->q, j->scale, j->n);
+        expected = rc_dequant_fp8_bf16_ref((uint16_t *)(void *)want.data, q, scale, j->n);
+        counted = j->bf16((uint16_t *)(void *)got.data, q, scale, j->n);
     }
     check_that(memcmp(want.data, got.data, want.n) == 0 && expected == counted &&
                    check_buf_intact(&got),
                "n %zu, offset %zu, first scale %a, inexact %zu and %zu", j->n, j->shift,
                (double)j->scale[0], expected, counted);
+    free(whole);
+    free(whole_scales);
     check_buf_free(&want);
     check_buf_free(&got);
 }

@@ -1,6 +1,7 @@
 /* tests/check/check_recast_fp4_fp8.c */
 #include "kernels/recast_fp4_fp8.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/check/check.h"
@@ -74,17 +75,18 @@ static void run(void *arg)
 static void check_one(rc_recast_fp4_fp8_fn *fn, size_t rows, size_t cols, int kind)
 {
     const size_t shift = check_below(3) ? check_below(64) : 0, in = check_below(64);
-    check_buf codes = check_buf_new(rows * cols / 2, in), scales = check_buf_new(rows * cols / 32, in);
-    band b = { fn, rows, cols, check_below(2) * 64, shift, check_below(2), codes.data, scales.data,
-               kind };
+    void *whole_codes, *whole_scales;
+    uint8_t *codes = check_input_new(rows * cols / 2, in, &whole_codes);
+    uint8_t *scales = check_input_new(rows * cols / 32, in, &whole_scales);
+    band b = { fn, rows, cols, check_below(2) * 64, shift, check_below(2), codes, scales, kind };
 
-    make_band(codes.data, scales.data, rows, cols, (shape)kind);
+    make_band(codes, scales, rows, cols, (shape)kind);
     if (check_below(4))
         run(&b);
     else
         check_in_rounding_modes(run, &b);
-    check_buf_free(&codes);
-    check_buf_free(&scales);
+    free(whole_codes);
+    free(whole_scales);
 }
 
 /* Every code under every scale byte, beside a largest scale of every byte: a tile
@@ -109,7 +111,9 @@ static void check_all_pairs(rc_recast_fp4_fp8_fn *fn)
 
 void check_recast_fp4_fp8(void)
 {
-    static const size_t widths[] = { 32, 96, 128, 160, 256, 384, 512, 1024, 2048, 2080, 4096, 8320 };
+    static const size_t widths[] = {
+        32, 96, 128, 160, 256, 384, 512, 1024, 2048, 2080, 4096, 8320
+    };
 
     for (const rc_recast_fp4_fp8_impl *row = rc_recast_fp4_fp8_impls + 1; row->fn; row++) {
         if (!check_begin("recast_fp4_fp8", row->name, row->need))

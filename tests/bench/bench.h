@@ -1,0 +1,35 @@
+/* tests/bench/bench.h - timing: ratios to what this machine can copy.
+ *
+ * Buffers are touched before anything is timed, every figure is the median of
+ * several passes, and the copy limit is measured in the same run, by one memcpy
+ * call a thread on as many bytes as glibc copies past the cache. The column `cpu` is
+ * processor time over wall time: well below 1.00 the machine was busy with
+ * something else, and the row says nothing. */
+#ifndef RC_TESTS_BENCH_H
+#define RC_TESTS_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_MAX_THREADS 2u
+
+/** Work of one thread of `threads`. */
+typedef void bench_fn(void *arg, unsigned thread, unsigned threads);
+
+/** Median seconds of a pass. */
+double bench_seconds(bench_fn *fn, void *arg, unsigned threads);
+/** Copy payload, bytes a second, with this many threads. */
+double bench_copy_limit(unsigned threads);
+/** Touched, page-aligned memory; random bytes. */
+void *bench_buffer(size_t nbytes);
+/** Print a row: `elements` and bytes moved (read + written) in one pass. 0 bytes:
+ *  nothing but cache is touched, no ratio. */
+void bench_row(const char *kernel, const char *variant, unsigned threads, double seconds,
+               double elements, double bytes);
+/** Was this kernel asked for? */
+bool bench_wanted(const char *kernel);
+
+void bench_kernels(void);
+
+#endif
