@@ -47,7 +47,7 @@ rc_code rc_json_parse(const uint8_t *text, size_t len, uint64_t base, rc_json_fn
 
 /** A NUMBER event as a whole number: digits only, no sign, fits 64 bits. */
 bool rc_json_u64(const rc_json_event *event, uint64_t *out);
-/** A NUMBER event as a finite double (1e400 is refused). */
+/** A NUMBER event as a finite double (1e400 is refused, so are 1024 characters). */
 bool rc_json_f64(const rc_json_event *event, double *out);
 
 /* Writing: into a growing buffer, keys in the order given, strings escaped. */
