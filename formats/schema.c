@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/base/names.h"
+
 /* Symbols of shapes: config keys, and the products that shapes are made of. */
 enum sym {
     S_NONE, /* no such axis */
@@ -199,9 +201,8 @@ struct rc_schema {
     rc_mem *mem;
     rc_param *params;
     size_t n;
-    char *names;     /* of all parameters, one after the other */
-    uint32_t *slots; /* hash table: index into params + 1, or 0 */
-    size_t nslots;   /* a power of two */
+    char *names; /* of all parameters, one after the other */
+    rc_names by_name;
 };
 
 /* The state of one pass over the tables. */
@@ -286,22 +287,11 @@ static size_t spell(char out[128], const char *prefix, const char *pattern, int3
     return (size_t)n;
 }
 
-static uint64_t hash_name(const char *s)
+static const char *name_at(const void *owner, size_t i)
 {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a; the keys are our own */
+    const rc_schema *s = owner;
 
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 0x100000001b3u;
-    return h ^ (h >> 29);
-}
-
-static void fill_slot(rc_schema *s, size_t i)
-{
-    size_t at = hash_name(s->params[i].name) & (s->nslots - 1);
-
-    while (s->slots[at])
-        at = (at + 1) & (s->nslots - 1);
-    s->slots[at] = (uint32_t)i + 1;
+    return s->params[i].name;
 }
 
 /* What no layout can hold is refused here, once: an empty axis, packed FP4
@@ -358,7 +348,8 @@ static rc_code emit(struct expansion *x, const struct row *row, int32_t expert)
         p->layer = x->layer;
         p->expert = expert;
         p->draft = x->draft;
-        fill_slot(s, x->n);
+        if (!rc_names_add(&s->by_name, x->n)) /* never: there is room for all */
+            return rc_fail_nomem(x->err, s->mem, 1);
     } else {
         if (expert <= 0)
             RC_TRY(check_shape(x, row, name));
@@ -486,12 +477,10 @@ rc_code rc_schema_new(rc_schema **out, const rc_config *config, const rc_traits 
         return rc_fail_nomem(err, mem, sizeof *s);
     s->mem = mem;
     s->n = x.n;
-    for (s->nslots = 16; s->nslots < 2 * s->n; s->nslots *= 2)
-        ;
+    rc_names_init(&s->by_name, mem, name_at, s);
     s->params = rc_mem_get(mem, s->n * sizeof *s->params);
     s->names = rc_mem_get(mem, x.name_bytes);
-    s->slots = rc_mem_get(mem, s->nslots * sizeof *s->slots);
-    if (!s->params || !s->names || !s->slots) {
+    if (!s->params || !s->names || !rc_names_reserve(&s->by_name, s->n)) {
         rc = rc_fail_nomem(err, mem, s->n * sizeof *s->params + x.name_bytes);
         rc_schema_free(&s);
         return rc;
@@ -514,7 +503,7 @@ void rc_schema_free(rc_schema **schema)
         return;
     rc_mem_put(s->mem, s->params);
     rc_mem_put(s->mem, s->names);
-    rc_mem_put(s->mem, s->slots);
+    rc_names_free(&s->by_name);
     rc_mem_put(s->mem, s);
     *schema = NULL;
 }
@@ -531,15 +520,9 @@ const rc_param *rc_schema_at(const rc_schema *schema, size_t i)
 
 const rc_param *rc_schema_find(const rc_schema *schema, const char *name)
 {
-    size_t at = hash_name(name) & (schema->nslots - 1);
+    const size_t i = rc_names_find(&schema->by_name, name, strlen(name));
 
-    for (; schema->slots[at]; at = (at + 1) & (schema->nslots - 1)) {
-        const rc_param *p = &schema->params[schema->slots[at] - 1];
-
-        if (strcmp(p->name, name) == 0)
-            return p;
-    }
-    return NULL;
+    return i == RC_NAMES_NONE ? NULL : &schema->params[i];
 }
 
 const char *rc_role_name(rc_role role)

@@ -1,0 +1,37 @@
+/* convert/convert.h - a whole conversion: preflight, lock, resume, execute, publish. */
+#ifndef RC_CONVERT_CONVERT_H
+#define RC_CONVERT_CONVERT_H
+
+#include "convert/execute.h"
+#include "convert/ledger.h"
+
+typedef struct rc_convert_opts {
+    rc_execute_opts execute;
+    bool force;   /* replace a finished result, or use a folder that holds other things */
+    bool restart; /* discard an unfinished run */
+    const rc_log *log;
+} rc_convert_opts;
+
+typedef struct rc_convert_report {
+    rc_totals totals;
+    rc_run run;
+    uint64_t need, free;         /* bytes: preflight's figures */
+    size_t jobs_done, jobs;      /* what is kept, after a failure too */
+    bool already_complete;       /* a run that died after its last byte was written */
+} rc_convert_report;
+
+/** Refuse what cannot end well, before anything is written: DST is SRC or lies inside
+ *  it (or the reverse), a finished result without `force`, not enough space.
+ *    RC_E_USAGE, RC_E_CANTCREATE, RC_E_NOSPACE
+ *  `dir` is the opened DST, or fd -1 if it does not exist yet (then its parent is asked). */
+RC_MUST_CHECK
+rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
+                             rc_convert_report *report, rc_err *err);
+
+/** Convert into the folder `dst`, which is made if it is not there.
+ *  `report` is filled as far as it goes, on failure too. */
+RC_MUST_CHECK
+rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
+                   rc_convert_report *report, rc_mem *mem, rc_err *err);
+
+#endif

@@ -1,0 +1,602 @@
+/* convert/execute.c - see execute.h. */
+#include "convert/execute.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/base/hash.h"
+#include "formats/base/par.h"
+#include "formats/base/stop.h"
+
+enum {
+    CHUNK = 8 << 20,   /* bytes of the larger side of a chunk: past the knee of the disk's curve */
+    CHUNK_MIN = 1 << 18,
+    IO_SLOTS = 4       /* slots beyond the computing ones: these wait for the disk */
+};
+
+typedef struct hashes {
+    _Alignas(64) rc_hasher in_weight, in_scale, out_weight, out_scale;
+} hashes;
+
+/* A job under way: from its first chunk to its last. */
+typedef struct active {
+    hashes *hashes;
+    rc_turn turn;
+    uint64_t chunks_left;
+    rc_verdict verdict;
+} active;
+
+typedef struct shard_state {
+    rc_out *out;
+    size_t jobs_left;
+    bool there; /* an unfinished file of the right size, to be gone on with */
+} shard_state;
+
+typedef struct item {
+    uint32_t job, chunk;
+} item;
+
+typedef struct slot {
+    uint8_t *in, *in_scale, *out, *out_scale; /* page-aligned, made once, used again and again */
+} slot;
+
+typedef struct run {
+    const rc_plan *plan;
+    const rc_dir *dir;
+    rc_journal *journal;
+    const rc_execute_opts *opts;
+    rc_mem *mem;
+    pthread_mutex_t lock; /* guards shards, active, and the counts inside */
+    shard_state *shards;
+    active *active; /* by job */
+    item *items;
+    size_t nitems;
+    uint64_t chunk_budget;
+    size_t in_max, in_scale_max, out_max, out_scale_max; /* over all chunks to do */
+    slot slots[RC_PAR_MAX_SLOTS];
+    unsigned nslots;
+} run;
+
+const char *rc_partial_name(const rc_plan_shard *shard, char buf[80])
+{
+    snprintf(buf, 80, "%s.partial", shard->name);
+    return buf;
+}
+
+static void count(const run *r, uint64_t nbytes)
+{
+    if (r->opts->progress)
+        atomic_fetch_add(&r->opts->progress->done, nbytes);
+}
+
+static uint64_t job_out_bytes(const rc_job *job)
+{
+    return job->out_weight.nbytes + job->out_scale.nbytes;
+}
+
+/* ------------------------------------------------ what an earlier run left */
+
+static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint8_t *buf,
+                      bool *same, rc_err *err)
+{
+    _Alignas(64) rc_hasher hasher;
+    rc_digest got;
+
+    if (!d->name)
+        return RC_OK;
+    rc_hash_begin(&hasher);
+    for (uint64_t off = 0; off < d->nbytes; off += CHUNK) {
+        const size_t n = d->nbytes - off < CHUNK ? (size_t)(d->nbytes - off) : (size_t)CHUNK;
+
+        if (rc_stop_requested())
+            return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
+        RC_TRY(rc_out_read(out, d->begin + off, buf, n, err));
+        rc_hash_add(&hasher, buf, n);
+    }
+    got = rc_hash_end(&hasher);
+    *same &= rc_digest_equal(&got, want);
+    return RC_OK;
+}
+
+/* A shard that was not recorded as synced may have lost anything in a power cut:
+ * believe the journal only where the bytes still have the digest it names. */
+static rc_code recheck_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
+{
+    uint8_t *buf = rc_mem_get_pages(r->mem, CHUNK);
+    rc_code rc = RC_OK;
+
+    if (!buf)
+        return rc_fail_nomem(err, r->mem, CHUNK);
+    for (size_t i = first; i < end && rc == RC_OK; i++) {
+        const rc_result *result = rc_journal_result(r->journal, i);
+        const rc_job *job = rc_plan_job(r->plan, i);
+        rc_out *out = r->shards[s].out;
+        bool same = true;
+
+        if (!result)
+            continue;
+        rc = rehash(out, &job->out_weight, &result->out_weight, buf, &same, err);
+        if (rc == RC_OK)
+            rc = rehash(out, &job->out_scale, &result->out_scale, buf, &same, err);
+        if (rc == RC_OK && !same)
+            rc = rc_journal_forget(r->journal, i, err);
+    }
+    rc_mem_put(r->mem, buf);
+    return rc;
+}
+
+static rc_code forget_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
+{
+    for (size_t i = first; i < end; i++)
+        if (rc_journal_result(r->journal, i))
+            RC_TRY(rc_journal_forget(r->journal, i, err));
+    return rc_journal_has_shard(r->journal, s) ? rc_journal_forget_shard(r->journal, s, err)
+                                               : RC_OK;
+}
+
+static bool all_done(const run *r, size_t first, size_t end)
+{
+    while (first < end && rc_journal_result(r->journal, first))
+        first++;
+    return first == end;
+}
+
+static rc_code take_up_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
+{
+    const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
+    uint64_t nbytes = 0;
+    char partial[80];
+    const bool there = rc_dir_stat(r->dir, rc_partial_name(shard, partial), &nbytes) &&
+                       nbytes == shard->nbytes;
+
+    r->shards[s].there = there;
+    if (!there && rc_journal_has_publish(r->journal) &&
+        rc_dir_stat(r->dir, shard->name, &nbytes) && nbytes == shard->nbytes &&
+        all_done(r, first, end))
+        return RC_OK; /* has its final name already */
+    if (!there)
+        return forget_shard(r, s, first, end, err);
+    if (rc_journal_has_shard(r->journal, s))
+        return RC_OK;
+    RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem,
+                       err));
+    RC_TRY(recheck_shard(r, s, first, end, err));
+    return rc_out_close(&r->shards[s].out, err);
+}
+
+static size_t shard_end(const rc_plan *plan, size_t first)
+{
+    const size_t n = rc_plan_jobs(plan), s = rc_plan_job(plan, first)->shard;
+    size_t end = first;
+
+    while (end < n && rc_plan_job(plan, end)->shard == s)
+        end++;
+    return end;
+}
+
+static rc_code take_up(run *r, rc_err *err)
+{
+    const size_t n = rc_plan_jobs(r->plan);
+
+    for (size_t first = 0; first < n; first = shard_end(r->plan, first))
+        RC_TRY(take_up_shard(r, rc_plan_job(r->plan, first)->shard, first,
+                             shard_end(r->plan, first), err));
+    return RC_OK;
+}
+
+uint64_t rc_execute_space(const rc_plan *plan, const rc_dir *dir)
+{
+    uint64_t need = 0;
+
+    for (size_t s = 0; s < rc_plan_shards(plan); s++) {
+        const rc_plan_shard *shard = rc_plan_shard_at(plan, s);
+        uint64_t there = 0;
+        char partial[80];
+
+        /* space is reserved whole when a shard is begun */
+        if (!rc_dir_stat(dir, rc_partial_name(shard, partial), &there) || there != shard->nbytes)
+            need += shard->nbytes;
+    }
+    return need;
+}
+
+/* --------------------------------------------------------- what is to be done */
+
+static bool is_done(const run *r, size_t job)
+{
+    return r->journal && rc_journal_result(r->journal, job);
+}
+
+static size_t max_size(size_t a, uint64_t b)
+{
+    return a > b ? a : (size_t)b;
+}
+
+/* List the chunks of every job that is not done, and learn the largest. */
+static rc_code list_items(run *r, rc_err *err)
+{
+    const size_t n = rc_plan_jobs(r->plan);
+    size_t total = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const rc_job *job = rc_plan_job(r->plan, i);
+
+        if (!is_done(r, i))
+            total += (size_t)rc_chunk_count(job, rc_chunk_rows(job, r->chunk_budget));
+    }
+    rc_mem_put(r->mem, r->items);
+    r->items = rc_mem_get(r->mem, total * sizeof *r->items);
+    if (!r->items)
+        return rc_fail_nomem(err, r->mem, total * sizeof *r->items);
+    r->nitems = 0;
+    r->in_max = r->in_scale_max = r->out_max = r->out_scale_max = 0;
+    for (size_t i = 0; i < n; i++) {
+        const rc_job *job = rc_plan_job(r->plan, i);
+        const uint64_t rows = rc_chunk_rows(job, r->chunk_budget);
+        const uint64_t chunks = rc_chunk_count(job, rows);
+        rc_chunk c;
+
+        if (is_done(r, i))
+            continue;
+        rc_chunk_at(&c, job, rows, 0); /* the first is the largest */
+        r->in_max = max_size(r->in_max, c.in_len);
+        r->in_scale_max = max_size(r->in_scale_max, c.in_scale_len);
+        r->out_max = max_size(r->out_max, c.out_len);
+        r->out_scale_max = max_size(r->out_scale_max, c.out_scale_len);
+        r->active[i].chunks_left = chunks;
+        for (uint64_t k = 0; k < chunks; k++)
+            r->items[r->nitems++] = (item){ (uint32_t)i, (uint32_t)k };
+    }
+    return RC_OK;
+}
+
+static size_t slot_bytes(const run *r)
+{
+    return r->in_max + r->in_scale_max + r->out_max + r->out_scale_max + 8 * RC_PAGE;
+}
+
+static rc_code make_slot(run *r, slot *s, rc_err *err)
+{
+    s->in = rc_mem_get_pages(r->mem, r->in_max + 2 * RC_PAGE);
+    s->in_scale = rc_mem_get_pages(r->mem, r->in_scale_max + 2 * RC_PAGE);
+    s->out = rc_mem_get_pages(r->mem, r->out_max + RC_PAGE);
+    s->out_scale = rc_mem_get_pages(r->mem, r->out_scale_max + RC_PAGE);
+    if (s->in && s->in_scale && s->out && s->out_scale)
+        return RC_OK;
+    return rc_fail_nomem(err, r->mem, slot_bytes(r));
+}
+
+/* As many slots as the limit pays for; smaller chunks before fewer than one per
+ * thread. The result does not depend on either. */
+static rc_code fit_memory(run *r, rc_err *err)
+{
+    unsigned want = r->opts->threads + IO_SLOTS;
+    rc_code rc;
+
+    if (want > RC_PAR_MAX_SLOTS)
+        want = RC_PAR_MAX_SLOTS;
+    for (r->chunk_budget = CHUNK;; r->chunk_budget /= 2) {
+        size_t room, used;
+
+        RC_TRY(list_items(r, err));
+        used = r->mem->used;
+        /* what jobs under way and open files need besides the slots' buffers */
+        room = r->mem->limit > used + (1u << 20) ? r->mem->limit - used - (1u << 20) : 0;
+        r->nslots = want;
+        if (r->mem->limit && slot_bytes(r) * want > room)
+            r->nslots = (unsigned)(room / slot_bytes(r));
+        if (r->nslots >= want || (r->nslots && r->chunk_budget <= CHUNK_MIN))
+            break;
+        if (r->chunk_budget <= CHUNK_MIN) {
+            rc = rc_fail(err, RC_E_OS, RC_NO_OFFSET, "--mem-limit is too small for one chunk");
+            rc_err_want(err, "at least %zu bytes", used + slot_bytes(r) + (1u << 20));
+            rc_err_got(err, "%zu", r->mem->limit);
+            return rc;
+        }
+    }
+    for (unsigned i = 0; i < r->nslots; i++)
+        RC_TRY(make_slot(r, &r->slots[i], err));
+    return RC_OK;
+}
+
+/* --------------------------------------------------------------- one chunk */
+
+/* Under the lock. Space for the whole shard is reserved here, at its first chunk. */
+static rc_code open_shard(run *r, size_t s, rc_out **out, rc_err *err)
+{
+    shard_state *state = &r->shards[s];
+    const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
+    char partial[80];
+
+    *out = state->out;
+    if (state->out)
+        return RC_OK;
+    rc_partial_name(shard, partial);
+    RC_TRY(rc_out_open(&state->out, r->dir, partial, shard->nbytes,
+                       state->there ? RC_OUT_RESUME : RC_OUT_NEW, r->mem, err));
+    *out = state->out;
+    return rc_out_write(state->out, 0, shard->head, shard->head_len, err);
+}
+
+static rc_code begin_chunk(run *r, size_t job, rc_out **out, rc_err *err)
+{
+    active *a = &r->active[job];
+    rc_code rc = RC_OK;
+
+    *out = NULL;
+    pthread_mutex_lock(&r->lock);
+    if (!a->hashes) {
+        a->hashes = rc_mem_get_pages(r->mem, sizeof *a->hashes);
+        if (!a->hashes) {
+            rc = rc_fail_nomem(err, r->mem, sizeof *a->hashes);
+        } else {
+            rc_hash_begin(&a->hashes->in_weight);
+            rc_hash_begin(&a->hashes->in_scale);
+            rc_hash_begin(&a->hashes->out_weight);
+            rc_hash_begin(&a->hashes->out_scale);
+        }
+    }
+    if (rc == RC_OK && !r->opts->discard)
+        rc = open_shard(r, rc_plan_job(r->plan, job)->shard, out, err);
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static rc_code read_chunk(run *r, const rc_chunk *c, const slot *s, const uint8_t **weight,
+                          const uint8_t **scale, rc_err *err)
+{
+    rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(r->plan));
+
+    *scale = NULL;
+    RC_TRY(rc_ckpt_read(ckpt, c->job->weight, c->in_off, (size_t)c->in_len, s->in,
+                        r->in_max + 2 * RC_PAGE, weight, err));
+    if (!c->job->scale)
+        return RC_OK;
+    return rc_ckpt_read(ckpt, c->job->scale, c->in_scale_off, (size_t)c->in_scale_len, s->in_scale,
+                        r->in_scale_max + 2 * RC_PAGE, scale, err);
+}
+
+static rc_code fail_inexact(const run *r, const rc_job *job, const rc_verdict *v, rc_err *err)
+{
+    const rc_shard *shard =
+        rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), job->weight->shard);
+
+    rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET,
+            "%" PRIu64 " of %" PRIu64 " tiles checked so far cannot be kept exactly; the first at row "
+            "%" PRIu64 ", column %" PRIu64,
+            v->tiles - v->exact, v->tiles, v->row, v->col);
+    rc_err_want(err, "%.9g", v->source);
+    rc_err_got(err, "%.9g", v->stored);
+    rc_err_file(err, shard->name);
+    rc_err_tensor(err, job->name);
+    rc_err_hint(err, "--exact report delivers the model all the same, with every such tile counted");
+    return RC_E_NUMERIC;
+}
+
+static void hash_chunk(hashes *h, const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                       const uint8_t *out, const uint8_t *out_scale)
+{
+    rc_hash_add(&h->in_weight, weight, (size_t)c->in_len);
+    if (c->in_scale_len)
+        rc_hash_add(&h->in_scale, scale, (size_t)c->in_scale_len);
+    rc_hash_add(&h->out_weight, out, (size_t)c->out_len);
+    if (c->out_scale_len)
+        rc_hash_add(&h->out_scale, out_scale, (size_t)c->out_scale_len);
+}
+
+/* Digests of a tensor are fed in the order of its rows, whoever read them. No one
+ * waits for a turn while holding a permit: the one before may need it. */
+static rc_code hash_in_turn(rc_par *par, active *a, const rc_chunk *c, uint64_t ticket,
+                            const uint8_t *weight, const uint8_t *scale, const uint8_t *out,
+                            const uint8_t *out_scale, const rc_verdict *v, rc_err *err)
+{
+    if (!rc_turn_wait(par, &a->turn, ticket))
+        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "another part of the run failed");
+    rc_par_compute_begin(par);
+    hash_chunk(a->hashes, c, weight, scale, out, out_scale);
+    rc_verdict_add(&a->verdict, v);
+    rc_par_compute_end(par);
+    rc_turn_next(par, &a->turn);
+    return RC_OK;
+}
+
+static rc_code write_chunk(rc_out *out, const rc_chunk *c, const uint8_t *data,
+                           const uint8_t *scale, rc_err *err)
+{
+    const rc_job *job = c->job;
+
+    RC_TRY(rc_out_write(out, job->out_weight.begin + c->out_off, data, (size_t)c->out_len, err));
+    if (!c->out_scale_len)
+        return RC_OK;
+    return rc_out_write(out, job->out_scale.begin + c->out_scale_off, scale,
+                        (size_t)c->out_scale_len, err);
+}
+
+/* ------------------------------------------------------- the end of a job */
+
+/* A matrix of zeros is no trained weight: it is a hole in a file that was
+ * preallocated and not filled. */
+static rc_code refuse_zeros(const run *r, const rc_job *job, const rc_verdict *v, rc_err *err)
+{
+    const rc_shard *shard =
+        rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), job->weight->shard);
+
+    if (v->nonzero || r->opts->allow_zero || job->weight->rank < 2)
+        return RC_OK;
+    rc_fail(err, RC_E_NUMERIC, job->weight->begin, "all zero: the file looks unfinished");
+    rc_err_file(err, shard->name);
+    rc_err_tensor(err, job->name);
+    rc_err_hint(err, "fetch the file again, or pass --allow-zero if this is meant");
+    return RC_E_NUMERIC;
+}
+
+static rc_code finish_shard(run *r, size_t s, rc_err *err)
+{
+    shard_state *state = &r->shards[s];
+
+    RC_TRY(rc_out_sync(state->out, err));
+    RC_TRY(rc_out_close(&state->out, err));
+    RC_TRY(rc_dir_sync(r->dir, err));
+    return rc_journal_add_shard(r->journal, s, err);
+}
+
+static rc_code finish_job(run *r, size_t index, rc_err *err)
+{
+    const rc_job *job = rc_plan_job(r->plan, index);
+    active *a = &r->active[index];
+    rc_result result = { .verdict = a->verdict };
+    bool last;
+
+    RC_TRY(refuse_zeros(r, job, &a->verdict, err));
+    result.in_weight = rc_hash_end(&a->hashes->in_weight);
+    result.out_weight = rc_hash_end(&a->hashes->out_weight);
+    if (job->scale)
+        result.in_scale = rc_hash_end(&a->hashes->in_scale);
+    if (job->out_scale.name)
+        result.out_scale = rc_hash_end(&a->hashes->out_scale);
+    rc_mem_put(r->mem, a->hashes);
+    a->hashes = NULL;
+    if (r->opts->discard)
+        return RC_OK;
+    RC_TRY(rc_journal_add(r->journal, index, &result, err));
+    pthread_mutex_lock(&r->lock);
+    last = --r->shards[job->shard].jobs_left == 0;
+    pthread_mutex_unlock(&r->lock);
+    return last ? finish_shard(r, job->shard, err) : RC_OK;
+}
+
+static bool last_chunk(run *r, size_t job)
+{
+    bool last;
+
+    pthread_mutex_lock(&r->lock);
+    last = --r->active[job].chunks_left == 0;
+    pthread_mutex_unlock(&r->lock);
+    return last;
+}
+
+static rc_code do_chunk(void *ctx, rc_par *par, unsigned slot_index, uint64_t i, rc_err *err)
+{
+    run *r = ctx;
+    const item *it = &r->items[i];
+    const rc_job *job = rc_plan_job(r->plan, it->job);
+    const slot *s = &r->slots[slot_index];
+    active *a = &r->active[it->job];
+    const uint8_t *weight, *scale;
+    uint8_t *out_weight, *out_scale;
+    rc_verdict v = { 0 };
+    rc_chunk c;
+    rc_out *out;
+    rc_code rc;
+
+    rc_chunk_at(&c, job, rc_chunk_rows(job, r->chunk_budget), it->chunk);
+    RC_TRY(begin_chunk(r, it->job, &out, err));
+    RC_TRY(read_chunk(r, &c, s, &weight, &scale, err));
+    out_weight = rc_out_place(s->out, job->out_weight.begin + c.out_off);
+    out_scale = rc_out_place(s->out_scale, job->out_scale.begin + c.out_scale_off);
+    rc_par_compute_begin(par);
+    rc = rc_cast_chunk(&c, weight, scale, out_weight, out_scale, r->opts->allow_nonfinite, &v, err);
+    rc_par_compute_end(par);
+    RC_TRY(rc);
+    if (r->opts->require_exact && v.exact != v.tiles)
+        return fail_inexact(r, job, &v, err);
+    RC_TRY(hash_in_turn(par, a, &c, it->chunk, weight, scale, out_weight, out_scale, &v, err));
+    if (!r->opts->discard)
+        RC_TRY(write_chunk(out, &c, out_weight, out_scale, err));
+    count(r, c.out_len + c.out_scale_len);
+    return last_chunk(r, it->job) ? finish_job(r, it->job, err) : RC_OK;
+}
+
+/* --------------------------------------------------------------------- run */
+
+/* A run may have died between a shard's last job and its sync. */
+static rc_code sync_leftovers(run *r, rc_err *err)
+{
+    for (size_t s = 0; s < rc_plan_shards(r->plan); s++) {
+        const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
+        char partial[80];
+
+        rc_partial_name(shard, partial);
+        if (r->shards[s].jobs_left || rc_journal_has_shard(r->journal, s) || !r->shards[s].there)
+            continue;
+        RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME,
+                           r->mem, err));
+        RC_TRY(rc_out_write(r->shards[s].out, 0, shard->head, shard->head_len, err));
+        RC_TRY(finish_shard(r, s, err));
+    }
+    return RC_OK;
+}
+
+static void count_left(run *r)
+{
+    for (size_t i = 0; i < rc_plan_jobs(r->plan); i++) {
+        const rc_job *job = rc_plan_job(r->plan, i);
+
+        if (is_done(r, i))
+            count(r, job_out_bytes(job));
+        else
+            r->shards[job->shard].jobs_left++;
+    }
+    if (r->opts->progress)
+        r->opts->progress->total = rc_plan_tensor_bytes(r->plan);
+}
+
+static rc_code run_all(run *r, rc_err *err)
+{
+    const size_t njobs = rc_plan_jobs(r->plan), nshards = rc_plan_shards(r->plan);
+
+    r->shards = rc_mem_get(r->mem, nshards * sizeof *r->shards);
+    r->active = rc_mem_get(r->mem, njobs * sizeof *r->active);
+    if (!r->shards || !r->active)
+        return rc_fail_nomem(err, r->mem, njobs * sizeof *r->active);
+    if (!r->opts->discard)
+        RC_TRY(take_up(r, err));
+    count_left(r);
+    if (!r->opts->discard)
+        RC_TRY(sync_leftovers(r, err));
+    RC_TRY(fit_memory(r, err));
+    return rc_par_run(r->nitems, r->nslots, r->opts->threads, do_chunk, r, err);
+}
+
+static rc_code clean_up(run *r, rc_code rc)
+{
+    for (size_t s = 0; r->shards && s < rc_plan_shards(r->plan); s++) {
+        rc_err ignored;
+        const rc_code closed = rc_out_close(&r->shards[s].out, &ignored);
+
+        (void)closed; /* open here only after a failure, which is the one to tell */
+    }
+    for (size_t i = 0; r->active && i < rc_plan_jobs(r->plan); i++)
+        rc_mem_put(r->mem, r->active[i].hashes);
+    for (unsigned i = 0; i < RC_PAR_MAX_SLOTS; i++) {
+        rc_mem_put(r->mem, r->slots[i].in);
+        rc_mem_put(r->mem, r->slots[i].in_scale);
+        rc_mem_put(r->mem, r->slots[i].out);
+        rc_mem_put(r->mem, r->slots[i].out_scale);
+    }
+    rc_mem_put(r->mem, r->items);
+    rc_mem_put(r->mem, r->active);
+    rc_mem_put(r->mem, r->shards);
+    pthread_mutex_destroy(&r->lock);
+    return rc;
+}
+
+rc_code rc_execute(const rc_plan *plan, const rc_dir *dir, rc_journal *journal,
+                   const rc_execute_opts *opts, rc_mem *mem, rc_err *err)
+{
+    run *r = rc_mem_get(mem, sizeof *r);
+    rc_code rc;
+
+    if (!r)
+        return rc_fail_nomem(err, mem, sizeof *r);
+    r->plan = plan;
+    r->dir = dir;
+    r->journal = journal;
+    r->opts = opts;
+    r->mem = mem;
+    pthread_mutex_init(&r->lock, NULL);
+    rc = clean_up(r, run_all(r, err));
+    rc_mem_put(mem, r);
+    return rc;
+}

@@ -1,0 +1,229 @@
+/* convert/ledger.c - see ledger.h. */
+#include "convert/ledger.h"
+
+#include <string.h>
+
+#include "formats/base/json.h"
+
+static bool is_cast(const rc_job *job)
+{
+    return job->tiles != 0;
+}
+
+void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *t)
+{
+    _Alignas(64) rc_hasher source, output;
+
+    memset(t, 0, sizeof *t);
+    rc_hash_begin(&source);
+    rc_hash_begin(&output);
+    for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
+        const rc_job *job = rc_plan_job(plan, i);
+        const rc_result *r = rc_journal_result(journal, i);
+
+        t->jobs++;
+        t->nonfinite += r->verdict.nonfinite;
+        rc_hash_add(&source, r->in_weight.bytes, 16);
+        rc_hash_add(&source, r->in_scale.bytes, 16);
+        rc_hash_add(&output, r->out_weight.bytes, 16);
+        rc_hash_add(&output, r->out_scale.bytes, 16);
+        if (!is_cast(job))
+            continue;
+        t->converted++;
+        t->tiles += r->verdict.tiles;
+        t->exact += r->verdict.exact;
+        if (r->verdict.widest_spread > t->widest_spread)
+            t->widest_spread = r->verdict.widest_spread;
+        if (r->verdict.exact == r->verdict.tiles)
+            continue;
+        if (!t->inexact_params++) {
+            t->first_inexact = job;
+            t->first_verdict = r->verdict;
+        }
+    }
+    t->source = rc_hash_end(&source);
+    t->output = rc_hash_end(&output);
+}
+
+static void write_side(rc_jsonw *w, const char *key, const char *name, rc_dtype dtype,
+                       unsigned rank, const uint64_t *shape, uint64_t nbytes,
+                       const rc_digest *digest)
+{
+    char hex[33];
+
+    rc_jsonw_key(w, key);
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "tensor", name);
+    rc_jsonw_kstr(w, "dtype", rc_dtype_name(dtype));
+    rc_jsonw_key(w, "shape");
+    rc_jsonw_array(w);
+    for (unsigned i = 0; i < rank; i++)
+        rc_jsonw_u64(w, shape[i]);
+    rc_jsonw_array_end(w);
+    rc_jsonw_ku64(w, "bytes", nbytes);
+    rc_jsonw_kstr(w, "xxh3_128", rc_digest_hex(digest, hex));
+    rc_jsonw_object_end(w);
+}
+
+static void write_source(rc_jsonw *w, const char *key, const rc_tensor *t, const rc_digest *digest)
+{
+    write_side(w, key, t->name, t->dtype, t->rank, t->shape, t->nbytes, digest);
+}
+
+static void write_dest(rc_jsonw *w, const char *key, const rc_dest *d, const rc_digest *digest)
+{
+    write_side(w, key, d->name, d->dtype, d->rank, d->shape, d->nbytes, digest);
+}
+
+static void write_verdict(rc_jsonw *w, const rc_verdict *v)
+{
+    rc_jsonw_ku64(w, "tiles", v->tiles);
+    rc_jsonw_ku64(w, "tiles_exact", v->exact);
+    rc_jsonw_ku64(w, "widest_spread", v->widest_spread);
+    if (v->exact == v->tiles)
+        return;
+    rc_jsonw_key(w, "first_inexact");
+    rc_jsonw_object(w);
+    rc_jsonw_ku64(w, "row", v->row);
+    rc_jsonw_ku64(w, "column", v->col);
+    rc_jsonw_kf64(w, "source", v->source);
+    rc_jsonw_kf64(w, "stored", v->stored);
+    rc_jsonw_object_end(w);
+}
+
+static void write_job(rc_jsonw *w, const rc_plan *plan, const rc_job *job, const rc_result *r)
+{
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "tensor", job->name);
+    rc_jsonw_kstr(w, "op", rc_op_name(job->op));
+    rc_jsonw_kstr(w, "shard", rc_plan_shard_at(plan, job->shard)->name);
+    if (is_cast(job))
+        write_verdict(w, &r->verdict);
+    if (r->verdict.nonfinite)
+        rc_jsonw_ku64(w, "nonfinite", r->verdict.nonfinite);
+    rc_jsonw_key(w, "in");
+    rc_jsonw_object(w);
+    write_source(w, "weight", job->weight, &r->in_weight);
+    if (job->scale)
+        write_source(w, "scale", job->scale, &r->in_scale);
+    rc_jsonw_object_end(w);
+    rc_jsonw_key(w, "out");
+    rc_jsonw_object(w);
+    write_dest(w, "weight", &job->out_weight, &r->out_weight);
+    if (job->out_scale.name)
+        write_dest(w, "scale", &job->out_scale, &r->out_scale);
+    rc_jsonw_object_end(w);
+    rc_jsonw_object_end(w);
+}
+
+rc_code rc_ledger_each(const rc_plan *plan, const rc_journal *journal, rc_ledger_line_fn *fn,
+                       void *ctx, rc_mem *mem, rc_err *err)
+{
+    rc_jsonw *w = rc_jsonw_new(mem, 0);
+    rc_code rc = w ? RC_OK : rc_fail_nomem(err, mem, 1);
+
+    for (size_t i = 0; i < rc_plan_jobs(plan) && rc == RC_OK; i++) {
+        const char *line;
+        size_t len;
+
+        rc_jsonw_reset(w);
+        write_job(w, plan, rc_plan_job(plan, i), rc_journal_result(journal, i));
+        line = rc_jsonw_text(w, &len);
+        rc = line ? fn(ctx, line, len, err) : rc_fail_nomem(err, mem, 1);
+    }
+    rc_jsonw_free(&w);
+    return rc;
+}
+
+static void write_recipe(rc_jsonw *w, const rc_recipe *recipe)
+{
+    rc_jsonw_key(w, "recipe");
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "to", recipe->target == RC_TO_FP8 ? "fp8" : "bf16");
+    if (recipe->target == RC_TO_FP8)
+        rc_jsonw_kstr(w, "scale_dtype", recipe->scale_dtype == RC_DTYPE_F32 ? "f32" : "e8m0");
+    rc_jsonw_kstr(w, "draft", recipe->drop_draft ? "drop" : "keep");
+    rc_jsonw_ku64(w, "shard_size", recipe->shard_size);
+    rc_jsonw_key(w, "tensors");
+    rc_jsonw_array(w);
+    for (unsigned i = 0; i < recipe->nglobs; i++)
+        rc_jsonw_str(w, recipe->globs[i]);
+    rc_jsonw_array_end(w);
+    rc_jsonw_object_end(w);
+}
+
+static void write_totals(rc_jsonw *w, const rc_plan *plan, const rc_totals *t)
+{
+    rc_jsonw_key(w, "totals");
+    rc_jsonw_object(w);
+    rc_jsonw_ku64(w, "parameters", t->jobs);
+    rc_jsonw_ku64(w, "tensors", rc_plan_tensors(plan));
+    rc_jsonw_ku64(w, "tensor_bytes", rc_plan_tensor_bytes(plan));
+    rc_jsonw_ku64(w, "bytes_read", rc_plan_read_bytes(plan));
+    rc_jsonw_ku64(w, "converted", t->converted);
+    rc_jsonw_ku64(w, "tiles", t->tiles);
+    rc_jsonw_ku64(w, "tiles_exact", t->exact);
+    rc_jsonw_ku64(w, "widest_spread", t->widest_spread);
+    rc_jsonw_ku64(w, "nonfinite", t->nonfinite);
+    rc_jsonw_object_end(w);
+}
+
+static void write_shards(rc_jsonw *w, const rc_plan *plan)
+{
+    rc_jsonw_key(w, "shards");
+    rc_jsonw_array(w);
+    for (size_t i = 0; i < rc_plan_shards(plan); i++) {
+        rc_jsonw_object(w);
+        rc_jsonw_kstr(w, "file", rc_plan_shard_at(plan, i)->name);
+        rc_jsonw_ku64(w, "bytes", rc_plan_shard_at(plan, i)->nbytes);
+        rc_jsonw_object_end(w);
+    }
+    rc_jsonw_array_end(w);
+}
+
+rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_digest *ledger,
+                        const rc_run *run, char **out, size_t *len, rc_mem *mem, rc_err *err)
+{
+    rc_jsonw *w = rc_jsonw_new(mem, 2);
+    const char *text;
+    char hex[33];
+    rc_code rc = RC_OK;
+
+    *out = NULL;
+    if (!w)
+        return rc_fail_nomem(err, mem, 1);
+    rc_jsonw_object(w);
+    rc_jsonw_ku64(w, "format", 1);
+    rc_jsonw_kstr(w, "tool", "recast " RC_VERSION);
+    rc_jsonw_kbool(w, "exact", totals->exact == totals->tiles);
+    rc_jsonw_key(w, "source");
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "model", rc_model_variant(rc_plan_model(plan)));
+    rc_jsonw_kstr(w, "digest", rc_digest_hex(&totals->source, hex));
+    rc_jsonw_object_end(w);
+    write_recipe(w, rc_plan_recipe(plan));
+    write_totals(w, plan, totals);
+    rc_jsonw_kstr(w, "output_digest", rc_digest_hex(&totals->output, hex));
+    rc_jsonw_key(w, "ledger");
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "file", RC_LEDGER_NAME);
+    rc_jsonw_kstr(w, "xxh3_128", rc_digest_hex(ledger, hex));
+    rc_jsonw_object_end(w);
+    write_shards(w, plan);
+    rc_jsonw_key(w, "run");
+    rc_jsonw_object(w);
+    rc_jsonw_kf64(w, "seconds", run->seconds);
+    rc_jsonw_kbool(w, "resumed", run->resumed);
+    rc_jsonw_object_end(w);
+    rc_jsonw_object_end(w);
+    text = rc_jsonw_text(w, len);
+    *out = text ? rc_mem_get(mem, *len + 2) : NULL;
+    if (*out) {
+        memcpy(*out, text, *len);
+        (*out)[(*len)++] = '\n';
+    } else {
+        rc = rc_fail_nomem(err, mem, text ? *len + 2 : 1);
+    }
+    rc_jsonw_free(&w);
+    return rc;
+}

@@ -1,0 +1,44 @@
+/* convert/ledger.h - what is delivered beside the weights: recast.jsonl, one line
+ * per parameter, and recast.json, the summary that is written last and makes a
+ * converted checkpoint complete. Format: docs/ledger.md. */
+#ifndef RC_CONVERT_LEDGER_H
+#define RC_CONVERT_LEDGER_H
+
+#include "convert/journal.h"
+
+#define RC_LEDGER_NAME  "recast.jsonl"
+#define RC_SUMMARY_NAME "recast.json"
+
+/* Totals over all jobs. */
+typedef struct rc_totals {
+    uint64_t jobs, converted; /* parameters; those whose values went through a cast */
+    uint64_t tiles, exact;    /* of the converted ones */
+    uint64_t inexact_params;
+    uint64_t nonfinite;
+    uint32_t widest_spread;
+    const rc_job *first_inexact; /* or NULL */
+    rc_verdict first_verdict;    /* of it */
+    rc_digest source, output;    /* over the digests of all parameters, in plan order */
+} rc_totals;
+
+/** Every job must have a result. */
+void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *totals);
+
+/** The lines of recast.jsonl (without newline), one after the other. */
+typedef rc_code rc_ledger_line_fn(void *ctx, const char *line, size_t len, rc_err *err);
+RC_MUST_CHECK
+rc_code rc_ledger_each(const rc_plan *plan, const rc_journal *journal, rc_ledger_line_fn *fn,
+                       void *ctx, rc_mem *mem, rc_err *err);
+
+/* What of recast.json belongs to this run and not to the result. */
+typedef struct rc_run {
+    double seconds;
+    bool resumed;
+} rc_run;
+
+/** The text of recast.json. `ledger` is the digest of recast.jsonl's bytes. */
+RC_MUST_CHECK
+rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_digest *ledger,
+                        const rc_run *run, char **out, size_t *len, rc_mem *mem, rc_err *err);
+
+#endif

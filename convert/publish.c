@@ -1,0 +1,268 @@
+/* convert/publish.c - see publish.h. */
+#define _GNU_SOURCE /* O_DIRECTORY, O_NOFOLLOW */
+#include "convert/publish.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "convert/execute.h"
+#include "formats/base/json.h"
+#include "formats/index.h"
+
+enum { SIDE_MAX = 256 << 20 }; /* bytes of one side file: tokenizers are 10 MB */
+
+bool rc_publish_is_complete(const rc_dir *dir)
+{
+    return rc_dir_stat(dir, RC_SUMMARY_NAME, NULL);
+}
+
+/* ------------------------------------------------------------- side files */
+
+typedef enum side { SIDE_COPY, SIDE_OURS, SIDE_UNWANTED } side;
+
+static bool ends_with(const char *s, const char *tail)
+{
+    const size_t n = strlen(s), k = strlen(tail);
+
+    return n >= k && strcmp(s + n - k, tail) == 0;
+}
+
+/* Weights in other containers are not side files, and a pickle can run code where
+ * it is opened. Python is copied, as data, only where the release keeps it
+ * (encoding/, inference/). */
+static side side_of(const rc_source_file *f)
+{
+    static const char *const ours[] = { "config.json", RC_INDEX_NAME, RC_LEDGER_NAME,
+                                        RC_SUMMARY_NAME };
+    static const char *const unwanted[] = { ".bin", ".pt",   ".pth", ".pkl", ".pickle", ".ckpt",
+                                            ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
+
+    for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strcmp(f->name, ours[i]) == 0)
+            return SIDE_OURS;
+    if (ends_with(f->name, ".safetensors") || ends_with(f->name, ".partial"))
+        return SIDE_OURS;
+    for (unsigned i = 0; i < sizeof unwanted / sizeof *unwanted; i++)
+        if (ends_with(f->name, unwanted[i]))
+            return SIDE_UNWANTED;
+    if (ends_with(f->name, ".py") && !strchr(f->name, '/'))
+        return SIDE_UNWANTED;
+    return f->nbytes > SIDE_MAX ? SIDE_UNWANTED : SIDE_COPY;
+}
+
+uint64_t rc_publish_side_bytes(const rc_plan *plan)
+{
+    const rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
+    uint64_t nbytes = 0;
+
+    for (size_t i = 0; i < rc_source_count(src); i++)
+        if (side_of(rc_source_at(src, i)) == SIDE_COPY)
+            nbytes += rc_source_at(src, i)->nbytes;
+    return nbytes;
+}
+
+/* The official run-time config must not say FP4 when the experts are not. */
+static rc_code fix_inference_config(const char *name, uint8_t **data, size_t *len, const rc_log *log,
+                                    rc_mem *mem)
+{
+    const rc_json_edit edit = { "expert_dtype", NULL };
+    char *edited;
+    rc_err err;
+
+    if (strcmp(name, "inference/config.json") != 0)
+        return RC_OK;
+    if (rc_json_edit_root(*data, *len, &edit, 1, &edited, len, mem, &err) != RC_OK) {
+        rc_warn(log, name, NULL, err.offset, "copied as it is, it cannot be edited: %s", err.msg);
+        return RC_OK;
+    }
+    rc_mem_put(mem, *data);
+    *data = (uint8_t *)edited;
+    return RC_OK;
+}
+
+static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, const rc_log *log,
+                         rc_mem *mem, rc_err *err)
+{
+    const char *name = rc_source_at(src, i)->name, *slash = strrchr(name, '/');
+    rc_dir sub = { .fd = -1 };
+    uint8_t *data = NULL;
+    char folder[256];
+    size_t len;
+    rc_code rc;
+
+    RC_TRY(rc_source_slurp(src, i, SIDE_MAX, &data, &len, mem, err));
+    RC_TRY_GOTO(rc, done, fix_inference_config(name, &data, &len, log, mem));
+    if (slash) {
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - name), name);
+        RC_TRY_GOTO(rc, done, rc_dir_sub(&sub, dir, folder, err));
+    }
+    rc = rc_dir_put(slash ? &sub : dir, slash ? slash + 1 : name, data, len, err);
+done:
+    rc_dir_close(&sub);
+    rc_mem_put(mem, data);
+    return rc;
+}
+
+static rc_code copy_sides(const rc_plan *plan, const rc_dir *dir, const rc_log *log, rc_mem *mem,
+                          rc_err *err)
+{
+    rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
+
+    for (size_t i = 0; i < rc_source_count(src); i++) {
+        const rc_source_file *f = rc_source_at(src, i);
+        const side s = side_of(f);
+
+        if (s == SIDE_UNWANTED)
+            rc_warn(log, f->name, NULL, RC_NO_OFFSET, "not copied (%s)",
+                    f->nbytes > SIDE_MAX ? "too large for a side file"
+                                         : "weights or code of another kind");
+        if (s == SIDE_COPY)
+            RC_TRY(copy_side(src, i, dir, log, mem, err));
+    }
+    return RC_OK;
+}
+
+/* ----------------------------------------------------------------- ledger */
+
+typedef struct ledger_file {
+    FILE *f;
+    rc_hasher *hasher;
+} ledger_file;
+
+static rc_code put_ledger_line(void *ctx, const char *line, size_t len, rc_err *err)
+{
+    ledger_file *l = ctx;
+
+    rc_hash_add(l->hasher, line, len);
+    rc_hash_add(l->hasher, "\n", 1);
+    if (fwrite(line, 1, len, l->f) != len || fputc('\n', l->f) == EOF)
+        return rc_fail_errno(err, errno, "cannot write the ledger");
+    return RC_OK;
+}
+
+static rc_code write_ledger(const rc_plan *plan, const rc_dir *dir, const rc_journal *journal,
+                            rc_digest *digest, rc_mem *mem, rc_err *err)
+{
+    _Alignas(64) rc_hasher hasher;
+    ledger_file l = { .hasher = &hasher };
+    int fd;
+    rc_code rc;
+
+    RC_TRY(rc_dir_remove(dir, RC_LEDGER_NAME ".partial", err));
+    fd = openat(dir->fd, RC_LEDGER_NAME ".partial",
+                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0 || !(l.f = fdopen(fd, "w"))) {
+        rc = rc_fail_errno(err, errno, "cannot create the ledger");
+        if (fd >= 0)
+            close(fd);
+        rc_err_file(err, RC_LEDGER_NAME);
+        return rc;
+    }
+    rc_hash_begin(&hasher);
+    rc = rc_ledger_each(plan, journal, put_ledger_line, &l, mem, err);
+    if (rc == RC_OK && (fflush(l.f) != 0 || fsync(fd) != 0))
+        rc = rc_fail_errno(err, errno, "cannot write the ledger");
+    if (fclose(l.f) != 0 && rc == RC_OK)
+        rc = rc_fail_errno(err, errno, "cannot close the ledger");
+    if (rc != RC_OK)
+        rc_err_file(err, RC_LEDGER_NAME);
+    *digest = rc_hash_end(&hasher);
+    return rc;
+}
+
+/* ------------------------------------------------------------ final names */
+
+static bool planned(const rc_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < rc_plan_shards(plan); i++)
+        if (strcmp(rc_plan_shard_at(plan, i)->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Shards of an older result that this one does not replace, and what a dead run
+ * of another shape left behind. */
+static rc_code remove_strangers(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+{
+    const int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *e;
+    rc_code rc = RC_OK;
+
+    if (!d) {
+        rc = rc_fail_errno(err, errno, "cannot list the output folder");
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    while (rc == RC_OK && (e = readdir(d)))
+        if (strncmp(e->d_name, "model", 5) == 0 &&
+            (ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".safetensors.partial")) &&
+            !planned(plan, e->d_name))
+            rc = rc_dir_remove(dir, e->d_name, err);
+    closedir(d);
+    return rc;
+}
+
+static rc_code name_shards(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+{
+    for (size_t i = 0; i < rc_plan_shards(plan); i++) {
+        const rc_plan_shard *shard = rc_plan_shard_at(plan, i);
+        char partial[80];
+
+        if (rc_dir_stat(dir, rc_partial_name(shard, partial), NULL))
+            RC_TRY(rc_dir_rename(dir, partial, shard->name, err));
+    }
+    return rc_dir_sync(dir, err);
+}
+
+static rc_code put_text(const rc_dir *dir, const char *name, char *text, size_t len, rc_mem *mem,
+                        rc_err *err)
+{
+    const rc_code rc = rc_dir_put(dir, name, text, len, err);
+
+    rc_mem_put(mem, text);
+    return rc;
+}
+
+static rc_code recheck_source(const rc_plan *plan, rc_err *err)
+{
+    rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
+
+    for (size_t i = 0; i < rc_ckpt_shards(ckpt); i++)
+        RC_TRY(rc_source_recheck(rc_ckpt_source(ckpt), rc_ckpt_shard(ckpt, i)->file, err));
+    return RC_OK;
+}
+
+rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
+                   const rc_totals *totals, const rc_log *log, rc_mem *mem, rc_err *err)
+{
+    rc_digest ledger;
+    char *text;
+    size_t len;
+
+    RC_TRY(recheck_source(plan, err));
+    RC_TRY(write_ledger(plan, dir, journal, &ledger, mem, err));
+    /* The point of no return for an older result: what follows only renames and
+     * writes small files, and the journal remembers that it has begun. */
+    RC_TRY(rc_journal_add_publish(journal, err));
+    RC_TRY(rc_dir_remove(dir, RC_SUMMARY_NAME, err));
+    RC_TRY(rc_dir_remove(dir, RC_INDEX_NAME, err));
+    RC_TRY(rc_dir_sync(dir, err));
+    RC_TRY(name_shards(plan, dir, err));
+    RC_TRY(remove_strangers(plan, dir, err));
+    RC_TRY(copy_sides(plan, dir, log, mem, err));
+    RC_TRY(rc_plan_config(plan, &text, &len, mem, err));
+    RC_TRY(put_text(dir, "config.json", text, len, mem, err));
+    RC_TRY(rc_plan_index(plan, &text, &len, mem, err));
+    RC_TRY(put_text(dir, RC_INDEX_NAME, text, len, mem, err));
+    RC_TRY(rc_dir_rename(dir, RC_LEDGER_NAME ".partial", RC_LEDGER_NAME, err));
+    RC_TRY(rc_summary_text(plan, totals, &ledger, run, &text, &len, mem, err));
+    RC_TRY(put_text(dir, RC_SUMMARY_NAME, text, len, mem, err));
+    RC_TRY(rc_dir_remove(dir, RC_JOURNAL_NAME, err));
+    return rc_dir_sync(dir, err);
+}

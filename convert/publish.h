@@ -1,0 +1,27 @@
+/* convert/publish.h - from finished shards to a finished checkpoint.
+ *
+ * Side files, config, index and ledger are written under temporary names; then
+ * everything gets its final name, the index after the shards and recast.json last
+ * of all. Until recast.json exists the output is not complete, and the same
+ * command completes it. */
+#ifndef RC_CONVERT_PUBLISH_H
+#define RC_CONVERT_PUBLISH_H
+
+#include "convert/ledger.h"
+#include "formats/base/log.h"
+
+/** Publish. Every job of the plan must have a result, every shard must be synced.
+ *  An older result in the folder stays whole until then and is replaced now.
+ *    RC_E_INTEGRITY  a source file changed during the run
+ *  Warnings name side files that are left out (pickles, huge files). */
+RC_MUST_CHECK
+rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
+                   const rc_totals *totals, const rc_log *log, rc_mem *mem, rc_err *err);
+
+/** Is there a finished conversion in the folder? */
+bool rc_publish_is_complete(const rc_dir *dir);
+
+/** Bytes of the side files that would come along. */
+uint64_t rc_publish_side_bytes(const rc_plan *plan);
+
+#endif

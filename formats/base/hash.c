@@ -1,0 +1,59 @@
+/* formats/base/hash.c - see hash.h. */
+#include "formats/base/hash.h"
+
+#include <string.h>
+
+void rc_hash_begin(rc_hasher *hasher)
+{
+    XXH3_128bits_reset(hasher);
+}
+
+void rc_hash_add(rc_hasher *hasher, const void *data, size_t nbytes)
+{
+    XXH3_128bits_update(hasher, data, nbytes);
+}
+
+void rc_hash_field(rc_hasher *hasher, const void *data, size_t nbytes)
+{
+    const uint64_t len = nbytes;
+
+    rc_hash_add(hasher, &len, sizeof len);
+    rc_hash_add(hasher, data, nbytes);
+}
+
+static rc_digest canonical(XXH128_hash_t hash)
+{
+    rc_digest digest;
+    XXH128_canonical_t form;
+
+    XXH128_canonicalFromHash(&form, hash);
+    memcpy(digest.bytes, form.digest, sizeof digest.bytes);
+    return digest;
+}
+
+rc_digest rc_hash_end(const rc_hasher *hasher)
+{
+    return canonical(XXH3_128bits_digest(hasher));
+}
+
+rc_digest rc_hash(const void *data, size_t nbytes)
+{
+    return canonical(XXH3_128bits(data, nbytes));
+}
+
+bool rc_digest_equal(const rc_digest *a, const rc_digest *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+const char *rc_digest_hex(const rc_digest *digest, char buf[33])
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (unsigned i = 0; i < 16; i++) {
+        buf[2 * i] = hex[digest->bytes[i] >> 4];
+        buf[2 * i + 1] = hex[digest->bytes[i] & 15];
+    }
+    buf[32] = '\0';
+    return buf;
+}
