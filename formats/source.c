@@ -542,7 +542,7 @@ static slot *find_slot(rc_source *src, size_t i, bool direct)
  * it is. A thread borrows one at a time, so waiting for one cannot deadlock. */
 static rc_code borrow(rc_source *src, size_t i, bool *direct, slot **out, rc_err *err)
 {
-    rc_code rc = RC_OK;
+    rc_code rc;
     slot *s;
 
     pthread_mutex_lock(&src->lock);
@@ -550,6 +550,7 @@ static rc_code borrow(rc_source *src, size_t i, bool *direct, slot **out, rc_err
         bool in_use;
         int fd;
 
+        rc = RC_OK; /* a failure to open was waited for, and is over */
         *direct = *direct && !src->nodes[i].no_direct;
         s = find_slot(src, i, *direct);
         if (s)
@@ -597,17 +598,21 @@ static void give_back(rc_source *src, slot *s)
 
 /* ------------------------------------------------------------------- reading */
 
+/* A file with no bytes because it could not be followed says that, not "past the end". */
 static rc_code check_range(const rc_source *src, size_t i, uint64_t off, size_t nbytes, rc_err *err)
 {
     const uint64_t size = src->files[i].nbytes;
+    struct stat st;
+    place at;
 
-    if (off > size || nbytes > size - off) {
-        rc_fail(err, RC_E_INTERNAL, off, "asked for %zu bytes past the end of the file", nbytes);
-        rc_err_want(err, "at most %" PRIu64, size);
-        rc_err_got(err, "%" PRIu64 " + %zu", off, nbytes);
-        return RC_E_INTERNAL;
-    }
-    return RC_OK;
+    if (off <= size && nbytes <= size - off)
+        return RC_OK;
+    RC_TRY(relocate(&at, &st, src, i, err));
+    leave(&at);
+    rc_fail(err, RC_E_INTERNAL, off, "asked for bytes past the end of the file");
+    rc_err_want(err, "at most %" PRIu64, size);
+    rc_err_got(err, "%" PRIu64 " + %zu", off, nbytes);
+    return RC_E_INTERNAL;
 }
 
 static rc_code fail_read(int errnum, uint64_t at, rc_err *err)
