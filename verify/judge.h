@@ -100,6 +100,12 @@ size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n);
  *  of the largest error. */
 rc_code rc_judge_verdict(const rc_judge *judge, rc_err *err);
 
+/** The pair's SQNR in dB; -inf where no error can be measured: incomparable values,
+ *  unequal integers. */
+double rc_pair_sqnr(const rc_pair *pair);
+/** The byte of CONVERTED's shard where the pair's worst place lies; RC_NO_OFFSET when
+ *  it is exact. */
+uint64_t rc_pair_offset(const rc_pair *pair);
 /** What a pair's largest error is, in words: "max error 0.5 at row 3, column 17 (0.5
  *  became 1)". */
 const char *rc_pair_says(const rc_pair *pair, char *buf, size_t n);

@@ -18,15 +18,14 @@ bool rc_judge_passes(const rc_judge *judge, const rc_pair *pair)
     return rc_stats_sqnr(s) >= judge->rules.min_sqnr && rc_stats_rel(s) <= judge->rules.max_rel_err;
 }
 
-/* SQNR, or the worst there is where no error can be measured. Lower is worse. */
-static double rank_of(const rc_pair *p)
+double rc_pair_sqnr(const rc_pair *pair)
 {
-    return p->stats.incomparable ? -INFINITY : rc_stats_sqnr(&p->stats);
+    return pair->stats.incomparable ? -INFINITY : rc_stats_sqnr(&pair->stats);
 }
 
 static void add_to_role(rc_judge_role *r, const rc_judge *j, const rc_pair *p)
 {
-    const double sqnr = rank_of(p);
+    const double sqnr = rc_pair_sqnr(p);
 
     r->params++;
     r->exact += rc_stats_exact(&p->stats);
@@ -64,7 +63,7 @@ size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n)
         if (rc_judge_passes(judge, p))
             continue;
         failed++;
-        for (at = kept; at > 0 && rank_of(worst[at - 1]) > rank_of(p); at--)
+        for (at = kept; at > 0 && rc_pair_sqnr(worst[at - 1]) > rc_pair_sqnr(p); at--)
             if (at < n)
                 worst[at] = worst[at - 1];
         if (at < n) {
@@ -111,15 +110,15 @@ const char *rc_pair_says(const rc_pair *pair, char *buf, size_t n)
     return buf;
 }
 
-/* The byte of CONVERTED's shard that holds the place to look at. */
-static uint64_t offset_of(const rc_pair *p)
+uint64_t rc_pair_offset(const rc_pair *pair)
 {
     uint64_t at;
     float a, b;
 
-    if (!rc_stats_place(&p->stats, &at, &a, &b))
+    if (!rc_stats_place(&pair->stats, &at, &a, &b))
         return RC_NO_OFFSET;
-    return p->tb->begin + (p->values ? at * rc_decoder_of(p->b)->bits / 8 : at * p->unit);
+    return pair->tb->begin +
+           (pair->values ? at * rc_decoder_of(pair->b)->bits / 8 : at * pair->unit);
 }
 
 static rc_code fail_pair(const rc_judge *j, const rc_pair *p, size_t failed, rc_err *err)
@@ -129,7 +128,7 @@ static rc_code fail_pair(const rc_judge *j, const rc_pair *p, size_t failed, rc_
     rc_pair_says(p, says, sizeof says);
     if (failed > 1)
         snprintf(more, sizeof more, "; %zu such parameters", failed);
-    rc_fail(err, RC_DIFFERS, offset_of(p), "%.200s%s", says, more);
+    rc_fail(err, RC_DIFFERS, rc_pair_offset(p), "%.200s%s", says, more);
     rc_err_file(
         err, rc_judge_path(path, sizeof path, &j->b, rc_ckpt_shard(j->b.ckpt, p->tb->shard)->name));
     rc_err_tensor(err, p->tb->name);
