@@ -98,7 +98,12 @@ $(FUZZ_BIN): $(O)/%: $(O)/%.o $(O)/tests/fuzz/replay.o $(O)/librecast.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 endif
 
-test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) ## Run every test (no network, no GPU, no Python)
+# Preloaded by the fault tests: never sanitized, the program's own runtime may be.
+$(O)/tests/cli/fault.so: tests/cli/fault.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -pthread -o $@ $< -ldl
+
+test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) $(O)/tests/cli/fault.so ## Run every test (no network, no GPU, no Python)
 	$(Q)O=$(O) scripts/test
 
 asan: ## Run the tests under address and undefined-behaviour sanitizers

@@ -158,6 +158,12 @@ static rc_code list_jobs(rc_plan *p, rc_err *err)
         rc_err_hint(err, "convert from the native checkpoint");
         return RC_E_UNSUPPORTED;
     }
+    for (size_t i = 0; i < p->njobs; i++)
+        if (p->jobs[i].tiles && p->jobs[i].cols > RC_PLAN_MAX_COLS) {
+            rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "more than %u columns", RC_PLAN_MAX_COLS);
+            rc_err_tensor(err, p->jobs[i].name);
+            return RC_E_LIMIT;
+        }
     if (!p->njobs)
         return rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "no tensor matches --tensors");
     qsort(p->jobs, p->njobs, sizeof *p->jobs, reading_order);

@@ -9,6 +9,8 @@
 
 #include "formats/model.h"
 
+#define RC_PLAN_MAX_COLS 131072u /* of a quantized weight; the widest in the family has 21,504 */
+
 typedef enum rc_target {
     RC_TO_FP8, /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
     RC_TO_BF16 /* every quantized weight dequantized */

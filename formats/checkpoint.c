@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <xxhash.h>
 
+#include "formats/base/names.h"
 #include "formats/index.h"
 
 #define CONFIG_NAME "config.json"
-#define EMPTY       UINT32_MAX /* in rc_ckpt.table */
 
 enum { PEEK = 512, SHOWN = 10 /* names in one message */ };
 
@@ -25,13 +24,12 @@ struct rc_ckpt {
     uint8_t *config_text;
     size_t config_len;
 
-    rc_arena names;
+    rc_arena text;    /* of tensors' names */
     rc_shard *shards; /* names belong to src */
     size_t nshards;
     rc_tensor *tensors;
     size_t count, capacity;
-    uint32_t *table; /* open addressing: positions in `tensors`, or EMPTY */
-    size_t mask;     /* slots - 1; slots is a power of two */
+    rc_names names; /* positions in `tensors` */
     uint64_t nbytes;
 };
 
@@ -319,7 +317,7 @@ static rc_code append(rc_ckpt *ckpt, size_t shard, const rc_st *st, rc_err *err)
     RC_TRY(reserve(ckpt, ckpt->count + n, err));
     for (size_t i = 0; i < n; i++)
         text_len += strlen(rc_st_at(st, i)->name) + 1;
-    text = rc_arena_get(&ckpt->names, text_len);
+    text = rc_arena_get(&ckpt->text, text_len);
     if (!text)
         return rc_fail_nomem(err, ckpt->mem, text_len);
     for (size_t i = 0; i < n; i++) {
@@ -376,43 +374,30 @@ done:
     return rc;
 }
 
-/* Where `name` is in the table, or the EMPTY slot where it would go. */
-static size_t probe(const rc_ckpt *ckpt, const char *name)
+static const char *name_at(const void *owner, size_t i)
 {
-    size_t slot = (size_t)XXH3_64bits(name, strlen(name)) & ckpt->mask;
-
-    while (ckpt->table[slot] != EMPTY && strcmp(ckpt->tensors[ckpt->table[slot]].name, name) != 0)
-        slot = (slot + 1) & ckpt->mask;
-    return slot;
+    return ((const rc_ckpt *)owner)->tensors[i].name;
 }
 
-static rc_code fill_table(rc_ckpt *ckpt, rc_err *err)
+static rc_code name_tensors(rc_ckpt *ckpt, rc_err *err)
 {
-    size_t slots = 16;
-
-    while (slots < ckpt->count + ckpt->count / 2)
-        slots *= 2;
-    ckpt->table = rc_mem_get(ckpt->mem, slots * sizeof *ckpt->table);
-    if (!ckpt->table)
-        return rc_fail_nomem(err, ckpt->mem, slots * sizeof *ckpt->table);
-    memset(ckpt->table, 0xff, slots * sizeof *ckpt->table);
-    ckpt->mask = slots - 1;
+    if (!rc_names_reserve(&ckpt->names, ckpt->count))
+        return rc_fail_nomem(err, ckpt->mem, 2 * ckpt->count * sizeof *ckpt->names.slot);
     for (size_t i = 0; i < ckpt->count; i++) {
-        const rc_tensor *t = &ckpt->tensors[i];
-        const size_t slot = probe(ckpt, t->name);
+        const rc_tensor *t = &ckpt->tensors[i], *twin = rc_ckpt_find(ckpt, t->name);
 
-        if (ckpt->table[slot] != EMPTY) {
-            const rc_shard *first = &ckpt->shards[ckpt->tensors[ckpt->table[slot]].shard];
+        if (twin) {
+            const char *other = ckpt->shards[twin->shard].name;
             char shown[128];
 
-            rc_escape(shown, sizeof shown, first->name, strlen(first->name));
             rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "tensor is in two shards; also in %s",
-                    shown);
+                    rc_escape(shown, sizeof shown, other, strlen(other)));
             rc_err_file(err, ckpt->shards[t->shard].name);
             rc_err_tensor(err, t->name);
             return RC_E_TENSORSET;
         }
-        ckpt->table[slot] = (uint32_t)i;
+        if (!rc_names_add(&ckpt->names, i))
+            return rc_fail_nomem(err, ckpt->mem, 2 * ckpt->count * sizeof *ckpt->names.slot);
     }
     return RC_OK;
 }
@@ -509,7 +494,7 @@ static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
     for (size_t i = 0; i < ckpt->nshards; i++)
         RC_TRY_GOTO(rc, done, read_header(ckpt, i, log, err));
     RC_TRY_GOTO(rc, done, fit(ckpt, err));
-    RC_TRY_GOTO(rc, done, fill_table(ckpt, err));
+    RC_TRY_GOTO(rc, done, name_tensors(ckpt, err));
     rc = index ? cross_check(ckpt, index, log, err) : RC_OK;
 done:
     rc_index_free(&index);
@@ -527,7 +512,8 @@ rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *m
         return rc_fail_nomem(err, mem, sizeof *ckpt);
     }
     ckpt->mem = mem;
-    ckpt->names.mem = mem;
+    ckpt->text.mem = mem;
+    rc_names_init(&ckpt->names, mem, name_at, ckpt);
     ckpt->src = src;
     rc = load(ckpt, log, err);
     if (rc == RC_OK) {
@@ -550,8 +536,8 @@ void rc_ckpt_close(rc_ckpt **pckpt)
     rc_mem_put(ckpt->mem, ckpt->config_text);
     rc_mem_put(ckpt->mem, ckpt->shards);
     rc_mem_put(ckpt->mem, ckpt->tensors);
-    rc_mem_put(ckpt->mem, ckpt->table);
-    rc_arena_free(&ckpt->names);
+    rc_names_free(&ckpt->names);
+    rc_arena_free(&ckpt->text);
     rc_mem_put(ckpt->mem, ckpt);
 }
 
@@ -593,9 +579,9 @@ const rc_tensor *rc_ckpt_at(const rc_ckpt *ckpt, size_t i)
 
 const rc_tensor *rc_ckpt_find(const rc_ckpt *ckpt, const char *name)
 {
-    const uint32_t i = ckpt->table[probe(ckpt, name)];
+    const size_t i = rc_names_find(&ckpt->names, name, strlen(name));
 
-    return i == EMPTY ? NULL : &ckpt->tensors[i];
+    return i == RC_NAMES_NONE ? NULL : &ckpt->tensors[i];
 }
 
 uint64_t rc_ckpt_nbytes(const rc_ckpt *ckpt)

@@ -1,0 +1,457 @@
+/* convert/cast.c - see cast.h. */
+#include "convert/cast.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "formats/blocks.h"
+#include "kernels/codes.h"
+#include "kernels/dequant_fp4.h"
+#include "kernels/dequant_fp8.h"
+#include "kernels/e8m0.h"
+#include "kernels/recast_fp4_fp8.h"
+#include "kernels/scan.h"
+#include "quantize/fp8_rescale.h"
+
+enum { TILE = RC_FP8_TILE, GROUP = RC_FP4_GROUP };
+enum { SEGMENT = 64 * TILE }; /* columns whose scales are decoded at a time */
+
+/* ----------------------------------------------------------------- chunks */
+
+static uint64_t in_row_bytes(const rc_job *job)
+{
+    switch (job->op) {
+    case RC_OP_FP4_TO_FP8:
+    case RC_OP_FP4_TO_BF16:
+        return job->cols / 2;
+    case RC_OP_COPY:
+        return 1;
+    default:
+        return job->cols;
+    }
+}
+
+static uint64_t out_row_bytes(const rc_job *job)
+{
+    switch (job->op) {
+    case RC_OP_FP4_TO_BF16:
+    case RC_OP_FP8_TO_BF16:
+        return 2 * job->cols;
+    case RC_OP_COPY:
+        return 1;
+    default:
+        return job->cols;
+    }
+}
+
+static bool from_fp4(rc_op op)
+{
+    return op == RC_OP_FP4_TO_FP8 || op == RC_OP_FP4_TO_BF16;
+}
+
+static uint64_t chunk_unit(const rc_job *job)
+{
+    return job->op == RC_OP_COPY ? 4096 : TILE;
+}
+
+static uint64_t total_rows(const rc_job *job)
+{
+    return job->op == RC_OP_COPY ? job->weight->nbytes : job->rows;
+}
+
+uint64_t rc_chunk_rows(const rc_job *job, uint64_t budget)
+{
+    const uint64_t in = in_row_bytes(job), out = out_row_bytes(job);
+    const uint64_t unit = chunk_unit(job);
+    const uint64_t rows = budget / (in > out ? in : out ? out : 1) / unit * unit;
+
+    return rows ? rows : unit;
+}
+
+uint64_t rc_chunk_count(const rc_job *job, uint64_t chunk_rows)
+{
+    const uint64_t n = rc_ceil_div(total_rows(job), chunk_rows);
+
+    return n ? n : 1; /* an empty tensor is still a tensor */
+}
+
+/* Rows of the scale that belong to rows [row, row + nrows), in bytes. */
+static void scale_range(const rc_tensor *scale, bool per_row, uint64_t row, uint64_t nrows,
+                        uint64_t rows, uint64_t *off, uint64_t *len)
+{
+    const uint64_t scale_rows = per_row ? rows : rc_ceil_div(rows, TILE);
+    const uint64_t row_bytes = scale_rows ? scale->nbytes / scale_rows : 0;
+
+    *off = (per_row ? row : row / TILE) * row_bytes;
+    *len = (per_row ? nrows : rc_ceil_div(nrows, TILE)) * row_bytes;
+}
+
+void rc_chunk_at(rc_chunk *c, const rc_job *job, uint64_t chunk_rows, uint64_t i)
+{
+    const uint64_t rows = total_rows(job);
+
+    memset(c, 0, sizeof *c);
+    c->job = job;
+    c->row = i * chunk_rows;
+    c->nrows = rows - c->row < chunk_rows ? rows - c->row : chunk_rows;
+    c->in_off = c->row * in_row_bytes(job);
+    c->in_len = c->nrows * in_row_bytes(job);
+    c->out_off = c->row * out_row_bytes(job);
+    c->out_len = c->nrows * out_row_bytes(job);
+    if (job->scale)
+        scale_range(job->scale, from_fp4(job->op), c->row, c->nrows, rows, &c->in_scale_off,
+                    &c->in_scale_len);
+    if (job->out_scale.name) {
+        const uint64_t tile_row = job->out_scale.shape[1] * rc_dtype_bits(job->out_scale.dtype) / 8;
+
+        c->out_scale_off = c->row / TILE * tile_row;
+        c->out_scale_len = rc_ceil_div(c->nrows, TILE) * tile_row;
+    }
+}
+
+/* ---------------------------------------------------------------- verdicts */
+
+void rc_verdict_add(rc_verdict *sum, const rc_verdict *v)
+{
+    if (v->exact < v->tiles && sum->exact == sum->tiles) {
+        sum->row = v->row;
+        sum->col = v->col;
+        sum->source = v->source;
+        sum->stored = v->stored;
+    }
+    sum->tiles += v->tiles;
+    sum->exact += v->exact;
+    sum->nonfinite += v->nonfinite;
+    sum->nonzero |= v->nonzero;
+    if (v->widest_spread > sum->widest_spread)
+        sum->widest_spread = v->widest_spread;
+}
+
+/* Note an inexact element at (row, col) of the tensor; the first one stays. Called
+ * in row-major order of tiles, before the tile is counted. */
+static void note_inexact(rc_verdict *v, uint64_t row, uint64_t col, double source, double stored)
+{
+    if (v->exact < v->tiles)
+        return;
+    v->row = row;
+    v->col = col;
+    v->source = source;
+    v->stored = stored;
+}
+
+static void count_tile(rc_verdict *v, bool exact)
+{
+    v->tiles++;
+    v->exact += exact;
+}
+
+/* ------------------------------------------------------------------- checks */
+
+static rc_code fail_at(rc_err *err, const rc_tensor *t, uint64_t off, const char *what,
+                       uint64_t row, uint64_t col, uint64_t count)
+{
+    rc_fail(err, RC_E_NUMERIC, t->begin + off,
+            "%s at row %" PRIu64 ", column %" PRIu64 "; %" PRIu64 " in this piece", what, row, col,
+            count);
+    rc_err_tensor(err, t->name);
+    return RC_E_NUMERIC;
+}
+
+/* Codes of a quantized weight: E4M3 must hold no NaN, and something. */
+static rc_code check_codes(const rc_chunk *c, const uint8_t *weight, rc_verdict *v, rc_err *err)
+{
+    rc_scan_result scan;
+    uint64_t at;
+
+    rc_scan_best()(&scan, c->job->weight->dtype, weight, (size_t)c->in_len);
+    v->nonzero = !scan.all_zero;
+    if (!scan.nan)
+        return RC_OK;
+    at = c->in_off + scan.first_bad;
+    return fail_at(err, c->job->weight, at, "E4M3 code is NaN", at / c->job->cols,
+                   at % c->job->cols, scan.nan);
+}
+
+static rc_code check_scales(const rc_chunk *c, const uint8_t *scale, rc_err *err)
+{
+    const rc_tensor *t = c->job->scale;
+    const size_t width = rc_dtype_bits(t->dtype) / 8;
+    const uint64_t first = c->in_scale_off / width;
+    const size_t n = (size_t)c->in_scale_len / width;
+    rc_scan_result scan;
+
+    rc_scan_best()(&scan, t->dtype, scale, n);
+    if (scan.nan + scan.inf) {
+        const uint64_t at = first + scan.first_bad;
+
+        return fail_at(err, t, at * width,
+                       t->dtype == RC_DTYPE_F8_E8M0 ? "E8M0 scale is 255 (NaN)"
+                                                    : "scale is NaN or infinite",
+                       at / t->shape[1], at % t->shape[1], scan.nan + scan.inf);
+    }
+    for (size_t i = 0; i < n && t->dtype == RC_DTYPE_F32; i++)
+        if (scale[4 * i + 3] & 0x80)
+            return fail_at(err, t, (first + i) * width, "scale is negative",
+                           (first + i) / t->shape[1], (first + i) % t->shape[1], 1);
+    return RC_OK;
+}
+
+/* -------------------------------------------------------------------- copy */
+
+static rc_code cast_copy(const rc_chunk *c, const uint8_t *weight, uint8_t *out, bool allow,
+                         rc_verdict *v, rc_err *err)
+{
+    const rc_tensor *t = c->job->weight;
+    const size_t width = rc_dtype_bits(t->dtype) / 8;
+    rc_scan_result scan;
+
+    rc_scan_best()(&scan, t->dtype, weight, (size_t)c->in_len / width);
+    v->nonzero = !scan.all_zero;
+    v->nonfinite = scan.nan + scan.inf;
+    memcpy(out, weight, (size_t)c->in_len);
+    if (v->nonfinite && !allow) {
+        const uint64_t at = c->in_off / width + scan.first_bad;
+        const uint64_t cols = t->rank ? t->shape[t->rank - 1] : 1;
+
+        (void)fail_at(err, t, at * width, "NaN or infinity", at / cols, at % cols, v->nonfinite);
+        rc_err_hint(err, "--allow-nonfinite copies it as it is");
+        return RC_E_NUMERIC;
+    }
+    return RC_OK;
+}
+
+/* -------------------------------------------------------------- FP4 to FP8 */
+
+/* Where the output's tile scale (tile_row, tile_col) of a chunk lies, as a byte or
+ * as the F32 of the same power of two. */
+static void put_scale(const rc_chunk *c, uint8_t *out_scale, size_t tile, uint8_t byte)
+{
+    if (c->job->out_scale.dtype == RC_DTYPE_F32) {
+        float scale;
+
+        rc_e8m0_to_f32(&scale, &byte, 1);
+        memcpy(out_scale + 4 * tile, &scale, 4);
+    } else {
+        out_scale[tile] = byte;
+    }
+}
+
+static void judge_band(const rc_chunk *c, uint64_t band_row, const rc_fp8_tile *tiles,
+                       size_t ntiles, const uint8_t *codes, const uint8_t *scales, size_t rows,
+                       rc_verdict *v)
+{
+    for (size_t t = 0; t < ntiles; t++) {
+        const uint32_t spread = tiles[t].hi > tiles[t].lo ? (uint32_t)tiles[t].hi - tiles[t].lo : 0;
+        rc_fp8_inexact at;
+
+        if (spread > v->widest_spread)
+            v->widest_spread = spread;
+        v->nonzero |= tiles[t].lo <= tiles[t].hi;
+        if (!tiles[t].exact && v->exact == v->tiles &&
+            rc_fp4_fp8_first_inexact(&at, tiles, codes, scales, rows, (size_t)c->job->cols))
+            note_inexact(v, c->row + band_row + at.row, at.col, at.source, at.stored);
+        count_tile(v, tiles[t].exact);
+    }
+}
+
+static void cast_fp4_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                         uint8_t *out, uint8_t *out_scale, rc_verdict *v)
+{
+    const size_t cols = (size_t)c->job->cols, ntiles = (size_t)rc_ceil_div(cols, TILE);
+    rc_recast_fp4_fp8_fn *const recast = rc_recast_fp4_fp8_best();
+    rc_fp8_tile tiles[RC_PLAN_MAX_COLS / TILE];
+
+    for (size_t row = 0; row < c->nrows; row += TILE) {
+        const size_t rows = c->nrows - row < TILE ? (size_t)c->nrows - row : (size_t)TILE;
+        const uint8_t *codes = weight + row * (cols / 2);
+        const uint8_t *groups = scale + row * (cols / GROUP);
+
+        recast(out + row * cols, cols, tiles, codes, groups, rows, cols, false);
+        for (size_t t = 0; t < ntiles; t++)
+            put_scale(c, out_scale, row / TILE * ntiles + t, tiles[t].scale);
+        judge_band(c, row, tiles, ntiles, codes, groups, rows, v);
+    }
+}
+
+/* ------------------------------------------------------------- FP8 to FP8 */
+
+/* The source's tile scale as a number. */
+static float scale_at(const rc_chunk *c, const uint8_t *scale, size_t tile)
+{
+    float x;
+
+    if (c->job->scale->dtype == RC_DTYPE_F8_E8M0)
+        rc_e8m0_to_f32(&x, scale + tile, 1);
+    else
+        memcpy(&x, scale + 4 * tile, 4);
+    return x;
+}
+
+/* One tile under a scale that is no power of two, for an E8M0 target. */
+static bool refit_tile(const rc_chunk *c, float scale, uint64_t row, uint64_t col, size_t rows,
+                       size_t width, const uint8_t *weight, uint8_t *out, uint8_t *byte,
+                       rc_verdict *v)
+{
+    uint8_t map[256];
+    bool exact = true;
+    float refit;
+
+    *byte = rc_fp8_rescale_map(map, scale);
+    rc_e8m0_to_f32(&refit, byte, 1);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < width; j++) {
+            const size_t at = (size_t)((row + i) * c->job->cols + col + j);
+            const double was = (double)rc_e4m3_value(weight[at]) * (double)scale;
+            const double is = (double)rc_e4m3_value(map[weight[at]]) * (double)refit;
+
+            out[at] = map[weight[at]];
+            if (was != is && exact) {
+                exact = false;
+                note_inexact(v, c->row + row + i, col + j, was, is);
+            }
+        }
+    return exact;
+}
+
+static void cast_fp8_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                         uint8_t *out, uint8_t *out_scale, rc_verdict *v)
+{
+    const uint64_t cols = c->job->cols, ntiles = rc_ceil_div(cols, TILE);
+
+    memcpy(out, weight, (size_t)c->in_len);
+    for (uint64_t row = 0; row < c->nrows; row += TILE)
+        for (uint64_t t = 0; t < ntiles; t++) {
+            const size_t tile = (size_t)(row / TILE * ntiles + t);
+            const size_t rows = (size_t)(c->nrows - row < TILE ? c->nrows - row : TILE);
+            const size_t width = (size_t)(cols - t * TILE < TILE ? cols - t * TILE : TILE);
+            const float x = scale_at(c, scale, tile);
+            bool exact = true;
+            uint8_t byte;
+
+            if (c->job->out_scale.dtype == RC_DTYPE_F32) {
+                memcpy(out_scale + 4 * tile, &x, 4);
+            } else {
+                if (rc_f32_to_e8m0(&byte, &x, 1))
+                    exact = refit_tile(c, x, row, t * TILE, rows, width, weight, out, &byte, v);
+                out_scale[tile] = byte;
+            }
+            count_tile(v, exact);
+        }
+}
+
+/* ---------------------------------------------------------------- to BF16 */
+
+/* Scales of `n` columns from `col` on, for one row of an FP8 chunk. */
+static void decode_scales(const rc_chunk *c, const uint8_t *scale, uint64_t row, uint64_t col,
+                          size_t n, float *out)
+{
+    const size_t ntiles = (size_t)rc_ceil_div(c->job->cols, TILE);
+    const size_t first = (size_t)(row / TILE) * ntiles + (size_t)(col / TILE);
+    const size_t count = (size_t)rc_ceil_div(n, TILE);
+
+    if (c->job->scale->dtype == RC_DTYPE_F8_E8M0)
+        rc_e8m0_to_f32(out, scale + first, count);
+    else
+        memcpy(out, scale + 4 * first, 4 * count);
+}
+
+/* Dequantize columns [col, col + n) of one row; returns how many are not exact. */
+static size_t row_to_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                          uint64_t row, uint64_t col, size_t n, uint16_t *out)
+{
+    const uint64_t cols = c->job->cols;
+    float scales[SEGMENT / TILE];
+
+    if (c->job->op == RC_OP_FP4_TO_BF16)
+        return rc_dequant_fp4_bf16_best()(out, weight + (row * cols + col) / 2,
+                                          scale + (row * cols + col) / GROUP, n);
+    decode_scales(c, scale, row, col, n, scales);
+    return rc_dequant_fp8_bf16_best()(out, weight + row * cols + col, scales, n);
+}
+
+static double source_value(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                           uint64_t row, uint64_t col)
+{
+    const uint64_t at = row * c->job->cols + col;
+
+    if (c->job->op == RC_OP_FP4_TO_BF16)
+        return (double)rc_e2m1_value(weight[at / 2] >> (at % 2 * 4) & 15) *
+               (double)rc_e8m0_value(scale[at / GROUP]);
+    return (double)rc_e4m3_value(weight[at]) *
+           (double)scale_at(c, scale,
+                            (size_t)(row / TILE * rc_ceil_div(c->job->cols, TILE) + col / TILE));
+}
+
+/* Some element of this band of tiles was rounded: find out which tiles. */
+static void judge_bf16_band(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                            const uint8_t *out, uint64_t row, size_t rows, rc_verdict *v)
+{
+    const uint64_t cols = c->job->cols;
+
+    for (uint64_t col = 0; col < cols; col += TILE) {
+        const size_t width = (size_t)(cols - col < TILE ? cols - col : TILE);
+        bool exact = true;
+
+        for (size_t i = 0; i < rows && exact; i++)
+            for (size_t j = 0; j < width && exact; j++) {
+                const double was = source_value(c, weight, scale, row + i, col + j);
+                uint16_t bits;
+
+                memcpy(&bits, out + 2 * ((row + i) * cols + col + j), 2);
+                exact = was == (double)rc_bf16_value(bits);
+                if (!exact)
+                    note_inexact(v, c->row + row + i, col + j, was, (double)rc_bf16_value(bits));
+            }
+        count_tile(v, exact);
+    }
+}
+
+static void cast_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint8_t *out,
+                      rc_verdict *v)
+{
+    const uint64_t cols = c->job->cols;
+
+    for (uint64_t row = 0; row < c->nrows; row += TILE) {
+        const size_t rows = (size_t)(c->nrows - row < TILE ? c->nrows - row : TILE);
+        size_t inexact = 0;
+
+        for (size_t i = 0; i < rows; i++)
+            for (uint64_t col = 0; col < cols; col += SEGMENT) {
+                const size_t n = (size_t)(cols - col < SEGMENT ? cols - col : SEGMENT);
+                uint16_t *to = (uint16_t *)(void *)(out + 2 * ((row + i) * cols + col));
+
+                inexact += row_to_bf16(c, weight, scale, row + i, col, n, to);
+            }
+        if (inexact) {
+            judge_bf16_band(c, weight, scale, out, row, rows, v);
+        } else {
+            v->tiles += rc_ceil_div(cols, TILE);
+            v->exact += rc_ceil_div(cols, TILE);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------- entry */
+
+rc_code rc_cast_chunk(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint8_t *out,
+                      uint8_t *out_scale, bool allow_nonfinite, rc_verdict *v, rc_err *err)
+{
+    memset(v, 0, sizeof *v);
+    if (c->job->op == RC_OP_COPY)
+        return cast_copy(c, weight, out, allow_nonfinite, v, err);
+    RC_TRY(check_scales(c, scale, err));
+    if (c->job->op != RC_OP_FP4_TO_FP8) /* whose verdict knows */
+        RC_TRY(check_codes(c, weight, v, err));
+    switch (c->job->op) {
+    case RC_OP_FP4_TO_FP8:
+        cast_fp4_fp8(c, weight, scale, out, out_scale, v);
+        break;
+    case RC_OP_FP8_RESCALE:
+        cast_fp8_fp8(c, weight, scale, out, out_scale, v);
+        break;
+    default:
+        cast_bf16(c, weight, scale, out, v);
+        break;
+    }
+    return RC_OK;
+}
