@@ -189,7 +189,7 @@ static void print_role(const char *label, const rc_judge_role *r)
 {
     char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], d[RC_FIGURE], e[RC_FIGURE];
 
-    printf("  %-12s%12s%12s%12s%14s%14s\n", label, rc_figure_count(a, r->params),
+    printf("  %-17s%12s%12s%12s%14s%14s\n", label, rc_figure_count(a, r->params),
            rc_figure_params(b, r->values), rc_figure_count(c, r->exact),
            rc_figure_sqnr(d, r->worst_sqnr), rc_figure_error(e, r->max_err));
 }
@@ -199,7 +199,7 @@ static void print_roles(const rc_judge *judge)
     rc_judge_role roles[RC_ROLE_COUNT], all;
 
     rc_judge_roles(judge, roles, &all);
-    printf("\n  %-12s%12s%12s%12s%14s%14s\n", "role", "parameters", "values", "exact", "worst SQNR",
+    printf("\n  %-17s%12s%12s%12s%14s%14s\n", "role", "parameters", "values", "exact", "worst SQNR",
            "max error");
     for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
         if (roles[i].params)
