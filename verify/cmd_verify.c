@@ -13,7 +13,7 @@
 #include "verify/judge.h"
 #include "verify/report.h"
 
-enum { SHOWN = 10, MAX_THREADS = 256 };
+enum { SHOWN = 10, FINDINGS = 20, MAX_THREADS = 256 };
 #define NOT_GIVEN (-HUGE_VAL) /* no number on a command line reads as this */
 
 static struct {
@@ -81,6 +81,7 @@ static void keep_warning(void *ctx, const rc_err *warning)
     rc_err told = *warning, *kept;
     char path[512];
 
+    told.file[0] = '\0'; /* rc_err_file() keeps the first answer */
     rc_err_file(&told, in_folder(path, s->where, warning->file));
     kept = rc_findings_add(s->list, RC_WARNING, RC_OK, "input", NULL, NULL, "%s", told.msg);
     if (kept)
@@ -96,8 +97,11 @@ static rc_code open_side(rc_subject *out, const char *where, rc_findings *list, 
     char path[512];
     const rc_code rc = rc_subject_open(out, where, &log, mem, err);
 
-    if (rc != RC_OK && strncmp(err->file, where, strlen(where)) != 0)
-        rc_err_file(err, in_folder(path, where, err->file));
+    if (rc != RC_OK && strncmp(err->file, where, strlen(where)) != 0) {
+        in_folder(path, where, err->file);
+        err->file[0] = '\0';
+        rc_err_file(err, path);
+    }
     return rc;
 }
 
@@ -211,25 +215,24 @@ static void print_roles(const rc_judge *judge)
 /* Warnings go to stderr, in the shape of all warnings. */
 static void print_findings(const rc_findings *list)
 {
-    char line[900];
+    uint64_t shown[RC_LEVELS] = { 0 };
+    char line[900], a[RC_FIGURE];
 
     for (size_t i = 0; i < list->n; i++) {
         const rc_finding *f = &list->at[i];
 
         if (f->level == RC_WARNING && strcmp(f->topic, "input") != 0)
             rc_cli_log()->warn(rc_cli_log()->ctx, &f->what);
-        if (f->level == RC_WARNING || rc_cli.quiet)
+        if (f->level == RC_WARNING || rc_cli.quiet || shown[f->level]++ >= FINDINGS)
             continue;
         rc_err_line(&f->what, line, sizeof line);
-        *strrchr(line, '[') = '\0'; /* the class belongs to error lines */
+        *(strrchr(line, '[') - 1) = '\0'; /* the class belongs to error lines */
         printf("  %s: %s\n", rc_level_name(f->level), line);
     }
-    if (rc_cli.quiet)
-        return;
-    if (list->total[RC_FAULT] > RC_FINDINGS_KEPT)
-        printf("  ... and %" PRIu64 " more faults\n", list->total[RC_FAULT] - RC_FINDINGS_KEPT);
-    if (list->total[RC_NOTE] > RC_FINDINGS_KEPT)
-        printf("  ... and %" PRIu64 " more notes\n", list->total[RC_NOTE] - RC_FINDINGS_KEPT);
+    for (unsigned level = 0; level < RC_LEVELS && !rc_cli.quiet; level++)
+        if (level != RC_WARNING && list->total[level] > FINDINGS)
+            printf("  ... and %s more %ss\n", rc_figure_count(a, list->total[level] - FINDINGS),
+                   rc_level_name((rc_level)level));
 }
 
 static void print_worst(const rc_judge *judge)

@@ -17,6 +17,17 @@ const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const cha
     return buf;
 }
 
+void rc_judge_name_side(rc_err *err, const rc_subject *side)
+{
+    char path[512];
+
+    if (!err)
+        return;
+    rc_judge_path(path, sizeof path, side, err->file[0] ? err->file : "config.json");
+    err->file[0] = '\0'; /* rc_err_file() keeps the first answer */
+    rc_err_file(err, path);
+}
+
 static bool wanted(const rc_judge *j, const char *name)
 {
     return rc_glob_any(j->rules.globs, j->rules.nglobs, name);
@@ -35,6 +46,11 @@ static int closeness(rc_store store)
     return store == RC_STORE_FP4 ? 2 : store == RC_STORE_FP8 ? 1 : 0;
 }
 
+static const char *layout_name(rc_store store)
+{
+    return store == RC_STORE_FP4 ? "FP4" : store == RC_STORE_FP8 ? "FP8" : "BF16";
+}
+
 /* A converted model given as NATIVE would be measured against a copy of itself, and
  * the loss of the real conversion never be seen. A lossy comparison may go that way. */
 static rc_code refuse_swapped(const rc_judge *j, rc_err *err)
@@ -46,8 +62,8 @@ static rc_code refuse_swapped(const rc_judge *j, rc_err *err)
         return RC_OK;
     rc_fail(err, RC_E_USAGE, RC_NO_OFFSET,
             "NATIVE stores its %s as %s, CONVERTED as %s: are the folders the wrong way round?",
-            experts ? "experts" : "dense matrices", rc_store_name(experts ? a->experts : a->dense),
-            rc_store_name(experts ? b->experts : b->dense));
+            experts ? "experts" : "dense matrices", layout_name(experts ? a->experts : a->dense),
+            layout_name(experts ? b->experts : b->dense));
     rc_err_file(err, rc_source_where(rc_ckpt_source(j->a.ckpt)));
     rc_err_hint(err, "recast verify NATIVE CONVERTED: the original comes first");
     return RC_E_USAGE;
@@ -55,15 +71,10 @@ static rc_code refuse_swapped(const rc_judge *j, rc_err *err)
 
 static rc_code require_whole_native(const rc_judge *j, rc_err *err)
 {
-    char path[512];
-
     if (rc_model_require_whole(j->a.model, err) == RC_OK)
         return RC_OK;
-    if (err) {
-        rc_judge_path(path, sizeof path, &j->a, err->file[0] ? err->file : "config.json");
-        rc_err_file(err, path);
-        rc_err_hint(err, "NATIVE cannot be the measure: recast inspect lists its problems");
-    }
+    rc_judge_name_side(err, &j->a);
+    rc_err_hint(err, "NATIVE cannot be the measure: recast inspect lists its problems");
     return RC_E_TENSORSET;
 }
 
@@ -113,9 +124,8 @@ static void report_draft(rc_judge *j)
     e = rc_findings_add(&j->findings, j->rules.allow_missing_draft ? RC_NOTE : RC_FAULT,
                         j->rules.allow_missing_draft ? RC_OK : RC_E_TENSORSET, "tensors",
                         rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL,
-                        "the draft (%s, %" PRIu32
-                        " blocks, %zu parameters under mtp.*) was left out",
-                        rc_draft_name(a->draft), a->draft_blocks, count_draft(j->a.model));
+                        "the draft (%s, %zu parameters under mtp.*) was left out",
+                        rc_draft_name(a->draft), count_draft(j->a.model));
     if (!j->rules.allow_missing_draft)
         rc_err_hint(e, "--allow-missing-draft accepts that");
 }

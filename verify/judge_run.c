@@ -35,29 +35,21 @@ static rc_extent extent(const rc_pair *p, const rc_bound *bound, uint64_t row, u
     return (rc_extent){ .weight_off = row * p->unit, .weight_len = (size_t)(nrows * p->unit) };
 }
 
-static rc_code name_side(rc_err *err, const rc_subject *side)
-{
-    char file[512];
-
-    if (err && err->file[0] && err->code != RC_E_STOPPED) {
-        rc_judge_path(file, sizeof file, side, err->file);
-        rc_err_file(err, file);
-    }
-    return err ? err->code : RC_E_INTERNAL;
-}
-
 static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound,
                     const rc_tensor *weight, const rc_extent *e, uint8_t *wbuf, size_t wlen,
                     uint8_t *sbuf, size_t slen, rc_err *err)
 {
     if (rc_ckpt_read(side->ckpt, weight, e->weight_off, e->weight_len, wbuf, wlen, &out->weight,
                      err) != RC_OK)
-        return name_side(err, side);
+        goto failed;
     out->scale = NULL;
     if (e->scale_len && rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf,
                                      slen, &out->scale, err) != RC_OK)
-        return name_side(err, side);
+        goto failed;
     return RC_OK;
+failed:
+    rc_judge_name_side(err, side);
+    return err->code;
 }
 
 /* comparing */
@@ -240,8 +232,10 @@ static rc_code recheck(const rc_subject *side, rc_err *err)
 {
     for (size_t i = 0; i < rc_ckpt_shards(side->ckpt); i++)
         if (rc_source_recheck(rc_ckpt_source(side->ckpt), rc_ckpt_shard(side->ckpt, i)->file,
-                              err) != RC_OK)
-            return name_side(err, side);
+                              err) != RC_OK) {
+            rc_judge_name_side(err, side);
+            return err->code;
+        }
     return RC_OK;
 }
 
