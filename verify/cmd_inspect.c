@@ -143,26 +143,26 @@ static void print_tallies(const rc_census *n)
 {
     char a[RC_FIGURE], b[RC_FIGURE], bytes[16];
 
-    printf("  %-12s%12s%12s%14s%7s  %s\n", "role", "tensors", "parameters", "bytes", "share",
+    printf("  %-17s%12s%12s%14s%7s  %s\n", "role", "tensors", "parameters", "bytes", "share",
            "stored as");
     for (unsigned r = 0; r < RC_ROLE_COUNT; r++) {
         const rc_tally *t = &n->by_role[r];
 
         if (t->tensors)
-            printf("  %-12s%12s%12s%14s%6.1f%%  %s\n", rc_role_name((rc_role)r),
+            printf("  %-17s%12s%12s%14s%6.1f%%  %s\n", rc_role_name((rc_role)r),
                    rc_figure_count(a, t->tensors), rc_figure_params(b, t->values),
                    rc_human_bytes(bytes, t->nbytes), share(t->nbytes, n->all.nbytes), n->stored[r]);
     }
     if (n->unplaced)
-        printf("  %-12s%12s\n", "(no place)", rc_figure_count(a, n->unplaced));
-    printf("  %-12s%12s%12s%14s\n\n", "all", rc_figure_count(a, n->all.tensors),
+        printf("  %-17s%12s\n", "(no place)", rc_figure_count(a, n->unplaced));
+    printf("  %-17s%12s%12s%14s\n\n", "all", rc_figure_count(a, n->all.tensors),
            rc_figure_params(b, n->all.values), rc_human_bytes(bytes, n->all.nbytes));
-    printf("  %-12s%12s%12s%14s%7s\n", "dtype", "tensors", "", "bytes", "share");
+    printf("  %-17s%12s%12s%14s%7s\n", "dtype", "tensors", "", "bytes", "share");
     for (unsigned d = 0; d < RC_DTYPE_COUNT; d++) {
         const rc_tally *t = &n->by_dtype[d];
 
         if (t->tensors)
-            printf("  %-12s%12s%12s%14s%6.1f%%\n", rc_dtype_name((rc_dtype)d),
+            printf("  %-17s%12s%12s%14s%6.1f%%\n", rc_dtype_name((rc_dtype)d),
                    rc_figure_count(a, t->tensors), "", rc_human_bytes(bytes, t->nbytes),
                    share(t->nbytes, n->all.nbytes));
     }

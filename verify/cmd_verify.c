@@ -1,2 +1,393 @@
+/* verify/cmd_verify.c - `recast verify`: was anything lost? */
 #include "verify/cmd_verify.h"
-int rc_cmd_verify(int argc, char **argv){(void)argc;(void)argv;return 70;}
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "formats/base/cli.h"
+#include "formats/base/io.h"
+#include "kernels/cpu.h"
+#include "verify/figures.h"
+#include "verify/judge.h"
+#include "verify/report.h"
+
+enum { SHOWN = 10, FINDINGS = 20, MAX_THREADS = 256 };
+#define NOT_GIVEN (-HUGE_VAL) /* no number on a command line reads as this */
+
+static struct {
+    const char *json, *junit;
+    uint64_t threads, mem_limit;
+    rc_opt_list tensors;
+    double min_sqnr, max_rel_err;
+    bool allow_missing_draft;
+} want = { .min_sqnr = NOT_GIVEN, .max_rel_err = NOT_GIVEN };
+
+static const rc_opt options[] = {
+    { "json", RC_OPT_STR, "FILE", "write the full report, one JSON object", &want.json, 0, 0 },
+    { "junit", RC_OPT_STR, "FILE", "write a JUnit report for CI", &want.junit, 0, 0 },
+    { "tensors", RC_OPT_LIST, "GLOB", "compare only parameters that match (may be repeated)",
+      &want.tensors, 0, 0 },
+    { "min-sqnr", RC_OPT_F64, "DB", "accept loss: at least this SQNR for each parameter",
+      &want.min_sqnr, 0, 0 },
+    { "max-rel-err", RC_OPT_F64, "X", "accept loss: at most this relative error for each parameter",
+      &want.max_rel_err, 0, 0 },
+    { "allow-missing-draft", RC_OPT_FLAG, NULL, "accept a conversion that left the draft out",
+      &want.allow_missing_draft, 0, 0 },
+    { "threads", RC_OPT_U64, "N", "processors to use (default: all)", &want.threads, 1,
+      MAX_THREADS },
+    { "mem-limit", RC_OPT_SIZE, "BYTES", "memory to use at most, such as 512M", &want.mem_limit,
+      1 << 20, 0 },
+    { 0 },
+};
+
+static const rc_cmd command = {
+    .name = "verify",
+    .usage = "NATIVE CONVERTED [options]",
+    .summary = "Compares a converted checkpoint with its original, value by value.",
+    .about = "Every parameter of both sides is decoded, whatever its layout, and compared. It\n"
+             "passes when every value is equal; --min-sqnr and --max-rel-err accept a measured\n"
+             "loss instead. The config is checked for what loaders will make of it.\n\n"
+             "Exit status 0 when it passes, 1 when values or config differ, 82 when parameters\n"
+             "are missing, extra or contradictory.\n\n"
+             "  recast verify DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8\n",
+    .min_args = 2,
+    .max_args = 2,
+    .opts = options,
+};
+
+/* the two folders */
+
+/* Warnings while a side is opened: told at once with the side's name in front, and
+ * kept for the report. */
+struct sink {
+    const char *where;
+    rc_findings *list;
+};
+
+static const char *in_folder(char path[512], const char *where, const char *file)
+{
+    if (strcmp(file, where) == 0 || !file[0])
+        snprintf(path, 512, "%s", where);
+    else
+        snprintf(path, 512, "%s/%s", where, file);
+    return path;
+}
+
+static void keep_warning(void *ctx, const rc_err *warning)
+{
+    const struct sink *s = ctx;
+    rc_err told = *warning, *kept;
+    char path[512];
+
+    told.file[0] = '\0'; /* rc_err_file() keeps the first answer */
+    rc_err_file(&told, in_folder(path, s->where, warning->file));
+    kept = rc_findings_add(s->list, RC_WARNING, RC_OK, "input", NULL, NULL, "%s", told.msg);
+    if (kept)
+        *kept = told;
+    rc_cli_log()->warn(rc_cli_log()->ctx, &told);
+}
+
+static rc_code open_side(rc_subject *out, const char *where, rc_findings *list, rc_mem *mem,
+                         rc_err *err)
+{
+    struct sink sink = { where, list };
+    const rc_log log = { keep_warning, &sink };
+    char path[512];
+    const rc_code rc = rc_subject_open(out, where, &log, mem, err);
+
+    if (rc != RC_OK && strncmp(err->file, where, strlen(where)) != 0) {
+        in_folder(path, where, err->file);
+        err->file[0] = '\0';
+        rc_err_file(err, path);
+    }
+    return rc;
+}
+
+static bool is_same_folder(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* report files */
+
+/* FILE as folder and name; the folder is opened before hours of work, not after. */
+struct target {
+    rc_dir dir;
+    char folder[4096];
+    const char *name;
+};
+
+static rc_code open_target(struct target *t, const char *path, rc_err *err)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+
+    t->dir.fd = -1;
+    if (!path)
+        return RC_OK;
+    t->name = slash ? slash + 1 : path;
+    if (!*t->name || strlen(path) >= sizeof t->folder) {
+        rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is not a name for a file");
+        rc_err_file(err, path);
+        return RC_E_CANTCREATE;
+    }
+    if (slash)
+        snprintf(t->folder, sizeof t->folder, "%.*s", slash == path ? 1 : (int)(slash - path),
+                 path);
+    else
+        strcpy(t->folder, ".");
+    if (rc_dir_open(&t->dir, t->folder, false, err) == RC_OK)
+        return RC_OK;
+    return err->code == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : err->code;
+}
+
+static rc_code write_json(const struct target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
+{
+    rc_jsonw *w;
+    const char *text;
+    size_t len;
+    rc_code rc;
+
+    if (!t->name)
+        return RC_OK;
+    w = rc_jsonw_new(mem, 2);
+    if (!w)
+        return rc_fail_nomem(err, mem, 0);
+    rc_report_json(w, judge);
+    text = rc_jsonw_text(w, &len);
+    rc = text ? rc_dir_put(&t->dir, t->name, text, len, err) : rc_fail_nomem(err, mem, 0);
+    rc_jsonw_free(&w);
+    return rc;
+}
+
+static rc_code write_junit(const struct target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
+{
+    char *text;
+    size_t len;
+    rc_code rc;
+
+    if (!t->name)
+        return RC_OK;
+    rc = rc_report_junit(&text, &len, judge, mem, err);
+    if (rc == RC_OK)
+        rc = rc_dir_put(&t->dir, t->name, text, len, err);
+    rc_mem_put(mem, text);
+    return rc;
+}
+
+/* the terminal */
+
+static void print_side(const char *label, const rc_subject *s)
+{
+    const char *where = rc_source_where(rc_ckpt_source(s->ckpt));
+    char shown[512];
+
+    printf("%-10s %s: %s\n", label, rc_escape(shown, sizeof shown, where, strlen(where)),
+           rc_model_variant(s->model));
+}
+
+static void print_role(const char *label, const rc_judge_role *r)
+{
+    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], d[RC_FIGURE], e[RC_FIGURE];
+
+    printf("  %-17s%12s%12s%12s%14s%14s\n", label, rc_figure_count(a, r->params),
+           rc_figure_params(b, r->values), rc_figure_count(c, r->exact),
+           rc_figure_sqnr(d, r->worst_sqnr), rc_figure_error(e, r->max_err));
+}
+
+static void print_roles(const rc_judge *judge)
+{
+    rc_judge_role roles[RC_ROLE_COUNT], all;
+
+    rc_judge_roles(judge, roles, &all);
+    printf("\n  %-17s%12s%12s%12s%14s%14s\n", "role", "parameters", "values", "exact", "worst SQNR",
+           "max error");
+    for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
+        if (roles[i].params)
+            print_role(rc_role_name((rc_role)i), &roles[i]);
+    print_role("all", &all);
+    putchar('\n');
+}
+
+/* Warnings go to stderr, in the shape of all warnings. */
+static void print_findings(const rc_findings *list)
+{
+    uint64_t shown[RC_LEVELS] = { 0 };
+    char line[900], a[RC_FIGURE];
+
+    for (size_t i = 0; i < list->n; i++) {
+        const rc_finding *f = &list->at[i];
+
+        if (f->level == RC_WARNING && strcmp(f->topic, "input") != 0)
+            rc_cli_log()->warn(rc_cli_log()->ctx, &f->what);
+        if (f->level == RC_WARNING || rc_cli.quiet || shown[f->level]++ >= FINDINGS)
+            continue;
+        rc_err_line(&f->what, line, sizeof line);
+        *(strrchr(line, '[') - 1) = '\0'; /* the class belongs to error lines */
+        printf("  %s: %s\n", rc_level_name(f->level), line);
+    }
+    for (unsigned level = 0; level < RC_LEVELS && !rc_cli.quiet; level++)
+        if (level != RC_WARNING && list->total[level] > FINDINGS)
+            printf("  ... and %s more %ss\n", rc_figure_count(a, list->total[level] - FINDINGS),
+                   rc_level_name((rc_level)level));
+}
+
+static void print_worst(const rc_judge *judge)
+{
+    const rc_pair *worst[SHOWN];
+    const size_t failed = rc_judge_worst(judge, worst, SHOWN);
+    char name[256], says[300], a[RC_FIGURE], b[RC_FIGURE];
+
+    if (!failed)
+        return;
+    printf("  %s of %s parameters %s. Worst first:\n", rc_figure_count(a, failed),
+           rc_figure_count(b, rc_judge_pairs(judge)),
+           rc_judge_rules_of(judge)->lossy ? "are out of bounds" : "differ");
+    for (size_t i = 0; i < failed && i < SHOWN; i++)
+        printf("    %s: %s\n", rc_escape(name, sizeof name, worst[i]->name, strlen(worst[i]->name)),
+               rc_pair_says(worst[i], says, sizeof says));
+    if (failed > SHOWN)
+        printf("    ... and %s more\n", rc_figure_count(a, failed - SHOWN));
+}
+
+static void print_verdict(const rc_judge *judge)
+{
+    rc_judge_role roles[RC_ROLE_COUNT], all;
+    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE];
+    const char *verdict = rc_report_verdict(judge);
+
+    rc_judge_roles(judge, roles, &all);
+    rc_figure_count(a, all.values);
+    rc_figure_count(b, all.params);
+    if (strcmp(verdict, "exact") == 0)
+        printf("  verdict: EXACT - all %s values of %s parameters are equal\n", a, b);
+    else if (strcmp(verdict, "within bounds") == 0)
+        printf("  verdict: WITHIN BOUNDS - worst SQNR %s, %s of %s parameters exact\n",
+               rc_figure_sqnr(c, all.worst_sqnr), rc_figure_count(a, all.exact), b);
+    else if (strcmp(verdict, "differs") == 0)
+        printf("  verdict: DIFFERS\n");
+    else
+        printf("  verdict: BROKEN SET - %s parameters could be compared\n", b);
+}
+
+static void print_all(const rc_judge *judge, const rc_findings *findings)
+{
+    if (!rc_cli.quiet) {
+        print_side("NATIVE", rc_judge_native(judge));
+        print_side("CONVERTED", rc_judge_converted(judge));
+        print_roles(judge);
+    }
+    print_findings(findings);
+    if (!rc_cli.quiet) {
+        print_worst(judge);
+        print_verdict(judge);
+    }
+}
+
+static void tell_speed(const rc_judge *judge, double seconds)
+{
+    rc_judge_role roles[RC_ROLE_COUNT], all;
+    char a[16], b[16], c[24], d[RC_FIGURE];
+
+    if (rc_cli.quiet || seconds < 1)
+        return;
+    rc_judge_roles(judge, roles, &all);
+    fprintf(stderr, "compared %s in %s: %s/s, %s values/s\n",
+            rc_human_bytes(a, rc_judge_nbytes(judge)), rc_human_time(c, seconds),
+            rc_human_bytes(b, (uint64_t)((double)rc_judge_nbytes(judge) / seconds)),
+            rc_figure_params(d, (uint64_t)((double)all.values / seconds)));
+}
+
+/* the command */
+
+static rc_code compare(rc_judge *judge, rc_err *err)
+{
+    rc_progress progress = { .total = rc_judge_nbytes(judge) };
+    rc_ticker *ticker = rc_ticker_start("comparing", &progress);
+    const unsigned threads = want.threads ? (unsigned)want.threads : rc_par_cpus();
+    const double started = rc_now();
+    const rc_code rc = rc_judge_run(judge, threads, &progress.done, err);
+
+    rc_ticker_stop(&ticker);
+    if (rc == RC_OK)
+        tell_speed(judge, rc_now() - started);
+    return rc;
+}
+
+static rc_code answer(rc_judge *judge, const rc_findings *input, const struct target *json,
+                      const struct target *junit, rc_mem *mem, rc_err *err)
+{
+    rc_findings *findings = rc_judge_findings(judge);
+
+    for (size_t i = 0; i < input->n; i++) {
+        rc_err *kept = rc_findings_add(findings, RC_WARNING, RC_OK, "input", NULL, NULL, "%s", "");
+
+        if (kept)
+            *kept = input->at[i].what;
+    }
+    print_all(judge, findings);
+    fflush(stdout); /* the answer first: writing it down may still fail */
+    RC_TRY(write_json(json, judge, mem, err));
+    RC_TRY(write_junit(junit, judge, mem, err));
+    RC_TRY(rc_judge_verdict(judge, err));
+    if (rc_cli.strict && rc_cli_warned())
+        return rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "warnings are errors under --strict");
+    return RC_OK;
+}
+
+static rc_code verify(const char *const folder[2], rc_mem *mem, rc_err *err)
+{
+    const rc_judge_rules rules = {
+        .globs = want.tensors.at,
+        .nglobs = want.tensors.n,
+        .lossy = want.min_sqnr != NOT_GIVEN || want.max_rel_err != NOT_GIVEN,
+        .min_sqnr = want.min_sqnr,
+        .max_rel_err = want.max_rel_err != NOT_GIVEN ? want.max_rel_err : HUGE_VAL,
+        .allow_missing_draft = want.allow_missing_draft,
+    };
+    struct target json = { 0 }, junit = { 0 };
+    rc_findings input = { .mem = mem };
+    rc_subject side[2] = { 0 };
+    rc_judge *judge = NULL;
+    rc_code rc;
+
+    json.dir.fd = junit.dir.fd = -1;
+    RC_TRY_GOTO(rc, done, open_target(&json, want.json, err));
+    RC_TRY_GOTO(rc, done, open_target(&junit, want.junit, err));
+    for (unsigned i = 0; i < 2; i++)
+        RC_TRY_GOTO(rc, done, open_side(&side[i], folder[i], &input, mem, err));
+    RC_TRY_GOTO(rc, done, rc_judge_new(&judge, &side[0], &side[1], &rules, mem, err));
+    RC_TRY_GOTO(rc, done, compare(judge, err));
+    rc = answer(judge, &input, &json, &junit, mem, err);
+done:
+    rc_judge_free(&judge);
+    rc_subject_close(&side[0]);
+    rc_subject_close(&side[1]);
+    rc_findings_free(&input);
+    rc_dir_close(&json.dir);
+    rc_dir_close(&junit.dir);
+    return rc;
+}
+
+int rc_cmd_verify(int argc, char **argv)
+{
+    rc_mem mem = { 0 };
+    const char *folder[2];
+    unsigned nargs;
+    rc_err err;
+    const int code = rc_cli_parse(&command, argc, argv, folder, &nargs);
+
+    if (code >= 0)
+        return code;
+    if (want.max_rel_err != NOT_GIVEN && want.max_rel_err < 0)
+        return rc_cli_usage("--max-rel-err: an error is not negative");
+    if (is_same_folder(folder[0], folder[1]))
+        return rc_cli_usage("NATIVE and CONVERTED are the same folder");
+    if (rc_cli.cpu && !rc_cpu_force(rc_cli.cpu))
+        return rc_cli_usage("--cpu %s: this machine has no such instructions", rc_cli.cpu);
+    mem.limit = (size_t)want.mem_limit;
+    return verify(folder, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
+}

@@ -1,0 +1,389 @@
+/* verify/judge.c - pairing: what is compared with what, and what has no partner.
+ * The comparison is in judge_run.c, the answer in judge_verdict.c. */
+#include "verify/judge_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "verify/agree.h"
+#include "verify/decode.h"
+#include "verify/figures.h"
+
+enum { CHUNK_VALUES = 1 << 22, BAND = 128 };
+
+const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const char *file)
+{
+    snprintf(buf, n, "%s/%s", rc_source_where(rc_ckpt_source(side->ckpt)), file);
+    return buf;
+}
+
+void rc_judge_name_side(rc_err *err, const rc_subject *side)
+{
+    char path[512];
+
+    if (!err)
+        return;
+    rc_judge_path(path, sizeof path, side, err->file[0] ? err->file : "config.json");
+    err->file[0] = '\0'; /* rc_err_file() keeps the first answer */
+    rc_err_file(err, path);
+}
+
+static bool wanted(const rc_judge *j, const char *name)
+{
+    return rc_glob_any(j->rules.globs, j->rules.nglobs, name);
+}
+
+static const char *shard_path(char buf[512], const rc_subject *side, const rc_tensor *t)
+{
+    return rc_judge_path(buf, 512, side, rc_ckpt_shard(side->ckpt, t->shard)->name);
+}
+
+/* the two sides as wholes */
+
+/* Of two layouts of one model the original holds the fewer bits a value. */
+static int closeness(rc_store store)
+{
+    return store == RC_STORE_FP4 ? 2 : store == RC_STORE_FP8 ? 1 : 0;
+}
+
+static const char *layout_name(rc_store store)
+{
+    return store == RC_STORE_FP4 ? "FP4" : store == RC_STORE_FP8 ? "FP8" : "BF16";
+}
+
+/* A converted model given as NATIVE would be measured against a copy of itself, and
+ * the loss of the real conversion never be seen. A lossy comparison may go that way. */
+static rc_code refuse_swapped(const rc_judge *j, rc_err *err)
+{
+    const rc_traits *a = rc_model_traits(j->a.model), *b = rc_model_traits(j->b.model);
+    const bool experts = closeness(a->experts) < closeness(b->experts);
+
+    if (j->rules.lossy || (!experts && closeness(a->dense) >= closeness(b->dense)))
+        return RC_OK;
+    rc_fail(err, RC_E_USAGE, RC_NO_OFFSET,
+            "NATIVE stores its %s as %s, CONVERTED as %s: are the folders the wrong way round?",
+            experts ? "experts" : "dense matrices", layout_name(experts ? a->experts : a->dense),
+            layout_name(experts ? b->experts : b->dense));
+    rc_err_file(err, rc_source_where(rc_ckpt_source(j->a.ckpt)));
+    rc_err_hint(err, "recast verify NATIVE CONVERTED: the original comes first");
+    return RC_E_USAGE;
+}
+
+static rc_code require_whole_native(const rc_judge *j, rc_err *err)
+{
+    if (rc_model_require_whole(j->a.model, err) == RC_OK)
+        return RC_OK;
+    rc_judge_name_side(err, &j->a);
+    rc_err_hint(err, "NATIVE cannot be the measure: recast inspect lists its problems");
+    return RC_E_TENSORSET;
+}
+
+static void report_problems_of_converted(rc_judge *j)
+{
+    const rc_model *m = j->b.model;
+    char path[512];
+
+    for (size_t i = 0; i < rc_model_problems(m); i++) {
+        const rc_problem *p = rc_model_problem(m, i);
+        rc_err *e;
+
+        if (p->tensor[0] && !wanted(j, p->tensor))
+            continue;
+        rc_judge_path(path, sizeof path, &j->b, p->what.file);
+        e = rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET,
+                            p->tensor[0] ? "tensors" : "config", p->what.file[0] ? path : NULL,
+                            p->tensor[0] ? p->tensor : NULL, "%s", p->what.msg);
+        if (e && p->what.want[0]) {
+            rc_err_want(e, "%s", p->what.want);
+            rc_err_got(e, "%s", p->what.got);
+        }
+        if (e)
+            e->offset = p->what.offset;
+    }
+    if (j->rules.nglobs == 0) /* problems that the model counted but did not keep */
+        j->findings.total[RC_FAULT] += rc_model_problems_total(m) - rc_model_problems(m);
+}
+
+static size_t count_draft(const rc_model *m)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < rc_model_count(m); i++)
+        n += rc_model_at(m, i)->param->draft;
+    return n;
+}
+
+static void report_draft(rc_judge *j)
+{
+    const rc_traits *a = rc_model_traits(j->a.model), *b = rc_model_traits(j->b.model);
+    rc_err *e;
+
+    j->dropped_draft = a->draft != RC_DRAFT_NONE && b->draft == RC_DRAFT_NONE;
+    if (!j->dropped_draft)
+        return;
+    e = rc_findings_add(&j->findings, j->rules.allow_missing_draft ? RC_NOTE : RC_FAULT,
+                        j->rules.allow_missing_draft ? RC_OK : RC_E_TENSORSET, "tensors",
+                        rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL,
+                        "the draft (%s, %zu parameters under mtp.*) was left out",
+                        rc_draft_name(a->draft), count_draft(j->a.model));
+    if (!j->rules.allow_missing_draft)
+        rc_err_hint(e, "--allow-missing-draft accepts that");
+}
+
+/* pairs */
+
+/* Does the tensor have the bytes that its layout calls for? The model reported it
+ * when not; nothing here may read past a tensor's end. */
+static bool is_sound(const rc_bound *b)
+{
+    rc_want want[2];
+    const unsigned n = rc_param_layout(b->param, b->store, b->weight->dtype,
+                                       b->scale ? b->scale->dtype : RC_DTYPE_F8_E8M0, want);
+
+    return b->weight->nbytes == want[0].nbytes &&
+           (n == 1 || (b->scale && b->scale->nbytes == want[1].nbytes));
+}
+
+/* Sizes of the pieces: from the shape alone, so that sums do not depend on the layout. */
+static void plan_chunks(rc_judge *j, rc_pair *p)
+{
+    const uint64_t n = p->cols ? CHUNK_VALUES / p->cols : 1;
+
+    p->chunk_rows = n >= BAND ? n - n % BAND : n ? n : 1;
+    p->first_chunk = j->nchunks;
+    j->nchunks += rc_ceil_div(p->rows, p->chunk_rows);
+    j->nbytes += p->ta->nbytes + p->tb->nbytes;
+    if (p->a && p->a->scale)
+        j->nbytes += p->a->scale->nbytes;
+    if (p->b && p->b->scale)
+        j->nbytes += p->b->scale->nbytes;
+}
+
+static void set_shape(rc_pair *p, unsigned rank, const uint64_t *shape)
+{
+    uint64_t n = 1;
+
+    p->rank = rank;
+    for (unsigned i = 0; i < rank; i++) {
+        p->shape[i] = shape[i];
+        n *= shape[i];
+    }
+    if (p->values) { /* a vector is one row */
+        p->cols = rank ? shape[rank - 1] : 1;
+        p->rows = p->cols ? n / p->cols : 0;
+    } else {
+        p->rows = n;
+        p->cols = 1;
+    }
+}
+
+static void pair_param(rc_judge *j, const rc_bound *a)
+{
+    const rc_param *param = a->param;
+    const rc_bound *b = rc_model_find(j->b.model, param->name);
+    rc_pair *p = &j->pair[j->npairs];
+    char path[512];
+    bool same;
+
+    if (!wanted(j, param->name) || (param->draft && j->dropped_draft))
+        return;
+    if (!b) {
+        rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                        rc_source_where(rc_ckpt_source(j->b.ckpt)), param->name,
+                        "missing: NATIVE has it");
+        return;
+    }
+    if (!b->weight || !is_sound(b) || !is_sound(a))
+        return; /* a problem of the set, told as such */
+    same = param->rank == b->param->rank;
+    for (unsigned i = 0; same && i < param->rank; i++)
+        same = param->shape[i] == b->param->shape[i];
+    if (!same) {
+        char x[64], y[64];
+        rc_err *e = rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                                    shard_path(path, &j->b, b->weight), param->name,
+                                    "not the shape that it has in NATIVE");
+
+        rc_err_want(e, "%s", rc_figure_shape(x, sizeof x, param->rank, param->shape));
+        rc_err_got(e, "%s", rc_figure_shape(y, sizeof y, b->param->rank, b->param->shape));
+        return;
+    }
+    *p = (rc_pair){ .name = param->name,
+                    .role = param->role,
+                    .layer = param->layer,
+                    .draft = param->draft,
+                    .a = a,
+                    .b = b,
+                    .ta = a->weight,
+                    .tb = b->weight,
+                    .stats = RC_STATS_NONE };
+    p->values = rc_decoder_of(a) && rc_decoder_of(b);
+    if (!p->values) {
+        if (a->weight->dtype != b->weight->dtype || a->scale || b->scale) {
+            rc_err *e = rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                                        shard_path(path, &j->b, b->weight), param->name,
+                                        "stored in a way that cannot be compared with NATIVE's");
+
+            rc_err_want(e, "%s", rc_dtype_name(a->weight->dtype));
+            rc_err_got(e, "%s", rc_dtype_name(b->weight->dtype));
+            return;
+        }
+        p->unit = rc_dtype_bits(a->weight->dtype) / 8;
+    }
+    set_shape(p, param->rank, param->shape);
+    plan_chunks(j, p);
+    j->npairs++;
+}
+
+/* Vision and the like: no shapes to hold them against, but the same bytes they must be. */
+static void pair_opaque(rc_judge *j, const rc_tensor *a)
+{
+    const rc_tensor *b = rc_ckpt_find(j->b.ckpt, a->name);
+    rc_pair *p = &j->pair[j->npairs];
+    char path[512];
+
+    if (!wanted(j, a->name))
+        return;
+    if (!b) {
+        rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                        rc_source_where(rc_ckpt_source(j->b.ckpt)), a->name,
+                        "missing: NATIVE has it");
+        return;
+    }
+    if (a->dtype != b->dtype || a->nbytes != b->nbytes || a->rank != b->rank ||
+        memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) != 0) {
+        rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                        shard_path(path, &j->b, b), a->name,
+                        "not the dtype and shape that it has in NATIVE");
+        return;
+    }
+    *p = (rc_pair){ .name = a->name,
+                    .role = RC_ROLE_VISION,
+                    .layer = -1,
+                    .ta = a,
+                    .tb = b,
+                    .stats = RC_STATS_NONE };
+    p->unit = rc_dtype_bits(a->dtype) % 8 == 0 ? rc_dtype_bits(a->dtype) / 8 : 1;
+    set_shape(p, a->rank, a->shape);
+    if (p->rows * p->unit != a->nbytes) { /* packed below a byte: count bytes */
+        p->unit = 1;
+        p->rows = a->nbytes;
+    }
+    plan_chunks(j, p);
+    j->npairs++;
+}
+
+static void report_extra(rc_judge *j)
+{
+    char path[512];
+
+    for (size_t i = 0; i < rc_model_count(j->b.model); i++) {
+        const rc_bound *b = rc_model_at(j->b.model, i);
+
+        if (b->weight && wanted(j, b->param->name) && !rc_model_find(j->a.model, b->param->name))
+            rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                            shard_path(path, &j->b, b->weight), b->param->name,
+                            "extra: NATIVE has no such parameter");
+    }
+    for (size_t i = 0; i < rc_model_opaque_count(j->b.model); i++) {
+        const rc_tensor *t = rc_model_opaque(j->b.model, i);
+
+        if (wanted(j, t->name) && !rc_ckpt_find(j->a.ckpt, t->name))
+            rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                            shard_path(path, &j->b, t), t->name,
+                            "extra: NATIVE has no such tensor");
+    }
+}
+
+static rc_code pair_up(rc_judge *j, rc_err *err)
+{
+    const size_t room = rc_model_count(j->a.model) + rc_model_opaque_count(j->a.model);
+
+    j->pair = rc_mem_get(j->mem, (room + 1) * sizeof *j->pair);
+    if (!j->pair)
+        return rc_fail_nomem(err, j->mem, room * sizeof *j->pair);
+    for (size_t i = 0; i < rc_model_count(j->a.model); i++)
+        pair_param(j, rc_model_at(j->a.model, i));
+    for (size_t i = 0; i < rc_model_opaque_count(j->a.model); i++)
+        pair_opaque(j, rc_model_opaque(j->a.model, i));
+    report_extra(j);
+    if (j->findings.nomem)
+        return rc_fail_nomem(err, j->mem, sizeof(rc_finding));
+    if (j->npairs == 0 && j->findings.total[RC_FAULT] == 0)
+        return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "--tensors matches no parameter of NATIVE");
+    return RC_OK;
+}
+
+rc_code rc_judge_new(rc_judge **out, const rc_subject *a, const rc_subject *b,
+                     const rc_judge_rules *rules, rc_mem *mem, rc_err *err)
+{
+    rc_judge *j = rc_mem_get(mem, sizeof *j);
+    rc_code rc;
+
+    *out = NULL;
+    if (!j)
+        return rc_fail_nomem(err, mem, sizeof *j);
+    j->mem = j->findings.mem = mem;
+    j->a = *a;
+    j->b = *b;
+    j->rules = *rules;
+    RC_TRY_GOTO(rc, done, refuse_swapped(j, err));
+    RC_TRY_GOTO(rc, done, require_whole_native(j, err));
+    report_problems_of_converted(j);
+    report_draft(j);
+    RC_TRY_GOTO(rc, done, pair_up(j, err));
+    RC_TRY_GOTO(rc, done, rc_agree_config(&j->findings, a, b, j->dropped_draft, mem, err));
+    RC_TRY_GOTO(rc, done, rc_agree_side_files(&j->findings, a, b, mem, err));
+    *out = j;
+    return RC_OK;
+done:
+    rc_judge_free(&j);
+    return rc;
+}
+
+void rc_judge_free(rc_judge **judge)
+{
+    rc_judge *j = *judge;
+
+    if (!j)
+        return;
+    rc_findings_free(&j->findings);
+    rc_mem_put(j->mem, j->pair);
+    rc_mem_put(j->mem, j);
+    *judge = NULL;
+}
+
+size_t rc_judge_pairs(const rc_judge *judge)
+{
+    return judge->npairs;
+}
+
+const rc_pair *rc_judge_pair(const rc_judge *judge, size_t i)
+{
+    return &judge->pair[i];
+}
+
+rc_findings *rc_judge_findings(rc_judge *judge)
+{
+    return &judge->findings;
+}
+
+const rc_subject *rc_judge_native(const rc_judge *judge)
+{
+    return &judge->a;
+}
+
+const rc_subject *rc_judge_converted(const rc_judge *judge)
+{
+    return &judge->b;
+}
+
+const rc_judge_rules *rc_judge_rules_of(const rc_judge *judge)
+{
+    return &judge->rules;
+}
+
+uint64_t rc_judge_nbytes(const rc_judge *judge)
+{
+    return judge->nbytes;
+}

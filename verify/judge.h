@@ -1,0 +1,113 @@
+/* verify/judge.h - is CONVERTED the same model as NATIVE?
+ *
+ * The judge opens both sides for itself and believes what it reads there: no
+ * ledger, no manifest, none of the converter's code. Parameters are paired by
+ * name, whatever their layouts, decoded to values and compared value by value.
+ *
+ *     rc_judge_new()   pairs, sizes, agreement of sets, configs and side files
+ *     rc_judge_run()   the comparison, chunk by chunk
+ *     rc_judge_*()     what came out
+ *
+ * A parameter is compared in chunks of whole rows whose size depends on its shape
+ * alone; the sums of a chunk are added up in order. So every digit of the
+ * answer is the same for any number of threads and any memory limit. */
+#ifndef RC_VERIFY_JUDGE_H
+#define RC_VERIFY_JUDGE_H
+
+#include <stdatomic.h>
+
+#include "formats/base/par.h"
+#include "verify/findings.h"
+#include "verify/stats.h"
+#include "verify/subject.h"
+
+typedef struct rc_judge_rules {
+    const char *const *globs; /* compare only parameters whose names match one of these */
+    unsigned nglobs;
+    bool lossy;         /* false: every value must be equal; true: the two bounds count */
+    double min_sqnr;    /* dB, for each parameter; -INFINITY: no bound */
+    double max_rel_err; /* relative Frobenius error of each parameter; INFINITY: no bound */
+    bool allow_missing_draft;
+} rc_judge_rules;
+
+/* A parameter that both sides have. */
+typedef struct rc_pair {
+    const char *name;
+    rc_role role;
+    int32_t layer; /* or -1 */
+    bool draft;
+    const rc_bound *a, *b;    /* NULL for tensors outside the schema */
+    const rc_tensor *ta, *tb; /* the weights */
+    unsigned rank;
+    uint64_t shape[RC_ST_MAX_RANK];
+    uint64_t rows, cols; /* as compared */
+    bool values;         /* false: integers or unknown, compared as bytes in elements of
+                            `unit` bytes; stats then has n, differ and bad_at only */
+    unsigned unit;
+    rc_stats stats; /* valid after rc_judge_run() */
+
+    uint64_t chunk_rows, first_chunk; /* the judge's own */
+    rc_turn turn;
+} rc_pair;
+
+/* What the table by role adds up. */
+typedef struct rc_judge_role {
+    uint64_t params, exact, failed;
+    uint64_t values, differ, incomparable; /* integers included */
+    double aa, dd;                         /* sums over its parameters, in schema order */
+    double worst_sqnr;                     /* of one parameter; +inf when all are exact */
+    double max_err;
+} rc_judge_role;
+
+typedef struct rc_judge rc_judge;
+
+/** Pair up. `a` is NATIVE, `b` CONVERTED; both are borrowed, as are the rules'
+ *  patterns. Differences of the sets, the configs and the side files become
+ *  findings.
+ *    RC_E_USAGE      the two are the wrong way round, or no name matches a pattern
+ *    RC_E_TENSORSET  NATIVE is not whole: it cannot be the measure
+ *  and what reading side files reports. */
+RC_MUST_CHECK
+rc_code rc_judge_new(rc_judge **out, const rc_subject *a, const rc_subject *b,
+                     const rc_judge_rules *rules, rc_mem *mem, rc_err *err);
+void rc_judge_free(rc_judge **judge);
+
+/** Compare everything with up to `threads` processors. Buffers come from the account
+ *  of rc_judge_new(), as many as its limit allows; RC_E_OS, with the need, when not
+ *  even one set fits. RC_E_INTEGRITY when a shard changed meanwhile. `done` counts
+ *  bytes up to rc_judge_nbytes(); may be NULL. */
+RC_MUST_CHECK
+rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, rc_err *err);
+uint64_t rc_judge_nbytes(const rc_judge *judge); /* that a run reads, of both sides */
+
+size_t rc_judge_pairs(const rc_judge *judge);
+const rc_pair *rc_judge_pair(const rc_judge *judge, size_t i); /* schema order */
+rc_findings *rc_judge_findings(rc_judge *judge);
+const rc_subject *rc_judge_native(const rc_judge *judge);
+const rc_subject *rc_judge_converted(const rc_judge *judge);
+const rc_judge_rules *rc_judge_rules_of(const rc_judge *judge);
+
+/** Does this pair meet the rules? */
+bool rc_judge_passes(const rc_judge *judge, const rc_pair *pair);
+/** Sums by role, and over all roles in *all. */
+void rc_judge_roles(const rc_judge *judge, rc_judge_role roles[RC_ROLE_COUNT], rc_judge_role *all);
+/** The pairs that fail, worst first, at most n; returns how many fail. Worst is:
+ *  incomparable values or unequal integers, then the lowest SQNR, then order. */
+size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n);
+
+/** The verdict as an error: RC_OK when the rules are met; RC_E_TENSORSET when the
+ *  set of CONVERTED is broken, else RC_DIFFERS, naming shard, tensor and the byte
+ *  of the largest error. */
+rc_code rc_judge_verdict(const rc_judge *judge, rc_err *err);
+
+/** The pair's SQNR in dB; -inf where no error can be measured: incomparable values,
+ *  unequal integers. */
+double rc_pair_sqnr(const rc_pair *pair);
+/** The byte of CONVERTED's shard where the pair's worst place lies; RC_NO_OFFSET when
+ *  it is exact. */
+uint64_t rc_pair_offset(const rc_pair *pair);
+/** What a pair's largest error is, in words: "max error 0.5 at row 3, column 17 (0.5
+ *  became 1)". */
+const char *rc_pair_says(const rc_pair *pair, char *buf, size_t n);
+
+#endif

@@ -1,0 +1,300 @@
+/* verify/judge_run.c - the comparison: read a chunk of both sides, decode it a
+ * few rows at a time into the cache, compare, add up in order. */
+#include <string.h>
+
+#include "verify/decode.h"
+#include "verify/judge_impl.h"
+
+enum { TILE_VALUES = 1 << 15 }; /* decoded at once: two of them stay in a core's cache */
+
+/* What one slot works with; sizes are the largest that any pair asks for. */
+struct slot {
+    uint8_t *weight[2], *scale[2]; /* raw bytes of both sides */
+    float *value[2];
+    void *work;
+};
+
+struct sizes {
+    size_t weight[2], scale[2], value, work;
+};
+
+struct run {
+    rc_judge *judge;
+    struct slot *slot;
+    unsigned nslots;
+    _Atomic uint64_t *done;
+};
+
+/* a side's chunk */
+
+/* cols is 1 and the layout plain where bytes are compared. */
+static rc_extent extent(const rc_pair *p, const rc_bound *bound, uint64_t row, uint64_t nrows)
+{
+    if (p->values)
+        return rc_decoder_extent(rc_decoder_of(bound), p->cols, row, nrows);
+    return (rc_extent){ .weight_off = row * p->unit, .weight_len = (size_t)(nrows * p->unit) };
+}
+
+static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound,
+                    const rc_tensor *weight, const rc_extent *e, uint8_t *wbuf, size_t wlen,
+                    uint8_t *sbuf, size_t slen, rc_err *err)
+{
+    if (rc_ckpt_read(side->ckpt, weight, e->weight_off, e->weight_len, wbuf, wlen, &out->weight,
+                     err) != RC_OK)
+        goto failed;
+    out->scale = NULL;
+    if (e->scale_len && rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf,
+                                     slen, &out->scale, err) != RC_OK)
+        goto failed;
+    return RC_OK;
+failed:
+    rc_judge_name_side(err, side);
+    return err->code;
+}
+
+/* comparing */
+
+static void compare_values(rc_stats *out, const rc_pair *p, rc_piece *a, rc_piece *b,
+                           const struct slot *s, uint64_t row, uint64_t nrows, bool same_bytes)
+{
+    const size_t step = p->cols < TILE_VALUES ? TILE_VALUES / (size_t)p->cols : 1;
+
+    a->row0 = b->row0 = row;
+    a->cols = b->cols = (size_t)p->cols;
+    a->work = b->work = s->work;
+    a->how = rc_decoder_of(p->a);
+    b->how = rc_decoder_of(p->b);
+    for (size_t r = 0; r < nrows; r += step) {
+        const size_t n = nrows - r < step ? (size_t)nrows - r : step;
+
+        for (size_t i = 0; i < n; i++) {
+            a->how->decode_row(s->value[0] + i * a->cols, a, r + i);
+            if (!same_bytes)
+                b->how->decode_row(s->value[1] + i * b->cols, b, r + i);
+        }
+        rc_stats_add(out, s->value[0], s->value[same_bytes ? 0 : 1], n * a->cols,
+                     (row + r) * p->cols);
+    }
+}
+
+static void compare_bytes(rc_stats *out, const rc_pair *p, const uint8_t *a, const uint8_t *b,
+                          uint64_t row, uint64_t nrows)
+{
+    out->n = nrows;
+    if (memcmp(a, b, (size_t)(nrows * p->unit)) == 0)
+        return;
+    for (size_t i = 0; i < nrows; i++) {
+        if (memcmp(a + i * p->unit, b + i * p->unit, p->unit) == 0)
+            continue;
+        if (out->bad_at == UINT64_MAX)
+            out->bad_at = row + i;
+        out->incomparable++;
+        out->sum.differ++;
+    }
+}
+
+static rc_pair *pair_of_chunk(const rc_judge *j, uint64_t chunk)
+{
+    size_t lo = 0, hi = j->npairs; /* the last pair whose first chunk is not beyond */
+
+    while (hi - lo > 1) {
+        const size_t mid = lo + (hi - lo) / 2;
+
+        if (j->pair[mid].first_chunk <= chunk)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return &j->pair[lo];
+}
+
+static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err)
+{
+    const struct run *run = ctx;
+    const rc_judge *j = run->judge;
+    const struct slot *s = &run->slot[slot];
+    rc_pair *p = pair_of_chunk(j, item);
+    const uint64_t chunk = item - p->first_chunk, row = chunk * p->chunk_rows;
+    const uint64_t nrows = p->rows - row < p->chunk_rows ? p->rows - row : p->chunk_rows;
+    const rc_extent ea = extent(p, p->a, row, nrows), eb = extent(p, p->b, row, nrows);
+    rc_stats stats = RC_STATS_NONE;
+    rc_piece a = { 0 }, b = { 0 };
+
+    RC_TRY(load(&a, &j->a, p->a, p->ta, &ea, s->weight[0], ea.weight_len + 2 * RC_PAGE, s->scale[0],
+                ea.scale_len + 2 * RC_PAGE, err));
+    RC_TRY(load(&b, &j->b, p->b, p->tb, &eb, s->weight[1], eb.weight_len + 2 * RC_PAGE, s->scale[1],
+                eb.scale_len + 2 * RC_PAGE, err));
+    rc_par_compute_begin(par);
+    if (p->values) {
+        /* Equal bytes under one layout are equal values; decoding once is enough. */
+        const bool same = rc_decoder_of(p->a) == rc_decoder_of(p->b) &&
+                          memcmp(a.weight, b.weight, ea.weight_len) == 0 &&
+                          (!ea.scale_len || memcmp(a.scale, b.scale, ea.scale_len) == 0);
+
+        compare_values(&stats, p, &a, &b, s, row, nrows, same);
+    } else {
+        compare_bytes(&stats, p, a.weight, b.weight, row, nrows);
+    }
+    rc_par_compute_end(par);
+    if (!rc_turn_wait(par, &p->turn, chunk))
+        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped");
+    rc_stats_merge(&p->stats, &stats);
+    rc_turn_next(par, &p->turn);
+    if (run->done)
+        atomic_fetch_add(run->done, ea.weight_len + ea.scale_len + eb.weight_len + eb.scale_len);
+    return RC_OK;
+}
+
+/* memory */
+
+static void grow(size_t *size, size_t need)
+{
+    if (need > *size)
+        *size = need;
+}
+
+static struct sizes measure(const rc_judge *j)
+{
+    struct sizes z = { 0 };
+
+    for (size_t i = 0; i < j->npairs; i++) {
+        const rc_pair *p = &j->pair[i];
+        const uint64_t nrows = p->rows < p->chunk_rows ? p->rows : p->chunk_rows;
+
+        for (unsigned side = 0; side < 2; side++) {
+            const rc_extent e = extent(p, side ? p->b : p->a, 0, nrows);
+
+            grow(&z.weight[side], e.weight_len + 2 * RC_PAGE);
+            grow(&z.scale[side], e.scale_len + 2 * RC_PAGE);
+        }
+        if (p->values) {
+            const size_t cols = (size_t)p->cols;
+
+            grow(&z.value, (cols > TILE_VALUES ? cols : TILE_VALUES) * sizeof(float));
+            grow(&z.work, rc_decoder_work(cols));
+        }
+    }
+    return z;
+}
+
+static void free_slot(rc_mem *mem, struct slot *s)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        rc_mem_put(mem, s->weight[side]);
+        rc_mem_put(mem, s->scale[side]);
+        rc_mem_put(mem, s->value[side]);
+    }
+    rc_mem_put(mem, s->work);
+    *s = (struct slot){ 0 };
+}
+
+static bool fill_slot(rc_mem *mem, struct slot *s, const struct sizes *z)
+{
+    bool ok = (s->work = rc_mem_get_pages(mem, z->work)) != NULL;
+
+    for (unsigned side = 0; side < 2; side++) {
+        ok = ok && (s->weight[side] = rc_mem_get_pages(mem, z->weight[side])) != NULL;
+        ok = ok && (s->scale[side] = rc_mem_get_pages(mem, z->scale[side])) != NULL;
+        ok = ok && (s->value[side] = rc_mem_get_pages(mem, z->value)) != NULL;
+    }
+    if (!ok)
+        free_slot(mem, s);
+    return ok;
+}
+
+/* As many as are wanted and the limit allows; some wait for the disk while others
+ * compute. */
+static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
+{
+    rc_mem *mem = run->judge->mem;
+    const struct sizes z = measure(run->judge);
+    const unsigned wanted = threads * 2 + 2 < RC_PAR_MAX_SLOTS ? threads * 2 + 2 : RC_PAR_MAX_SLOTS;
+    const size_t each = z.weight[0] + z.weight[1] + z.scale[0] + z.scale[1] + 2 * z.value + z.work;
+
+    run->slot = rc_mem_get(mem, wanted * sizeof *run->slot);
+    if (!run->slot)
+        return rc_fail_nomem(err, mem, wanted * sizeof *run->slot);
+    while (run->nslots < wanted && run->nslots < run->judge->nchunks &&
+           fill_slot(mem, &run->slot[run->nslots], &z))
+        run->nslots++;
+    if (run->nslots || run->judge->nchunks == 0)
+        return RC_OK;
+    rc_fail(err, RC_E_OS, RC_NO_OFFSET, "not enough memory for one set of buffers (%zu bytes)",
+            each);
+    if (mem->limit) {
+        rc_err_want(err, "--mem-limit %zuM", ((mem->used + each + each / 16) >> 20) + 1);
+        rc_err_got(err, "%zu bytes", mem->limit);
+    }
+    return RC_E_OS;
+}
+
+static rc_code recheck(const rc_subject *side, rc_err *err)
+{
+    for (size_t i = 0; i < rc_ckpt_shards(side->ckpt); i++)
+        if (rc_source_recheck(rc_ckpt_source(side->ckpt), rc_ckpt_shard(side->ckpt, i)->file,
+                              err) != RC_OK) {
+            rc_judge_name_side(err, side);
+            return err->code;
+        }
+    return RC_OK;
+}
+
+/* What the values themselves give reason to say. */
+static void report_values(rc_judge *j)
+{
+    const rc_pair *zero = NULL, *odd = NULL;
+    uint64_t zeros = 0, odds = 0;
+    char path[512];
+
+    for (size_t i = 0; i < j->npairs; i++) {
+        const rc_pair *p = &j->pair[i];
+        const rc_comparison *c = &p->stats.sum;
+
+        if (!p->values)
+            continue;
+        if (p->a->param->quant != RC_QUANT_NONE && c->aa == 0 && !c->nan_a && !c->inf_a) {
+            zero = zero ? zero : p;
+            zeros++;
+        }
+        if (c->nan_a || c->inf_a) {
+            odd = odd ? odd : p;
+            odds++;
+        }
+    }
+    if (zero)
+        rc_findings_add(&j->findings, RC_WARNING, RC_OK, "values",
+                        rc_judge_path(path, sizeof path, &j->a,
+                                      rc_ckpt_shard(j->a.ckpt, zero->ta->shard)->name),
+                        zero->name,
+                        "all zero in NATIVE, as %" PRIu64 " matri%s in all: is it whole?", zeros,
+                        zeros == 1 ? "x" : "ces");
+    if (odd)
+        rc_findings_add(
+            &j->findings, RC_WARNING, RC_OK, "values",
+            rc_judge_path(path, sizeof path, &j->a, rc_ckpt_shard(j->a.ckpt, odd->ta->shard)->name),
+            odd->name, "NaN or infinity in NATIVE, in %" PRIu64 " parameter%s in all", odds,
+            odds == 1 ? "" : "s");
+}
+
+rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, rc_err *err)
+{
+    struct run run = { .judge = judge, .done = done };
+    rc_code rc = make_slots(&run, threads, err);
+
+    for (size_t i = 0; i < judge->npairs; i++) { /* a run may be repeated */
+        judge->pair[i].stats = RC_STATS_NONE;
+        judge->pair[i].turn = (rc_turn){ 0 };
+    }
+    if (rc == RC_OK)
+        rc = rc_par_run(judge->nchunks, run.nslots, threads, compare_chunk, &run, err);
+    if (rc == RC_OK)
+        rc = recheck(&judge->a, err);
+    if (rc == RC_OK)
+        rc = recheck(&judge->b, err);
+    for (unsigned i = 0; i < run.nslots; i++)
+        free_slot(judge->mem, &run.slot[i]);
+    rc_mem_put(judge->mem, run.slot);
+    if (rc == RC_OK)
+        report_values(judge);
+    return rc;
+}

@@ -1,0 +1,189 @@
+/* verify/report_json.c - see report.h. */
+#include <math.h>
+#include <string.h>
+
+#include "verify/decode.h"
+#include "verify/figures.h"
+#include "verify/judge_impl.h"
+#include "verify/report.h"
+
+const char *rc_report_verdict(const rc_judge *judge)
+{
+    switch (rc_judge_verdict(judge, NULL)) {
+    case RC_E_TENSORSET:
+        return "broken set";
+    case RC_OK:
+        for (size_t i = 0; i < judge->npairs; i++)
+            if (!rc_stats_exact(&judge->pair[i].stats))
+                return "within bounds";
+        return "exact";
+    default:
+        return "differs";
+    }
+}
+
+static void put_side(rc_jsonw *w, const char *key, const rc_subject *s)
+{
+    rc_jsonw_key(w, key);
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "path", rc_source_where(rc_ckpt_source(s->ckpt)));
+    rc_jsonw_kstr(w, "variant", rc_model_variant(s->model));
+    rc_jsonw_object_end(w);
+}
+
+static void put_rules(rc_jsonw *w, const rc_judge_rules *r)
+{
+    rc_jsonw_key(w, "rules");
+    rc_jsonw_object(w);
+    rc_jsonw_kbool(w, "exact", !r->lossy);
+    rc_jsonw_kf64(w, "min_sqnr_db", r->lossy ? r->min_sqnr : NAN);
+    rc_jsonw_kf64(w, "max_rel_err", r->lossy ? r->max_rel_err : NAN);
+    rc_jsonw_kbool(w, "allow_missing_draft", r->allow_missing_draft);
+    rc_jsonw_key(w, "tensors");
+    rc_jsonw_array(w);
+    for (unsigned i = 0; i < r->nglobs; i++)
+        rc_jsonw_str(w, r->globs[i]);
+    rc_jsonw_array_end(w);
+    rc_jsonw_object_end(w);
+}
+
+static void put_role(rc_jsonw *w, const char *role, const rc_judge_role *r)
+{
+    rc_jsonw_object(w);
+    if (role)
+        rc_jsonw_kstr(w, "role", role);
+    rc_jsonw_ku64(w, "parameters", r->params);
+    rc_jsonw_ku64(w, "exact", r->exact);
+    rc_jsonw_ku64(w, "failed", r->failed);
+    rc_jsonw_ku64(w, "values", r->values);
+    rc_jsonw_ku64(w, "differ", r->differ);
+    rc_jsonw_ku64(w, "incomparable", r->incomparable);
+    rc_jsonw_kf64(w, "max_abs_err", r->max_err);
+    rc_jsonw_kf64(w, "rel_err", r->dd == 0 ? 0 : sqrt(r->dd / r->aa));
+    rc_jsonw_kf64(w, "worst_sqnr_db", r->worst_sqnr);
+    rc_jsonw_object_end(w);
+}
+
+static void put_findings(rc_jsonw *w, const rc_findings *list)
+{
+    rc_jsonw_ku64(w, "faults", list->total[RC_FAULT]);
+    rc_jsonw_ku64(w, "warnings", list->total[RC_WARNING]);
+    rc_jsonw_ku64(w, "notes", list->total[RC_NOTE]);
+    rc_jsonw_key(w, "findings");
+    rc_jsonw_array(w);
+    for (size_t i = 0; i < list->n; i++) {
+        const rc_finding *f = &list->at[i];
+
+        rc_jsonw_object(w);
+        rc_jsonw_kstr(w, "level", rc_level_name(f->level));
+        rc_jsonw_kstr(w, "topic", f->topic);
+        rc_jsonw_kstr(w, "file", f->what.file);
+        rc_jsonw_kstr(w, "tensor", f->what.tensor);
+        rc_jsonw_key(w, "offset");
+        if (f->what.offset == RC_NO_OFFSET)
+            rc_jsonw_null(w);
+        else
+            rc_jsonw_u64(w, f->what.offset);
+        rc_jsonw_kstr(w, "message", f->what.msg);
+        rc_jsonw_kstr(w, "want", f->what.want);
+        rc_jsonw_kstr(w, "got", f->what.got);
+        rc_jsonw_object_end(w);
+    }
+    rc_jsonw_array_end(w);
+}
+
+static void put_two(rc_jsonw *w, const char *key, uint64_t a, uint64_t b)
+{
+    rc_jsonw_key(w, key);
+    rc_jsonw_array(w);
+    rc_jsonw_u64(w, a);
+    rc_jsonw_u64(w, b);
+    rc_jsonw_array_end(w);
+}
+
+static void put_worst(rc_jsonw *w, const rc_judge *j, const rc_pair *p)
+{
+    uint64_t at, row, col;
+    float a, b;
+
+    rc_jsonw_key(w, "worst");
+    if (!rc_stats_place(&p->stats, &at, &a, &b)) {
+        rc_jsonw_null(w);
+        return;
+    }
+    rc_pair_place(p, at, &row, &col);
+    rc_jsonw_object(w);
+    rc_jsonw_ku64(w, "row", row);
+    rc_jsonw_ku64(w, "column", col);
+    rc_jsonw_kf64(w, "native", p->values ? (double)a : NAN);
+    rc_jsonw_kf64(w, "converted", p->values ? (double)b : NAN);
+    rc_jsonw_kstr(w, "shard", rc_ckpt_shard(j->b.ckpt, p->tb->shard)->name);
+    rc_jsonw_ku64(w, "offset", rc_pair_offset(p));
+    rc_jsonw_object_end(w);
+}
+
+static void put_pair(rc_jsonw *w, const rc_judge *j, const rc_pair *p)
+{
+    const rc_stats *s = &p->stats;
+    char label[RC_FIGURE];
+
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "name", p->name);
+    rc_jsonw_kstr(w, "role", rc_role_name(p->role));
+    rc_jsonw_key(w, "layer");
+    if (p->layer < 0)
+        rc_jsonw_null(w);
+    else
+        rc_jsonw_i64(w, p->layer);
+    rc_jsonw_kbool(w, "draft", p->draft);
+    rc_jsonw_kstr(w, "native", p->a ? rc_figure_layout(label, p->a) : rc_dtype_name(p->ta->dtype));
+    rc_jsonw_kstr(w, "converted",
+                  p->b ? rc_figure_layout(label, p->b) : rc_dtype_name(p->tb->dtype));
+    rc_jsonw_key(w, "shape");
+    rc_jsonw_array(w);
+    for (unsigned i = 0; i < p->rank; i++)
+        rc_jsonw_u64(w, p->shape[i]);
+    rc_jsonw_array_end(w);
+    rc_jsonw_ku64(w, "values", s->n);
+    rc_jsonw_kbool(w, "exact", rc_stats_exact(s));
+    rc_jsonw_kbool(w, "passes", rc_judge_passes(j, p));
+    rc_jsonw_ku64(w, "differ", s->sum.differ);
+    rc_jsonw_ku64(w, "incomparable", s->incomparable);
+    rc_jsonw_kf64(w, "max_abs_err", s->sum.max_diff);
+    rc_jsonw_kf64(w, "rel_err", rc_stats_rel(s));
+    rc_jsonw_kf64(w, "sqnr_db", rc_pair_sqnr(p));
+    rc_jsonw_kf64(w, "cosine", rc_stats_cosine(s));
+    put_two(w, "nan", s->sum.nan_a, s->sum.nan_b);
+    put_two(w, "inf", s->sum.inf_a, s->sum.inf_b);
+    put_worst(w, j, p);
+    rc_jsonw_object_end(w);
+}
+
+void rc_report_json(rc_jsonw *w, const rc_judge *judge)
+{
+    rc_judge_role roles[RC_ROLE_COUNT], all;
+
+    rc_judge_roles(judge, roles, &all);
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "recast", RC_VERSION);
+    rc_jsonw_kstr(w, "verdict", rc_report_verdict(judge));
+    rc_jsonw_kbool(w, "passes", rc_judge_verdict(judge, NULL) == RC_OK);
+    put_side(w, "native", &judge->a);
+    put_side(w, "converted", &judge->b);
+    put_rules(w, &judge->rules);
+    rc_jsonw_key(w, "totals");
+    put_role(w, NULL, &all);
+    rc_jsonw_key(w, "roles");
+    rc_jsonw_array(w);
+    for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
+        if (roles[i].params)
+            put_role(w, rc_role_name((rc_role)i), &roles[i]);
+    rc_jsonw_array_end(w);
+    put_findings(w, &judge->findings);
+    rc_jsonw_key(w, "tensors");
+    rc_jsonw_array(w);
+    for (size_t i = 0; i < judge->npairs; i++)
+        put_pair(w, judge, &judge->pair[i]);
+    rc_jsonw_array_end(w);
+    rc_jsonw_object_end(w);
+}
