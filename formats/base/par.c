@@ -91,7 +91,9 @@ rc_code rc_par_run(uint64_t nitems, unsigned slots, unsigned threads, rc_par_fn 
     if (slots > RC_PAR_MAX_SLOTS)
         slots = RC_PAR_MAX_SLOTS;
     if (slots > nitems)
-        slots = nitems ? (unsigned)nitems : 1;
+        slots = (unsigned)nitems;
+    if (slots == 0) /* nothing to do is no reason to prepare anything */
+        slots = 1;
     for (unsigned i = 0; i < slots; i++)
         crew[i] = (worker){ .par = &par, .slot = i };
     for (; started < slots; started++)

@@ -19,7 +19,8 @@ typedef struct rc_par rc_par;
  *  (of several, the lowest item's). */
 typedef rc_code rc_par_fn(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err);
 
-/** Run fn for items 0 .. nitems-1. `slots` and `threads` are at least 1.
+/** Run fn for items 0 .. nitems-1. `threads` is at least 1, and so is `slots` where there
+ *  is an item.
  *  RC_E_OS when no thread can be started (fewer than asked for is fine);
  *  RC_E_STOPPED when a signal asked to stop (see stop.h). */
 RC_MUST_CHECK
