@@ -9,16 +9,16 @@
 #include "formats/base/mem.h"
 #include "formats/base/status.h"
 
-#define RC_CONFIG_MAX_LAYERS  512u        /* num_hidden_layers; compress_ratios has a few more */
-#define RC_CONFIG_MAX_BYTES   16777216u   /* of config.json */
-#define RC_CONFIG_MAX_DIM     16777216u   /* hidden_size, vocab_size, ... */
+#define RC_CONFIG_MAX_LAYERS  512u      /* num_hidden_layers; compress_ratios has a few more */
+#define RC_CONFIG_MAX_BYTES   16777216u /* of config.json */
+#define RC_CONFIG_MAX_DIM     16777216u /* hidden_size, vocab_size, ... */
 #define RC_CONFIG_MAX_EXPERTS 65536u
 #define RC_CONFIG_MAX_TARGETS 16u
 
 typedef struct rc_config {
     char model_type[32];
-    char architecture[64];   /* architectures[0] */
-    char expert_dtype[16];   /* "" when absent: look at the stored dtype */
+    char architecture[64]; /* architectures[0] */
+    char expert_dtype[16]; /* "" when absent: look at the stored dtype */
     char scoring_func[32], topk_method[32];
 
     uint32_t vocab_size, hidden_size, num_hidden_layers, num_hash_layers;
@@ -50,10 +50,16 @@ typedef struct rc_config {
 
 /** Parse config.json bytes. Fields that a V4 forward pass or layout needs must
  *  be there and in range; unknown fields are ignored (auto_map with a warning).
+ *  Absent or null: rope_scaling gives factor 1, num_nextn_predict_layers 0,
+ *  num_key_value_heads 1, norm_topk_prob true, quantization_config nothing.
+ *  expert_dtype may stand at the root (which wins) or in quantization_config.
  *    RC_E_DATA         malformed, a field of the wrong type, missing, or out of
- *                      range (the message names it)
- *    RC_E_UNSUPPORTED  model_type is not deepseek_v4; deepseek_v41 is named as
- *                      recognised and not handled by this version
+ *                      range (the message names it), or two fields that contradict
+ *                      each other
+ *    RC_E_UNSUPPORTED  model_type is not deepseek_v4 (said before any complaint about
+ *                      a field); deepseek_v41, or a nested text_config, is named as
+ *                      recognised and not handled by this version; rope_scaling.type
+ *                      other than yarn, hidden_act other than silu
  *    RC_E_LIMIT        larger than RC_CONFIG_MAX_BYTES */
 RC_MUST_CHECK
 rc_code rc_config_parse(rc_config *out, const uint8_t *text, size_t len, const rc_log *log,

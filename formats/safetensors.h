@@ -24,7 +24,7 @@ typedef struct rc_st rc_st; /* a parsed header: opaque, immutable, shareable */
 
 /** One tensor of a shard. Borrowed: valid until rc_st_free(). */
 typedef struct rc_st_entry {
-    const char *name;               /* UTF-8, NUL-terminated, unique */
+    const char *name; /* UTF-8, NUL-terminated, unique */
     rc_dtype dtype;
     unsigned rank;                  /* 0 (scalar) .. RC_ST_MAX_RANK */
     uint64_t shape[RC_ST_MAX_RANK]; /* elements, outermost first */
@@ -39,9 +39,12 @@ typedef struct rc_st_entry {
  *
  *  head, head_len  what there is of the file's start, ideally 512 bytes
  *  file_len        size of the whole file, bytes
- *  *header_end     8 + N, at most file_len
+ *  *header_end     8 + N, at most file_len; 0 on failure
  *
- *  RC_E_DATA  too short, N beyond the file or over RC_ST_MAX_HEADER */
+ *  RC_E_DATA      too short, N beyond the file or over RC_ST_MAX_HEADER, or the
+ *                 header does not start with '{' or spaces; err->offset is where
+ *                 the file ends when it ends inside its header
+ *  RC_E_INTERNAL  fewer than 8 bytes given of a file that has them */
 RC_MUST_CHECK
 rc_code rc_st_peek(const uint8_t *head, size_t head_len, uint64_t file_len, uint64_t *header_end,
                    rc_err *err);
@@ -56,10 +59,14 @@ rc_code rc_st_peek(const uint8_t *head, size_t head_len, uint64_t file_len, uint
  *  On success the caller owns *out: rc_st_free(). On failure *out is NULL,
  *  nothing leaks, and `err` (may be NULL) says
  *    RC_E_DATA         malformed, or tensors that do not tile the data;
- *                      err->offset is the byte of the shard to look at
+ *                      err->offset is the byte of the shard to look at: in
+ *                      the header, or where a hole, a tail or the cut begins
  *    RC_E_UNSUPPORTED  a dtype of the format that no V4 checkpoint can hold
  *    RC_E_LIMIT        more than RC_ST_MAX_COUNT tensors
- *    RC_E_OS           `mem` refused */
+ *    RC_E_INTERNAL     head_len < 8+N
+ *    RC_E_OS           `mem` refused
+ *
+ *  Costs about 130 bytes a tensor besides its name, and 40 more while it runs. */
 RC_MUST_CHECK
 rc_code rc_st_new(rc_st **out, const uint8_t *head, size_t head_len, uint64_t file_len,
                   const rc_log *log, rc_mem *mem, rc_err *err);

@@ -423,7 +423,8 @@ static size_t last_token(const parser *p, size_t until)
 /* YAJL says no: turn its reason and its idea of the place into ours. Seen with
  * 2.1.0: the count of consumed bytes ends after the token in a grammar error,
  * after the byte for an invalid character, and before the byte in any other
- * error inside a token. */
+ * error inside a token. At the end of the text, which ends every token, only a
+ * complaint about a whole token is not about the text being cut. */
 static rc_code fail_grammar(const parser *p)
 {
     unsigned char *text = yajl_get_error(p->yajl, 0, NULL, 0);
@@ -432,7 +433,10 @@ static rc_code fail_grammar(const parser *p)
     size_t offset;
     rc_code rc;
 
-    if (strncmp(why, "lexical error: ", 15) == 0) {
+    if (p->finished && (strncmp(why, "lexical error", 13) == 0 || strstr(why, "premature EOF"))) {
+        why = NULL;
+        offset = p->len;
+    } else if (strncmp(why, "lexical error: ", 15) == 0) {
         why += 15;
         offset = strncmp(why, "invalid char in json text", 25) == 0 ? at - 1 : at;
     } else {
@@ -440,8 +444,9 @@ static rc_code fail_grammar(const parser *p)
             why += 13;
         offset = last_token(p, at);
     }
-    rc = rc_fail(p->err, RC_E_DATA, p->base + offset, "malformed JSON: %.*s",
-                 (int)strcspn(why, "\n"), why);
+    rc = why ? rc_fail(p->err, RC_E_DATA, p->base + offset, "malformed JSON: %.*s",
+                       (int)strcspn(why, "\n"), why)
+             : rc_fail(p->err, RC_E_DATA, p->base + offset, "%s", cut_short);
     yajl_free_error(p->yajl, text);
     return rc;
 }
@@ -453,8 +458,6 @@ static rc_code run(parser *p, const uint8_t *text, size_t len, const scan *s)
     if (status == yajl_status_ok && !s->why) {
         p->finished = true;
         status = yajl_complete_parse(p->yajl);
-        if (status == yajl_status_error)
-            return rc_fail(p->err, RC_E_DATA, p->base + len, "%s", cut_short);
     }
     if (status == yajl_status_client_canceled)
         return p->rc;

@@ -31,7 +31,7 @@ typedef struct rc_json_event {
                          the container itself does not count */
     const char *text; /* KEY, STRING (unescaped, no NUL inside), NUMBER; not NUL-terminated */
     size_t len;
-    uint64_t offset;  /* of the token's first byte, from the start of the text + base */
+    uint64_t offset; /* of the token's first byte, from the start of the text + base */
 } rc_json_event;
 
 /** Called for each event. Returning anything but RC_OK stops the parse and is
@@ -53,7 +53,8 @@ bool rc_json_f64(const rc_json_event *event, double *out);
 /* Writing: into a growing buffer, keys in the order given, strings escaped. */
 typedef struct rc_jsonw rc_jsonw;
 
-/** indent: 0 for one line, else two spaces a level. NULL when `mem` refuses. */
+/** indent: 0 for one line, else two spaces a level and a newline at the end.
+ *  At most 127 levels deep. NULL when `mem` refuses. */
 rc_jsonw *rc_jsonw_new(rc_mem *mem, unsigned indent);
 void rc_jsonw_free(rc_jsonw **w);
 void rc_jsonw_object(rc_jsonw *w);
@@ -61,11 +62,11 @@ void rc_jsonw_object_end(rc_jsonw *w);
 void rc_jsonw_array(rc_jsonw *w);
 void rc_jsonw_array_end(rc_jsonw *w);
 void rc_jsonw_key(rc_jsonw *w, const char *key);
-void rc_jsonw_str(rc_jsonw *w, const char *s);          /* invalid UTF-8 is escaped as in rc_escape */
+void rc_jsonw_str(rc_jsonw *w, const char *s); /* invalid UTF-8 is escaped as in rc_escape */
 void rc_jsonw_strn(rc_jsonw *w, const char *s, size_t len);
 void rc_jsonw_u64(rc_jsonw *w, uint64_t v);
 void rc_jsonw_i64(rc_jsonw *w, int64_t v);
-void rc_jsonw_f64(rc_jsonw *w, double v);               /* shortest that reads back; null if not finite */
+void rc_jsonw_f64(rc_jsonw *w, double v); /* shortest that reads back; null if not finite */
 void rc_jsonw_bool(rc_jsonw *w, bool v);
 void rc_jsonw_null(rc_jsonw *w);
 void rc_jsonw_raw(rc_jsonw *w, const char *number, size_t len); /* a NUMBER's own text */
@@ -75,23 +76,24 @@ void rc_jsonw_ku64(rc_jsonw *w, const char *key, uint64_t v);
 void rc_jsonw_kf64(rc_jsonw *w, const char *key, double v);
 void rc_jsonw_kbool(rc_jsonw *w, const char *key, bool v);
 /** The text so far, NUL-terminated, valid until the next call; NULL when memory
- *  ran out on the way (every call in between was harmless). */
+ *  ran out on the way, or the calls made no JSON (each was harmless). */
 const char *rc_jsonw_text(rc_jsonw *w, size_t *len);
 /** Forget the text (a complete document) and start another. */
 void rc_jsonw_reset(rc_jsonw *w);
 
-/* Editing: the same document with some root keys set or taken out; order,
- * number spelling and nesting of everything else are kept. */
+/* Editing: the same document with some root keys set or taken out. Everything
+ * else keeps its bytes: order, number spelling, escapes, inner line breaks. */
 typedef struct rc_json_edit {
     const char *key;
     const char *value; /* JSON text, or NULL to take the key out */
 } rc_json_edit;
 
-/** *out is a NUL-terminated text of *out_len bytes (put it back to mem), two
- *  spaces a level, ending in a newline. A key to be set that is not there is
- *  appended at the end of the root object. */
+/** *out is a NUL-terminated text of *out_len bytes (put it back to mem): the
+ *  members of the root one a line, two spaces in, ending in a newline. A key to be
+ *  set that is not there is appended at the end. RC_E_DATA when the text is not a
+ *  JSON object; RC_E_INTERNAL when a new value is not JSON or a key comes twice. */
 RC_MUST_CHECK
-rc_code rc_json_edit_root(const uint8_t *text, size_t len, const rc_json_edit *edits,
-                          size_t nedits, char **out, size_t *out_len, rc_mem *mem, rc_err *err);
+rc_code rc_json_edit_root(const uint8_t *text, size_t len, const rc_json_edit *edits, size_t nedits,
+                          char **out, size_t *out_len, rc_mem *mem, rc_err *err);
 
 #endif

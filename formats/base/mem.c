@@ -25,9 +25,10 @@ static bool charge(rc_mem *mem, size_t nbytes)
 static bool refused(rc_mem *mem, size_t nbytes)
 {
     const size_t call = atomic_fetch_add(&mem->calls, 1) + 1;
+    const size_t used = atomic_load(&mem->used); /* rc_mem_grow() may have passed the limit */
 
     return (mem->fail_at && call == mem->fail_at) ||
-           (mem->limit && nbytes > mem->limit - atomic_load(&mem->used));
+           (mem->limit && nbytes > (used < mem->limit ? mem->limit - used : 0));
 }
 
 static void *settle(rc_mem *mem, void *p)
@@ -114,6 +115,8 @@ void *rc_arena_get(rc_arena *arena, size_t nbytes)
 {
     struct rc_arena_block *b = arena->top;
 
+    if (nbytes > SIZE_MAX - ARENA_BLOCK)
+        return NULL;
     nbytes = (nbytes + 15) & ~(size_t)15;
     if (!b || b->size - b->used < nbytes) {
         const size_t size = nbytes > ARENA_BLOCK ? nbytes : ARENA_BLOCK;

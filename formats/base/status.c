@@ -204,6 +204,11 @@ const char *rc_escape(char *out, size_t n, const char *s, size_t len)
     const uint8_t *p = (const uint8_t *)s;
     size_t at = 0;
 
+    if (n < 3) { /* no room for ".." */
+        if (n)
+            *out = '\0';
+        return out;
+    }
     for (size_t i = 0; i < len;) {
         ucs4_t c;
         const int k = u8_mbtoucr(&c, p + i, len - i);
