@@ -123,9 +123,8 @@ static void scan(void *arg, unsigned thread, unsigned threads)
     j->sink[thread][0] += total.nan;
 }
 
-/* What verify does: decode both sides of a piece of a row, compare. Both pieces
- * and what they were decoded from fit in first-level cache with room to spare: whole rows were a
- * quarter slower. */
+/* What verify does: decode both sides of a piece of a row, compare. Two pieces and
+ * what they were decoded from fit in first-level cache; two whole rows do not. */
 static void verify(void *arg, unsigned thread, unsigned threads)
 {
     job *j = arg;
