@@ -9,7 +9,7 @@
 #include "verify/decode.h"
 #include "verify/figures.h"
 
-enum { CHUNK_VALUES = 1 << 22, BAND = 128 };
+enum { CHUNK_VALUES = 1 << 20, BAND = 128 };
 
 const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const char *file)
 {
