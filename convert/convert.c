@@ -132,6 +132,8 @@ rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_conv
     RC_TRY(open_for_asking(&dir, dst, parent, &exists, err));
     rc = exists ? refuse_occupied(&dir, opts, err) : RC_OK;
     if (rc == RC_OK)
+        rc = rc_publish_check_sides(plan, err);
+    if (rc == RC_OK)
         rc = check_space(plan, &dir, report, err);
     rc_dir_close(&dir);
     return rc;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "convert/execute.h"
@@ -31,6 +32,14 @@ static bool ends_with(const char *s, const char *tail)
     return n >= k && strcmp(s + n - k, tail) == 0;
 }
 
+/* A letter case of its own does not make a pickle harmless. */
+static bool is_kind(const char *name, const char *suffix)
+{
+    const size_t n = strlen(name), k = strlen(suffix);
+
+    return n >= k && strcasecmp(name + n - k, suffix) == 0;
+}
+
 /* Weights in other containers are not side files, and a pickle can run code where
  * it is opened. Python is copied, as data, only where the release keeps it
  * (encoding/, inference/). */
@@ -44,12 +53,12 @@ static side side_of(const rc_source_file *f)
     for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strcmp(f->name, ours[i]) == 0)
             return SIDE_OURS;
-    if (ends_with(f->name, ".safetensors") || ends_with(f->name, ".partial"))
+    if (is_kind(f->name, ".safetensors") || is_kind(f->name, ".partial"))
         return SIDE_OURS;
     for (unsigned i = 0; i < sizeof unwanted / sizeof *unwanted; i++)
-        if (ends_with(f->name, unwanted[i]))
+        if (is_kind(f->name, unwanted[i]))
             return SIDE_UNWANTED;
-    if (ends_with(f->name, ".py") && !strchr(f->name, '/'))
+    if (is_kind(f->name, ".py") && !strchr(f->name, '/'))
         return SIDE_UNWANTED;
     return f->nbytes > SIDE_MAX ? SIDE_UNWANTED : SIDE_COPY;
 }
@@ -63,6 +72,16 @@ uint64_t rc_publish_side_bytes(const rc_plan *plan)
         if (side_of(rc_source_at(src, i)) == SIDE_COPY)
             nbytes += rc_source_at(src, i)->nbytes;
     return nbytes;
+}
+
+rc_code rc_publish_check_sides(const rc_plan *plan, rc_err *err)
+{
+    rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
+
+    for (size_t i = 0; i < rc_source_count(src); i++)
+        if (side_of(rc_source_at(src, i)) == SIDE_COPY)
+            RC_TRY(rc_source_recheck(src, i, err));
+    return RC_OK;
 }
 
 /* The official run-time config must not say FP4 when the experts are not. */

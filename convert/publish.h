@@ -23,5 +23,9 @@ bool rc_publish_is_complete(const rc_dir *dir);
 
 /** Bytes of the side files that would come along. */
 uint64_t rc_publish_side_bytes(const rc_plan *plan);
+/** Can all side files be read? To be asked before hours of work, not after: refuses what
+ *  rc_source_read() would (a FIFO, a link that leaves the folder, no permission to look). */
+RC_MUST_CHECK
+rc_code rc_publish_check_sides(const rc_plan *plan, rc_err *err);
 
 #endif

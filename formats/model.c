@@ -93,6 +93,7 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
 {
     const rc_config *c = rc_ckpt_config(m->ckpt);
     const rc_tensor *seen[COUNT(foreign)] = { 0 };
+    char shown[80];
 
     for (size_t i = 0; i < rc_ckpt_count(m->ckpt); i++) {
         const rc_tensor *t = rc_ckpt_at(m->ckpt, i);
@@ -122,7 +123,8 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
         rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET,
                 "quantization_config.quant_method is not one this version reads");
         rc_err_want(err, "fp8");
-        rc_err_got(err, "%s", c->quant_method);
+        rc_err_got(err, "%s",
+                   rc_escape(shown, sizeof shown, c->quant_method, strlen(c->quant_method)));
         rc_err_file(err, "config.json");
         return RC_E_UNSUPPORTED;
     }
@@ -278,11 +280,12 @@ static void say(rc_err *e, const char *fmt, ...)
 static void config_problem(rc_model *m, const char *want, const char *got, const char *what)
 {
     rc_err *e = add_problem(m, RC_MALFORMED, "", NULL);
+    char shown[80];
 
     rc_err_file(e, "config.json");
     say(e, "%s", what);
     rc_err_want(e, "%s", want);
-    rc_err_got(e, "%s", got);
+    rc_err_got(e, "%s", rc_escape(shown, sizeof shown, got, strlen(got)));
 }
 
 static rc_err *add_note(rc_model *m)

@@ -2,7 +2,7 @@
 # for us), at the byte that is wrong, by every command, at once.
 . "$ROOT/tests/cli/input/lib.sh"
 tiny src
-whole=src
+by_turns=yes
 f=model.safetensors
 
 # bad CODE HEADER NBYTES PATTERN...
