@@ -422,10 +422,27 @@ static void judge_bf16_band(const rc_chunk *c, const uint8_t *weight, const uint
     }
 }
 
-static void cast_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint8_t *out,
-                      rc_verdict *v)
+/* Codes and scales were found finite, so an infinity is a product that BF16 cannot hold.
+ * That is no rounding to be reported: the value would be gone. */
+static rc_code refuse_infinite(const rc_chunk *c, const uint8_t *out, rc_err *err)
 {
     const uint64_t cols = c->job->cols;
+    rc_scan_result scan;
+    uint64_t at;
+
+    rc_scan_best()(&scan, RC_DTYPE_BF16, out, (size_t)c->out_len / 2);
+    if (!scan.inf)
+        return RC_OK;
+    at = c->row * cols + scan.first_bad;
+    return fail_at(err, c->job->weight, c->job->op == RC_OP_FP4_TO_BF16 ? at / 2 : at,
+                   "code times scale is too large for BF16", at / cols, at % cols, scan.inf);
+}
+
+static rc_code cast_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                         uint8_t *out, rc_verdict *v, rc_err *err)
+{
+    const uint64_t cols = c->job->cols;
+    bool rounded = false;
 
     for (uint64_t row = 0; row < c->nrows; row += TILE) {
         const size_t rows = (size_t)(c->nrows - row < TILE ? c->nrows - row : TILE);
@@ -440,11 +457,13 @@ static void cast_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t *s
             }
         if (inexact) {
             judge_bf16_band(c, weight, scale, out, row, rows, v);
+            rounded = true;
         } else {
             v->tiles += rc_ceil_div(cols, TILE);
             v->exact += rc_ceil_div(cols, TILE);
         }
     }
+    return rounded ? refuse_infinite(c, out, err) : RC_OK;
 }
 
 /* ------------------------------------------------------------------- entry */
@@ -466,8 +485,7 @@ rc_code rc_cast_chunk(const rc_chunk *c, const uint8_t *weight, const uint8_t *s
         cast_fp8_fp8(c, weight, scale, out, out_scale, v);
         break;
     default:
-        cast_bf16(c, weight, scale, out, v);
-        break;
+        return cast_bf16(c, weight, scale, out, v, err);
     }
     return RC_OK;
 }

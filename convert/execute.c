@@ -393,6 +393,16 @@ static void hash_slice(hashes *h, const rc_chunk *s, const flow *at)
         rc_hash_add(&h->out_scale, at->out_scale, (size_t)s->out_scale_len);
 }
 
+/* Arithmetic knows which tensor is wrong, and where, but not the file. */
+static rc_code name_file(const run *r, const rc_job *job, rc_err *err)
+{
+    const bool of_scale = job->scale && strcmp(err->tensor, job->scale->name) == 0;
+    const rc_tensor *t = of_scale ? job->scale : job->weight;
+
+    rc_err_file(err, rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), t->shard)->name);
+    return err->code;
+}
+
 /* Check, cast and hash, slice by slice: each stays in the core's own cache for all
  * three. */
 static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const flow *f, rc_err *err)
@@ -409,8 +419,9 @@ static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const flo
         };
         rc_verdict v;
 
-        RC_TRY(rc_cast_chunk(&s, at.weight, at.scale, at.out, at.out_scale,
-                             r->opts->allow_nonfinite, &v, err));
+        if (rc_cast_chunk(&s, at.weight, at.scale, at.out, at.out_scale, r->opts->allow_nonfinite,
+                          &v, err) != RC_OK)
+            return name_file(r, c->job, err);
         rc_verdict_add(&a->verdict, &v);
         if (r->opts->require_exact && v.exact != v.tiles)
             return fail_inexact(r, c->job, &a->verdict, err);

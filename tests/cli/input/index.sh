@@ -66,7 +66,7 @@ map '.weight_map |= with_entries(select(.value != "model-00008-of-00008.safetens
 refuses 82 x "$index: "
 # B13: another letter case is another name
 map '.weight_map["embed.weight"] = "MODEL-00001-OF-00008.safetensors"'
-refuses 66 x '1 of 9 shards missing: MODEL-00001'
+refuses 82 x "$index: weight_map does not list the whole set"
 # B14
 text '{"weight_map":{"embed.weight":"a","embed.weight":"a"}}'
 refuses 65 x "$index: @34: duplicate key \"?embed.weight.*15"
