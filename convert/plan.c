@@ -177,7 +177,7 @@ static rc_code list_jobs(rc_plan *p, rc_err *err)
             return RC_E_LIMIT;
         }
     if (!p->njobs)
-        return rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "no tensor matches --tensors");
+        return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "no tensor matches --tensors");
     qsort(p->jobs, p->njobs, sizeof *p->jobs, reading_order);
     return RC_OK;
 }

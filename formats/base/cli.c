@@ -93,7 +93,7 @@ static void say(const rc_err *err, const char *level)
     }
     rc_err_line(err, line, sizeof line);
     if (strcmp(level, "warning") == 0) /* a warning has no class: it changes no exit code */
-        *strrchr(line, '[') = '\0';
+        *(strrchr(line, '[') - 1) = '\0';
     snprintf(text, sizeof text, "recast: %s: %s", level, line);
     put_line(text);
     if (err->hint[0]) {
@@ -372,11 +372,23 @@ static int set_option(const rc_cmd *cmd, const char *name, int argc, char **argv
     return store(o, value) ? -1 : bad_value(o, value);
 }
 
+/* Known before anything else, so that a mistake anywhere on the line is told in the way
+ * that was asked for. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--errors=json") == 0 ||
+            (strcmp(argv[i], "--errors") == 0 && i + 1 < argc && strcmp(argv[i + 1], "json") == 0))
+            return true;
+    return false;
+}
+
 int rc_cli_parse(const rc_cmd *cmd, int argc, char **argv, const char **args, unsigned *nargs)
 {
     bool seen[96] = { false }, only_args = false;
 
     *nargs = 0;
+    rc_cli.errors_json = wants_json(argc, argv);
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_help(cmd);
@@ -405,6 +417,5 @@ int rc_cli_parse(const rc_cmd *cmd, int argc, char **argv, const char **args, un
     }
     if (*nargs < cmd->min_args)
         return rc_cli_usage("too few arguments: recast %s %s", cmd->name, cmd->usage);
-    rc_cli.errors_json = errors_style && strcmp(errors_style, "json") == 0;
     return -1;
 }

@@ -2,6 +2,7 @@
 # Sourced by the scripts beside it. Folders made by fresh() share their files with `src`
 # (hard links), so nothing here writes into a file: each change makes a new one.
 . "$ROOT/tests/cli/lib.sh"
+export LC_ALL=C # ${#text} counts bytes
 
 case $O in
 *asan* | *tsan*) sanitized=yes seconds=60 ;;

@@ -16,9 +16,9 @@ for name in 'a\nb' 'a\u001b[31mred' 'a\u0007' 'a\u0085b' 'a\u202eb' 'a\u200bb' '
     fresh x
     # shellcheck disable=SC2016
     rewrite_header x/model-00001-of-00008.safetensors \
-        'with_entries(if .key == "embed.weight" then .key = $n else . end)' --arg n "$(jq -nr "\"$name\"" && echo x)"
+        'with_entries(if .key == "embed.weight" then .key = $n else . end)' --arg n "$(jq -nj "\"$name\"")"
     edit_json x/$index '.weight_map |= with_entries(if .key == "embed.weight" then .key = $n else . end)' \
-        --arg n "$(jq -nr "\"$name\"" && echo x)"
+        --arg n "$(jq -nj "\"$name\"")"
     for args in "inspect x" "inspect x --tensors * --quiet" "convert x y --to fp8" "verify x src" "verify src x"; do
         # shellcheck disable=SC2086
         (set -f && recast $args >out 2>err)
@@ -37,7 +37,7 @@ done
 fresh x && edit_json x/$index '.weight_map["%n%s%n"] = "../%n\u001b]0;owned\u0007"'
 refuses 83 x '%n%s%n' '\.\./%n.x1b\]0;owned.x07'
 # a long name is cut, in text and in JSON
-long=$(zeros 5000 | tr '\0' n)
+long=$(zeros 4000 | tr '\0' n)
 fresh x && add_tensor x model-00001-of-00008.safetensors "$long" BF16 '[1]' 2
 expect 82 recast inspect x
 one_line 82 'nnnn\.\.'

@@ -1,0 +1,73 @@
+# J01 J08 F25 F32: what lands in the output, with which rights, under which names.
+. "$ROOT/tests/cli/input/lib.sh"
+tiny src
+
+# J01: pickles and code beside the shards are neither opened nor copied
+fresh x
+for name in pytorch_model.bin model.PT weights.pth optimizer.pkl x.Pickle last.ckpt old.gguf modeling_deepseek.py; do echo 'secret' >x/$name; done
+mkdir -p x/inference && echo 'print(1)' >x/inference/model.py
+if command -v strace >/dev/null && [ ! "$sanitized" ]; then
+    strace -f -e trace=open,openat -o trace "$RECAST" convert x y --to fp8 >out 2>err || fail 'convert beside pickles'
+    if grep -E 'pytorch_model|model\.PT|weights\.pth|optimizer|x\.Pickle|last\.ckpt|old\.gguf|modeling' trace; then fail 'a pickle was opened'; fi
+else
+    expect 0 recast convert x y --to fp8
+fi
+says err 'warning: pytorch_model.bin: not copied'
+[ -z "$(find y -iname '*.bin' -o -iname '*.pt' -o -iname '*.pth' -o -iname '*.pkl' -o -iname '*.pickle' -o -iname '*.ckpt' -o -iname '*.gguf' -o -name 'modeling*')" ] || fail 'a pickle was copied'
+cmp x/inference/model.py y/inference/model.py || fail 'inference/'
+cmp x/encoding/README.md y/encoding/README.md || fail 'encoding/'
+expect 0 recast verify x y
+rm -rf b && mkdir b && cp src/config.json b && echo x >b/pytorch_model.bin
+refuses 69 b 'pytorch_model.bin' '^recast: hint: .*pickled files are never opened'
+# J08: a side file has its limit
+fresh x && truncate -s 257M x/huge.json
+rm -rf y && expect 0 recast convert x y --to fp8
+says err 'warning: huge.json: not copied .too large'
+[ ! -e y/huge.json ] || fail 'copied all the same'
+# hidden files stay where they are
+fresh x && echo token >x/.netrc && mkdir x/.git && echo x >x/.git/config
+rm -rf y && expect 0 recast convert x y --to fp8
+[ ! -e y/.netrc ] && [ ! -e y/.git ] || fail 'hidden files were copied'
+
+# F25: rights follow the umask of the run
+for mask in 000 022 077; do
+    rm -rf y
+    (umask $mask && exec "$RECAST" convert src y --to fp8 --quiet) || fail "umask $mask"
+    case $mask in 000) f=666 d=777 ;; 022) f=644 d=755 ;; *) f=600 d=700 ;; esac
+    bad=$(find y -type f ! -name .recast.lock ! -perm $f -o -type d ! -perm $d)
+    [ -z "$bad" ] || { find y -printf '%m %p\n' | sort | head; fail "umask $mask"; }
+done
+
+# F32: names of any bytes and any length
+expect 0 recast convert src plain --to fp8
+for name in 'with space' $'new\nline' $'bad\xff\xfe' '%n%s' "q'uo\"te" '$(touch owned)' ünïcode; do
+    cp -al src "$name"
+    expect 0 recast inspect "$name"
+    expect 0 recast convert "$name" "$name.out" --to fp8
+    same plain "$name.out"
+    expect 0 recast verify "$name" "$name.out" --json report.json --junit report.xml
+    jq -e . report.json >jq.out || fail "$name: the report is no JSON"
+done
+[ ! -e owned ] || fail 'a name was run'
+long=$(zeros 255 | tr '\0' n)
+expect 0 recast convert src "$long" --to fp8
+same plain "$long"
+expect 73 recast convert src "${long}n" --to fp8
+# a path beyond PATH_MAX is refused clearly, or works from where it is
+here=$PWD
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do mkdir "$long.d" 2>/dev/null || mkdir "${long:2}.d"; cd "${long:2}.d" || exit 1; done
+ln -s "$here/src" s 2>/dev/null
+recast convert "$here/src" here --to fp8 >"$here/out" 2>"$here/err"
+status=$?
+cd "$here" || exit 1
+case $status in
+0) ;;
+73) one_line 73 ;;
+*) cat err; fail "a deep folder gave $status" ;;
+esac
+deep=$(for i in $(seq 30); do printf '%s/' "$long"; done)
+expect 73 recast convert src "$deep/x" --to fp8
+for c in inspect "verify src"; do
+    # shellcheck disable=SC2086
+    expect 66 recast $c "$deep/x"
+done
