@@ -39,17 +39,16 @@ static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound
                     const rc_tensor *weight, const rc_extent *e, uint8_t *wbuf, size_t wlen,
                     uint8_t *sbuf, size_t slen, rc_err *err)
 {
-    if (rc_ckpt_read(side->ckpt, weight, e->weight_off, e->weight_len, wbuf, wlen, &out->weight,
-                     err) != RC_OK)
-        goto failed;
+    rc_code rc = rc_ckpt_read(side->ckpt, weight, e->weight_off, e->weight_len, wbuf, wlen,
+                              &out->weight, err);
+
     out->scale = NULL;
-    if (e->scale_len && rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf,
-                                     slen, &out->scale, err) != RC_OK)
-        goto failed;
-    return RC_OK;
-failed:
-    rc_judge_name_side(err, side);
-    return err->code;
+    if (rc == RC_OK && e->scale_len)
+        rc = rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf, slen,
+                          &out->scale, err);
+    if (rc != RC_OK)
+        rc_judge_name_side(err, side);
+    return rc;
 }
 
 /* comparing */
@@ -230,13 +229,13 @@ static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
 
 static rc_code recheck(const rc_subject *side, rc_err *err)
 {
-    for (size_t i = 0; i < rc_ckpt_shards(side->ckpt); i++)
-        if (rc_source_recheck(rc_ckpt_source(side->ckpt), rc_ckpt_shard(side->ckpt, i)->file,
-                              err) != RC_OK) {
-            rc_judge_name_side(err, side);
-            return err->code;
-        }
-    return RC_OK;
+    rc_code rc = RC_OK;
+
+    for (size_t i = 0; i < rc_ckpt_shards(side->ckpt) && rc == RC_OK; i++)
+        rc = rc_source_recheck(rc_ckpt_source(side->ckpt), rc_ckpt_shard(side->ckpt, i)->file, err);
+    if (rc != RC_OK)
+        rc_judge_name_side(err, side);
+    return rc;
 }
 
 /* What the values themselves give reason to say. */
