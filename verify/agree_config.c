@@ -203,7 +203,8 @@ struct agreement {
 
 static void differ(const struct agreement *g, const struct leaf *a, const struct leaf *b)
 {
-    const char *path = a ? a->path : b->path;
+    const struct leaf *any = a ? a : b;
+    const char *path = any->path;
     char key[128], x[64], y[64];
     rc_err *e;
 
