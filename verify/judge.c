@@ -100,6 +100,10 @@ static void report_problems_of_converted(rc_judge *j)
         if (e)
             e->offset = p->what.offset;
     }
+    for (size_t i = 0; i < rc_model_notes(m); i++)
+        rc_findings_add(&j->findings, RC_NOTE, RC_OK, "tensors",
+                        rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL, "%s",
+                        rc_model_note(m, i)->msg);
     if (j->rules.nglobs == 0) /* problems that the model counted but did not keep */
         j->findings.total[RC_FAULT] += rc_model_problems_total(m) - rc_model_problems(m);
 }

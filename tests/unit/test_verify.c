@@ -651,6 +651,77 @@ static void test_globs(void **state)
     done();
 }
 
+/* Tensors outside the schema: a seeing model, made of `b` by one more shard. */
+static void add_vision(const char *path)
+{
+    static const char *const f32[] = { "layers.0.ffn.gate.bias",    "layers.0.ffn.gate.bias_vl",
+                                       "layers.1.ffn.gate.bias_vl", "layers.2.ffn.gate.bias_vl",
+                                       "layers.3.ffn.gate.bias_vl", "layers.4.ffn.gate.bias_vl",
+                                       "mtp.0.ffn.gate.bias_vl" };
+    fx_dir folder;
+    char header[2000] = "{", map[2000] = "\"weight_map\": {", line[200];
+    size_t at = 0, n, k;
+    char *index, *place;
+    FILE *f;
+
+    snprintf(folder.path, sizeof folder.path, "%s", path);
+    for (size_t i = 0; i < 7; i++, at += 32) {
+        snprintf(line, sizeof line,
+                 "\"%s\":{\"dtype\":\"F32\",\"shape\":[8],\"data_offsets\":[%zu,%zu]},", f32[i], at,
+                 at + 32);
+        strcat(header, line);
+        snprintf(line, sizeof line, "\"%s\": \"vision.safetensors\", ", f32[i]);
+        strcat(map, line);
+    }
+    snprintf(line, sizeof line,
+             "\"vision.patch\":{\"dtype\":\"BF16\",\"shape\":[2,3,4],\"data_offsets\":[%zu,%zu]}}",
+             at, at + 48);
+    strcat(header, line);
+    strcat(map, "\"vision.patch\": \"vision.safetensors\", ");
+    fx_shard(&folder, "vision.safetensors", header, 0, at + 48);
+
+    f = fopen(fx_path(&folder, "model.safetensors.index.json"), "rb");
+    assert_non_null(f);
+    index = calloc(1, 1 << 20);
+    assert_non_null(index);
+    n = fread(index, 1, 1 << 19, f);
+    fclose(f);
+    place = strstr(index, "\"weight_map\": {");
+    assert_non_null(place);
+    k = strlen("\"weight_map\": {");
+    memmove(place + strlen(map), place + k, n - (size_t)(place + k - index) + 1);
+    memcpy(place, map, strlen(map));
+    fx_text(&folder, "model.safetensors.index.json", index);
+    free(index);
+}
+
+static void test_tensors_outside_the_schema_are_bytes(void **state)
+{
+    char twin[300];
+    const rc_pair *p;
+    const uint8_t other = 0x55;
+
+    (void)state;
+    fresh_b();
+    snprintf(twin, sizeof twin, "%s/twin", dir.path);
+    make(twin, 0);
+    add_vision(b_path);
+    add_vision(twin);
+    assert_int_equal(judge(b_path, twin, &exactly, 2), RC_OK);
+    p = pair_named("vision.patch");
+    assert_true(!p->values && p->stats.n == 24 && p->role == RC_ROLE_VISION);
+    done();
+    poke(twin, "vision.patch", 2 * 17 + 1, &other, 1);
+    assert_int_equal(judge(b_path, twin, &exactly, 2), RC_DIFFERS);
+    assert_string_equal(t.err.tensor, "vision.patch");
+    assert_int_equal(pair_named("vision.patch")->stats.bad_at, 17);
+    assert_int_equal(t.err.offset, pair_named("vision.patch")->tb->begin + 2 * 17);
+    done();
+    fresh_b(); /* without them, CONVERTED has a shape of its own */
+    assert_int_equal(judge(twin, b_path, &exactly, 1), RC_E_TENSORSET);
+    done();
+}
+
 /* memory */
 
 static void test_memory_limit(void **state)
@@ -743,6 +814,7 @@ int main(void)
         cmocka_unit_test(test_missing_and_extra),
         cmocka_unit_test(test_config_is_compared),
         cmocka_unit_test(test_globs),
+        cmocka_unit_test(test_tensors_outside_the_schema_are_bytes),
         cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_junit),
