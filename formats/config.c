@@ -266,10 +266,9 @@ static void set_field(builder *b, const rc_json_event *ev)
 {
     const row *r = b->row;
 
-    if (ev->type == RC_JSON_NULL && !r->required)
-        return;
-    if (r->offset == offsetof(rc_config, expert_dtype) && b->key_depth == 2 &&
-        b->c->expert_dtype[0]) {
+    if ((ev->type == RC_JSON_NULL && !r->required) ||
+        (r->offset == offsetof(rc_config, expert_dtype) && b->key_depth == 2 &&
+         b->c->expert_dtype[0])) {
         b->row = NULL;
         return;
     }
@@ -347,14 +346,17 @@ static rc_code judge_model_type(const builder *b, rc_err *err)
     const char *type = b->c->model_type;
     char shown[64];
 
-    if (strcmp(type, "deepseek_v4") == 0)
+    const bool v4 = strcmp(type, "deepseek_v4") == 0;
+    const bool nested = b->has_text_config && b->c->num_hidden_layers == 0;
+
+    if (v4 && !nested)
         return RC_OK;
-    if (strcmp(type, "deepseek_v41") == 0 || (!type[0] && b->has_text_config)) {
+    if (strcmp(type, "deepseek_v41") == 0 || ((v4 || !type[0]) && nested)) {
         rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET,
                 "a DeepSeek-V4.1 checkpoint (nested config, other layout): recognised, but not "
                 "handled by this version");
-        rc_err_want(err, "model_type deepseek_v4");
-        rc_err_got(err, "%s", type[0] ? type : "text_config");
+        rc_err_want(err, "model_type deepseek_v4, flat");
+        rc_err_got(err, "%s", v4 || !type[0] ? "a nested text_config" : type);
         return RC_E_UNSUPPORTED;
     }
     if (!type[0])

@@ -227,8 +227,13 @@ done:
     return rc;
 }
 
-/* "PREFIX-K-of-N.safetensors": length of PREFIX- and the text of N, or 0. */
-static size_t split_name(const char *name, const char **total, size_t *total_len)
+/* A name "PREFIX-K-of-N.safetensors": one of a set that promises N files. */
+typedef struct member {
+    const char *name, *total; /* total: the text of N, inside name */
+    size_t prefix_len, total_len;
+} member;
+
+static bool split_name(const char *name, member *out)
 {
     const char *of = NULL;
     size_t digits, k;
@@ -236,52 +241,67 @@ static size_t split_name(const char *name, const char **total, size_t *total_len
     for (const char *p = strstr(name, "-of-"); p; p = strstr(p + 1, "-of-"))
         of = p;
     if (!of)
-        return 0;
+        return false;
     digits = strspn(of + 4, "0123456789");
     if (digits == 0 || strcmp(of + 4 + digits, ".safetensors") != 0)
-        return 0;
+        return false;
     for (k = (size_t)(of - name); k > 0 && name[k - 1] >= '0' && name[k - 1] <= '9';)
         k--;
     if (name + k == of || k == 0 || name[k - 1] != '-')
-        return 0;
-    *total = of + 4;
-    *total_len = digits;
-    return k;
+        return false;
+    *out = (member){ name, of + 4, k, digits };
+    return true;
 }
 
-/* Every "-of-N" promises N files. Sorted names keep those of one set together. */
+static int compare_text(const char *a, size_t alen, const char *b, size_t blen)
+{
+    return alen != blen ? (alen < blen ? -1 : 1) : memcmp(a, b, alen);
+}
+
+/* Members of one set come out equal, and so next to each other. */
+static int compare_set(const void *a, const void *b)
+{
+    const member *x = a, *y = b;
+    const int prefix = compare_text(x->name, x->prefix_len, y->name, y->prefix_len);
+
+    return prefix ? prefix : compare_text(x->total, x->total_len, y->total, y->total_len);
+}
+
+static rc_code check_set(const member *set, size_t have, rc_err *err)
+{
+    uint64_t want = 0;
+    char shown[160];
+
+    for (size_t k = 0; k < set->total_len && want <= UINT32_MAX; k++)
+        want = want * 10 + (uint64_t)(set->total[k] - '0');
+    if (have == want)
+        return RC_OK;
+    rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET,
+            "weight_map does not list the whole set that %s belongs to",
+            rc_escape(shown, sizeof shown, set->name, strlen(set->name)));
+    rc_err_want(err, "%.*s files", (int)(set->total_len > 20 ? 20 : set->total_len), set->total);
+    rc_err_got(err, "%zu", have);
+    return RC_E_TENSORSET;
+}
+
 static rc_code check_totals(const rc_index *x, rc_err *err)
 {
-    for (size_t i = 0; i < x->nshards;) {
-        const char *total, *other;
-        size_t len, other_len, have = 0, prefix = split_name(x->shards[i], &total, &len);
-        const char *first = x->shards[i];
-        uint64_t want = 0;
+    member *sets = rc_mem_get(x->mem, x->nshards * sizeof *sets);
+    size_t n = 0;
+    rc_code rc = RC_OK;
 
-        if (!prefix) {
-            i++;
-            continue;
-        }
-        for (size_t k = 0; k < len && want <= UINT32_MAX; k++)
-            want = want * 10 + (uint64_t)(total[k] - '0');
-        while (i < x->nshards && split_name(x->shards[i], &other, &other_len) == prefix &&
-               other_len == len && memcmp(other, total, len) == 0 &&
-               memcmp(x->shards[i], first, prefix) == 0) {
-            have++;
-            i++;
-        }
-        if (have != want) {
-            char shown[160];
-
-            rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET,
-                    "weight_map does not list all files of the set %s",
-                    rc_escape(shown, sizeof shown, first, strlen(first)));
-            rc_err_want(err, "%.*s files", (int)(len > 20 ? 20 : len), total);
-            rc_err_got(err, "%zu", have);
-            return RC_E_TENSORSET;
-        }
+    if (!sets)
+        return rc_fail_nomem(err, x->mem, x->nshards * sizeof *sets);
+    for (size_t i = 0; i < x->nshards; i++)
+        n += split_name(x->shards[i], &sets[n]);
+    qsort(sets, n, sizeof *sets, compare_set);
+    for (size_t i = 0, end; i < n && rc == RC_OK; i = end) {
+        for (end = i + 1; end < n && compare_set(&sets[i], &sets[end]) == 0;)
+            end++;
+        rc = check_set(&sets[i], end - i, err);
     }
-    return RC_OK;
+    rc_mem_put(x->mem, sets);
+    return rc;
 }
 
 static rc_code build(rc_index *x, const uint8_t *text, size_t len, const rc_log *log, rc_err *err)

@@ -411,7 +411,10 @@ static int compare_place(const void *a, const void *b)
 static rc_code sort_by_data(rc_st *st, rc_err *err)
 {
     bool sorted = true;
+    rc_st_entry *snug = rc_mem_grow(st->mem, st->entries, st->count * sizeof *snug);
 
+    if (snug) /* else it stays roomy */
+        st->entries = snug;
     st->by_data = rc_mem_get(st->mem, st->count * sizeof(rc_st_entry *));
     if (!st->by_data)
         return rc_fail_nomem(err, st->mem, st->count * sizeof(rc_st_entry *));

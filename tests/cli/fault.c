@@ -8,6 +8,7 @@
  *                  KILL   end the process there, before the call
  *                  SHORT  move one byte (reads and writes)
  *                  SLEEP  wait two seconds, then go on
+ *                  NAP    wait 50 ms, then go on
  *   RC_FAULT_COUNT  file that receives the number of matching calls at exit */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -84,6 +85,10 @@ static int fault(const char *op, int fd, const char *name)
         return 1;
     if (strcmp(what, "SLEEP") == 0) {
         nanosleep(&(struct timespec){ .tv_sec = 2 }, NULL);
+        return 0;
+    }
+    if (strcmp(what, "NAP") == 0) {
+        nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
         return 0;
     }
     for (unsigned i = 0; i < sizeof errors / sizeof *errors; i++)

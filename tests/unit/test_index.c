@@ -104,10 +104,10 @@ static void test_index_refuses(void **state)
         { "{\"weight_map\":{\"t\":\"x\\u001b[2J\"}}", RC_E_UNSAFEPATH, 19, "t", "\\x1b" },
         /* B12 */
         { "{\"weight_map\":{\"t\":\"m-00001-of-00002.safetensors\"}}", RC_E_TENSORSET, -1, "",
-          "does not list all files" },
+          "does not list the whole set" },
         { "{\"weight_map\":{\"t\":\"m-1-of-2.safetensors\",\"u\":\"m-2-of-2.safetensors\","
           "\"v\":\"m-3-of-2.safetensors\"}}",
-          RC_E_TENSORSET, -1, "", "does not list all files" },
+          RC_E_TENSORSET, -1, "", "does not list the whole set" },
         { "{\"weight_map\":{\"t\":\"m-1-of-2.safetensors\",\"u\":\"n-2-of-2.safetensors\"}}",
           RC_E_TENSORSET, -1, "", "" },
         { "{\"weight_map\":{\"t\":\"m-1-of-2.safetensors\",\"u\":\"m-1-of-3.safetensors\"}}",
@@ -141,6 +141,24 @@ static void test_index_refuses(void **state)
         assert_non_null(strstr(err.msg, cases[i].says));
         assert_int_equal(mem.used, 0);
     }
+}
+
+/* Sets may be several, unpadded, and lie between other names. */
+static void test_index_whole_sets(void **state)
+{
+    static const char text[] =
+        "{\"weight_map\":{\"a\":\"m-1-of-2.safetensors\",\"b\":\"m-1-of-2-x.safetensors\","
+        "\"c\":\"m-2-of-2.safetensors\",\"d\":\"m-1-of-1.safetensors\",\"e\":\"-of-3.safetensors\","
+        "\"f\":\"n-of-7-1-of-1.safetensors\",\"g\":\"m-1-of-5.bin\",\"h\":\"m1-of-5.safetensors\"}"
+        "}";
+    rc_mem mem = { 0 };
+    rc_err err;
+    rc_index *x;
+
+    (void)state;
+    assert_int_equal(parse_n(&x, text, sizeof text - 1, &mem, &err), RC_OK);
+    assert_int_equal(rc_index_shards(x), 8);
+    rc_index_free(&x);
 }
 
 /* B11: never more than a warning. */
@@ -322,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_index_reads),
         cmocka_unit_test(test_index_refuses),
+        cmocka_unit_test(test_index_whole_sets),
         cmocka_unit_test(test_index_total_size),
         cmocka_unit_test(test_index_too_large),
         cmocka_unit_test(test_index_cut_at_every_byte),

@@ -70,7 +70,7 @@ same ref d
 # SIGINT and SIGTERM: a clean end by that signal, and the way on
 for sig in INT TERM; do
     rm -rf d
-    RC_FAULT_OP=pwrite RC_FAULT_PATH=d/model RC_FAULT_AT=20 RC_FAULT_DO=SLEEP LD_PRELOAD="$ROOT/$O/tests/cli/fault.so" \
+    RC_FAULT_OP=pwrite RC_FAULT_PATH=d/model RC_FAULT_AT=0 RC_FAULT_DO=NAP LD_PRELOAD="$ROOT/$O/tests/cli/fault.so" \
         env --default-signal=INT "$RECAST" convert src d --to fp8 --threads 1 >out 2>err & # a shell's jobs ignore it
     for _ in $(seq 100); do [ -s d/recast.journal ] && break; sleep 0.02; done
     sleep 0.3
