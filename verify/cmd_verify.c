@@ -9,6 +9,7 @@
 
 #include "formats/base/cli.h"
 #include "formats/base/io.h"
+#include "formats/base/par.h"
 #include "kernels/cpu.h"
 #include "verify/figures.h"
 #include "verify/judge.h"

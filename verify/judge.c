@@ -155,7 +155,8 @@ static void plan_chunks(rc_judge *j, rc_pair *p)
 
     p->chunk_rows = n >= BAND ? n - n % BAND : n ? n : 1;
     p->first_chunk = j->nchunks;
-    j->nchunks += rc_ceil_div(p->rows, p->chunk_rows);
+    p->chunks = rc_ceil_div(p->rows, p->chunk_rows);
+    j->nchunks += p->chunks;
     j->nbytes += p->ta->nbytes + p->tb->nbytes;
     if (p->a && p->a->scale)
         j->nbytes += p->a->scale->nbytes;
