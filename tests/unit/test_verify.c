@@ -634,6 +634,7 @@ static void test_globs(void **state)
 {
     static const char *const globs[] = { "layers.1.attn.*", "head.weight" };
     static const char *const none[] = { "nothing.*" };
+    static const char *const precise[] = { "layers.1.attn.wq_a.weight" };
     rc_judge_rules rules = exactly;
 
     (void)state;
@@ -644,6 +645,16 @@ static void test_globs(void **state)
     assert_int_equal(judge(a_path, b_path, &rules, 1), RC_OK); /* the harm is elsewhere */
     for (size_t i = 0; i < rc_judge_pairs(t.judge); i++)
         assert_true(rc_glob_any(globs, 2, rc_judge_pair(t.judge, i)->name));
+    done();
+    /* a pattern does not hide that a parameter it matches has lost its scale */
+    rename_tensor("layers.1.attn.wq_a.scale", "layers.1.attn.wq_x.scale");
+    assert_int_equal(judge(a_path, b_path, &rules, 1), RC_E_TENSORSET);
+    assert_string_equal(t.err.tensor, "layers.1.attn.wq_a.scale");
+    done();
+    rules.globs = precise;
+    rules.nglobs = 1;
+    assert_int_equal(judge(a_path, b_path, &rules, 1), RC_E_TENSORSET);
+    assert_string_equal(t.err.tensor, "layers.1.attn.wq_a.weight");
     done();
     rules.globs = none;
     rules.nglobs = 1;

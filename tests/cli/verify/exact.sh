@@ -36,6 +36,10 @@ if [ -s out ] || [ -s err ]; then fail "--quiet speaks"; fi
 expect 0 recast verify src fp8 --tensors 'layers.3.*' --tensors head.weight --json part.json
 jq -e '.tensors | all((.layer == 3 and (.draft | not)) or .name == "head.weight") and length > 20' part.json >jq.out || fail "--tensors"
 
+expect 0 recast convert src part --to fp8 --tensors 'layers.3.*'
+expect 0 recast verify src part --tensors 'layers.3.*'
+expect 82 recast verify src part
+
 # no word is taken from the converter
 rm fp8/recast.json fp8/recast.jsonl
 expect 0 recast verify src fp8
