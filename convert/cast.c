@@ -86,27 +86,42 @@ static void scale_range(const rc_tensor *scale, bool per_row, uint64_t row, uint
     *len = (per_row ? nrows : rc_ceil_div(nrows, TILE)) * row_bytes;
 }
 
-void rc_chunk_at(rc_chunk *c, const rc_job *job, uint64_t chunk_rows, uint64_t i)
+/* Everything about rows [row, row + nrows) of a job. */
+static void chunk_of_rows(rc_chunk *c, const rc_job *job, uint64_t row, uint64_t nrows)
 {
-    const uint64_t rows = total_rows(job);
-
     memset(c, 0, sizeof *c);
     c->job = job;
-    c->row = i * chunk_rows;
-    c->nrows = rows - c->row < chunk_rows ? rows - c->row : chunk_rows;
-    c->in_off = c->row * in_row_bytes(job);
-    c->in_len = c->nrows * in_row_bytes(job);
-    c->out_off = c->row * out_row_bytes(job);
-    c->out_len = c->nrows * out_row_bytes(job);
+    c->row = row;
+    c->nrows = nrows;
+    c->in_off = row * in_row_bytes(job);
+    c->in_len = nrows * in_row_bytes(job);
+    c->out_off = row * out_row_bytes(job);
+    c->out_len = nrows * out_row_bytes(job);
     if (job->scale)
-        scale_range(job->scale, from_fp4(job->op), c->row, c->nrows, rows, &c->in_scale_off,
+        scale_range(job->scale, from_fp4(job->op), row, nrows, total_rows(job), &c->in_scale_off,
                     &c->in_scale_len);
     if (job->out_scale.name) {
         const uint64_t tile_row = job->out_scale.shape[1] * rc_dtype_bits(job->out_scale.dtype) / 8;
 
-        c->out_scale_off = c->row / TILE * tile_row;
-        c->out_scale_len = rc_ceil_div(c->nrows, TILE) * tile_row;
+        c->out_scale_off = row / TILE * tile_row;
+        c->out_scale_len = rc_ceil_div(nrows, TILE) * tile_row;
     }
+}
+
+void rc_chunk_at(rc_chunk *c, const rc_job *job, uint64_t chunk_rows, uint64_t i)
+{
+    const uint64_t row = i * chunk_rows, left = total_rows(job) - row;
+
+    chunk_of_rows(c, job, row, left < chunk_rows ? left : chunk_rows);
+}
+
+bool rc_chunk_slice(rc_chunk *slice, const rc_chunk *c, uint64_t *done, uint64_t budget)
+{
+    const uint64_t rows = rc_chunk_rows(c->job, budget), left = c->nrows - *done;
+
+    chunk_of_rows(slice, c->job, c->row + *done, left < rows ? left : rows);
+    *done += slice->nrows;
+    return slice->nrows != 0;
 }
 
 /* ---------------------------------------------------------------- verdicts */

@@ -25,9 +25,9 @@ void rc_verdict_add(rc_verdict *sum, const rc_verdict *chunk);
 typedef struct rc_chunk {
     const rc_job *job;
     uint64_t row, nrows;
-    uint64_t in_off, in_len;         /* of the source weight */
+    uint64_t in_off, in_len; /* of the source weight */
     uint64_t in_scale_off, in_scale_len;
-    uint64_t out_off, out_len;       /* of the output weight */
+    uint64_t out_off, out_len; /* of the output weight */
     uint64_t out_scale_off, out_scale_len;
 } rc_chunk;
 
@@ -36,6 +36,10 @@ typedef struct rc_chunk {
 uint64_t rc_chunk_rows(const rc_job *job, uint64_t budget);
 uint64_t rc_chunk_count(const rc_job *job, uint64_t chunk_rows);
 void rc_chunk_at(rc_chunk *chunk, const rc_job *job, uint64_t chunk_rows, uint64_t i);
+
+/** Walk a chunk in slices of whole bands, small enough to stay in a core's cache while
+ *  they are checked, cast and hashed. *done counts rows; start with 0. False at the end. */
+bool rc_chunk_slice(rc_chunk *slice, const rc_chunk *chunk, uint64_t *done, uint64_t budget);
 
 /** Convert. `weight` and `scale` hold the chunk's input, `out` and `out_scale`
  *  (at least out_len and out_scale_len bytes) receive its output; no alignment

@@ -113,9 +113,8 @@ static void print_verdict(const rc_plan *plan, const char *dst, const rc_convert
                t->first_verdict.stored);
     if (t->nonfinite)
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
-    printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst,
-           rc_plan_tensors(plan), rc_human_bytes(a, rc_plan_tensor_bytes(plan)),
-           rc_plan_shards(plan), RC_LEDGER_NAME);
+    printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),
+           rc_human_bytes(a, rc_plan_tensor_bytes(plan)), rc_plan_shards(plan), RC_LEDGER_NAME);
     printf("time      %s (%s/s written)%s\n", rc_human_time(b, report->run.seconds),
            rc_human_bytes(c, (uint64_t)((double)rc_plan_tensor_bytes(plan) / seconds)),
            report->run.resumed ? ", after an earlier run" : "");
@@ -263,8 +262,13 @@ int rc_cmd_convert(int argc, char **argv)
         { "restart", RC_OPT_FLAG, NULL, "discard an unfinished run", &o.restart, 0, 0 },
         { 0 },
     };
-    const rc_cmd cmd = { "convert", "SRC DST --to fp8|bf16 [options]",
-                         "Convert a checkpoint, resumable and proven.", about, 2, 2, opts };
+    const rc_cmd cmd = { "convert",
+                         "SRC DST --to fp8|bf16 [options]",
+                         "Convert a checkpoint, resumable and proven.",
+                         about,
+                         2,
+                         2,
+                         opts };
     rc_mem mem = { 0 };
     rc_err err = { .offset = RC_NO_OFFSET };
     const char *args[2];

@@ -92,8 +92,7 @@ static rc_code check_space(const rc_plan *plan, const rc_dir *dir, rc_convert_re
     rc = rc_fail(err, RC_E_NOSPACE, RC_NO_OFFSET, "not enough space");
     rc_err_file(err, dir->path);
     rc_err_want(err, "%" PRIu64 " bytes = %s", report->need, rc_human_bytes(need, report->need));
-    rc_err_got(err, "%" PRIu64 " free = %s", report->free,
-               rc_human_bytes(available, report->free));
+    rc_err_got(err, "%" PRIu64 " free = %s", report->free, rc_human_bytes(available, report->free));
     rc_err_hint(err, "free some space or name a folder on another disk; nothing was written");
     return rc;
 }
@@ -164,8 +163,7 @@ static rc_journal_id identity(const rc_plan *plan)
     rc_hash_begin(&hasher);
     rc_hash_field(&hasher, config, len);
     for (size_t i = 0; i < rc_ckpt_shards(ckpt); i++) {
-        const rc_source_file *f =
-            rc_source_at(rc_ckpt_source(ckpt), rc_ckpt_shard(ckpt, i)->file);
+        const rc_source_file *f = rc_source_at(rc_ckpt_source(ckpt), rc_ckpt_shard(ckpt, i)->file);
 
         rc_hash_field(&hasher, f->name, strlen(f->name));
         rc_hash_field(&hasher, &f->nbytes, sizeof f->nbytes);

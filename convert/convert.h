@@ -15,9 +15,9 @@ typedef struct rc_convert_opts {
 typedef struct rc_convert_report {
     rc_totals totals;
     rc_run run;
-    uint64_t need, free;         /* bytes: preflight's figures */
-    size_t jobs_done, jobs;      /* what is kept, after a failure too */
-    bool already_complete;       /* a run that died after its last byte was written */
+    uint64_t need, free;    /* bytes: preflight's figures */
+    size_t jobs_done, jobs; /* what is kept, after a failure too */
+    bool already_complete;  /* a run that died after its last byte was written */
 } rc_convert_report;
 
 /** Refuse what cannot end well, before anything is written: DST is SRC or lies inside

@@ -10,9 +10,10 @@
 #include "formats/base/stop.h"
 
 enum {
-    CHUNK = 8 << 20,   /* bytes of the larger side of a chunk: past the knee of the disk's curve */
+    CHUNK = 8 << 20, /* bytes of the larger side of a chunk: past the knee of the disk's curve */
     CHUNK_MIN = 1 << 18,
-    IO_SLOTS = 4       /* slots beyond the computing ones: these wait for the disk */
+    SLICE = 1 << 18, /* bytes of the larger side that are worked on at a time: half an L2 */
+    IO_SLOTS = 4     /* slots beyond the computing ones: these wait for the disk */
 };
 
 typedef struct hashes {
@@ -147,20 +148,19 @@ static rc_code take_up_shard(run *r, size_t s, size_t first, size_t end, rc_err 
     const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
     uint64_t nbytes = 0;
     char partial[80];
-    const bool there = rc_dir_stat(r->dir, rc_partial_name(shard, partial), &nbytes) &&
-                       nbytes == shard->nbytes;
+    const bool there =
+        rc_dir_stat(r->dir, rc_partial_name(shard, partial), &nbytes) && nbytes == shard->nbytes;
 
     r->shards[s].there = there;
-    if (!there && rc_journal_has_publish(r->journal) &&
-        rc_dir_stat(r->dir, shard->name, &nbytes) && nbytes == shard->nbytes &&
-        all_done(r, first, end))
+    if (!there && rc_journal_has_publish(r->journal) && rc_dir_stat(r->dir, shard->name, &nbytes) &&
+        nbytes == shard->nbytes && all_done(r, first, end))
         return RC_OK; /* has its final name already */
     if (!there)
         return forget_shard(r, s, first, end, err);
     if (rc_journal_has_shard(r->journal, s))
         return RC_OK;
-    RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem,
-                       err));
+    RC_TRY(
+        rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem, err));
     RC_TRY(recheck_shard(r, s, first, end, err));
     return rc_out_close(&r->shards[s].out, err);
 }
@@ -363,40 +363,75 @@ static rc_code fail_inexact(const run *r, const rc_job *job, const rc_verdict *v
         rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), job->weight->shard);
 
     rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET,
-            "%" PRIu64 " of %" PRIu64 " tiles checked so far cannot be kept exactly; the first at row "
+            "%" PRIu64 " of %" PRIu64
+            " tiles checked so far cannot be kept exactly; the first at row "
             "%" PRIu64 ", column %" PRIu64,
             v->tiles - v->exact, v->tiles, v->row, v->col);
     rc_err_want(err, "%.9g", v->source);
     rc_err_got(err, "%.9g", v->stored);
     rc_err_file(err, shard->name);
     rc_err_tensor(err, job->name);
-    rc_err_hint(err, "--exact report delivers the model all the same, with every such tile counted");
+    rc_err_hint(err,
+                "--exact report delivers the model all the same, with every such tile counted");
     return RC_E_NUMERIC;
 }
 
-static void hash_chunk(hashes *h, const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
-                       const uint8_t *out, const uint8_t *out_scale)
+/* The bytes of a chunk on their way: where its slices begin is their offset less its own. */
+typedef struct flow {
+    const uint8_t *weight, *scale;
+    uint8_t *out, *out_scale;
+} flow;
+
+static void hash_slice(hashes *h, const rc_chunk *s, const flow *at)
 {
-    rc_hash_add(&h->in_weight, weight, (size_t)c->in_len);
-    if (c->in_scale_len)
-        rc_hash_add(&h->in_scale, scale, (size_t)c->in_scale_len);
-    rc_hash_add(&h->out_weight, out, (size_t)c->out_len);
-    if (c->out_scale_len)
-        rc_hash_add(&h->out_scale, out_scale, (size_t)c->out_scale_len);
+    rc_hash_add(&h->in_weight, at->weight, (size_t)s->in_len);
+    if (s->in_scale_len)
+        rc_hash_add(&h->in_scale, at->scale, (size_t)s->in_scale_len);
+    if (s->job->op != RC_OP_COPY) /* a copy has the digest of its source */
+        rc_hash_add(&h->out_weight, at->out, (size_t)s->out_len);
+    if (s->out_scale_len)
+        rc_hash_add(&h->out_scale, at->out_scale, (size_t)s->out_scale_len);
 }
 
-/* Digests of a tensor are fed in the order of its rows, whoever read them. No one
- * waits for a turn while holding a permit: the one before may need it. */
-static rc_code hash_in_turn(rc_par *par, active *a, const rc_chunk *c, uint64_t ticket,
-                            const uint8_t *weight, const uint8_t *scale, const uint8_t *out,
-                            const uint8_t *out_scale, const rc_verdict *v, rc_err *err)
+/* Check, cast and hash, slice by slice: each stays in the core's own cache for all
+ * three. */
+static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const flow *f, rc_err *err)
 {
+    uint64_t done = 0;
+    rc_chunk s;
+
+    while (rc_chunk_slice(&s, c, &done, SLICE)) {
+        const flow at = {
+            .weight = f->weight + (s.in_off - c->in_off),
+            .scale = f->scale ? f->scale + (s.in_scale_off - c->in_scale_off) : NULL,
+            .out = f->out + (s.out_off - c->out_off),
+            .out_scale = f->out_scale + (s.out_scale_off - c->out_scale_off),
+        };
+        rc_verdict v;
+
+        RC_TRY(rc_cast_chunk(&s, at.weight, at.scale, at.out, at.out_scale,
+                             r->opts->allow_nonfinite, &v, err));
+        rc_verdict_add(&a->verdict, &v);
+        if (r->opts->require_exact && v.exact != v.tiles)
+            return fail_inexact(r, c->job, &a->verdict, err);
+        hash_slice(a->hashes, &s, &at);
+    }
+    return RC_OK;
+}
+
+/* Digests and verdict of a tensor take its rows in order, whoever read them. The
+ * turn comes first, then the permit: who holds a permit never waits for a turn. */
+static rc_code cast_in_turn(const run *r, rc_par *par, active *a, const rc_chunk *c,
+                            uint64_t ticket, const flow *f, rc_err *err)
+{
+    rc_code rc;
+
     if (!rc_turn_wait(par, &a->turn, ticket))
         return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "another part of the run failed");
     rc_par_compute_begin(par);
-    hash_chunk(a->hashes, c, weight, scale, out, out_scale);
-    rc_verdict_add(&a->verdict, v);
+    rc = cast_slices(r, a, c, f, err);
     rc_par_compute_end(par);
+    RC_TRY(rc);
     rc_turn_next(par, &a->turn);
     return RC_OK;
 }
@@ -450,7 +485,8 @@ static rc_code finish_job(run *r, size_t index, rc_err *err)
 
     RC_TRY(refuse_zeros(r, job, &a->verdict, err));
     result.in_weight = rc_hash_end(&a->hashes->in_weight);
-    result.out_weight = rc_hash_end(&a->hashes->out_weight);
+    result.out_weight =
+        job->op == RC_OP_COPY ? result.in_weight : rc_hash_end(&a->hashes->out_weight);
     if (job->scale)
         result.in_scale = rc_hash_end(&a->hashes->in_scale);
     if (job->out_scale.name)
@@ -482,28 +518,18 @@ static rc_code do_chunk(void *ctx, rc_par *par, unsigned slot_index, uint64_t i,
     const item *it = &r->items[i];
     const rc_job *job = rc_plan_job(r->plan, it->job);
     const slot *s = &r->slots[slot_index];
-    active *a = &r->active[it->job];
-    const uint8_t *weight, *scale;
-    uint8_t *out_weight, *out_scale;
-    rc_verdict v = { 0 };
     rc_chunk c;
     rc_out *out;
-    rc_code rc;
+    flow f;
 
     rc_chunk_at(&c, job, rc_chunk_rows(job, r->chunk_budget), it->chunk);
     RC_TRY(begin_chunk(r, it->job, &out, err));
-    RC_TRY(read_chunk(r, &c, s, &weight, &scale, err));
-    out_weight = rc_out_place(s->out, job->out_weight.begin + c.out_off);
-    out_scale = rc_out_place(s->out_scale, job->out_scale.begin + c.out_scale_off);
-    rc_par_compute_begin(par);
-    rc = rc_cast_chunk(&c, weight, scale, out_weight, out_scale, r->opts->allow_nonfinite, &v, err);
-    rc_par_compute_end(par);
-    RC_TRY(rc);
-    if (r->opts->require_exact && v.exact != v.tiles)
-        return fail_inexact(r, job, &v, err);
-    RC_TRY(hash_in_turn(par, a, &c, it->chunk, weight, scale, out_weight, out_scale, &v, err));
+    RC_TRY(read_chunk(r, &c, s, &f.weight, &f.scale, err));
+    f.out = rc_out_place(s->out, job->out_weight.begin + c.out_off);
+    f.out_scale = rc_out_place(s->out_scale, job->out_scale.begin + c.out_scale_off);
+    RC_TRY(cast_in_turn(r, par, &r->active[it->job], &c, it->chunk, &f, err));
     if (!r->opts->discard)
-        RC_TRY(write_chunk(out, &c, out_weight, out_scale, err));
+        RC_TRY(write_chunk(out, &c, f.out, f.out_scale, err));
     count(r, c.out_len + c.out_scale_len);
     return last_chunk(r, it->job) ? finish_job(r, it->job, err) : RC_OK;
 }
@@ -520,8 +546,8 @@ static rc_code sync_leftovers(run *r, rc_err *err)
         rc_partial_name(shard, partial);
         if (r->shards[s].jobs_left || rc_journal_has_shard(r->journal, s) || !r->shards[s].there)
             continue;
-        RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME,
-                           r->mem, err));
+        RC_TRY(rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem,
+                           err));
         RC_TRY(rc_out_write(r->shards[s].out, 0, shard->head, shard->head_len, err));
         RC_TRY(finish_shard(r, s, err));
     }

@@ -23,8 +23,8 @@ typedef struct rc_result {
 
 /* What must be the same for a resume to make sense. */
 typedef struct rc_journal_id {
-    char version[24];  /* of recast */
-    char recipe[160];  /* for people; cut to fit */
+    char version[24]; /* of recast */
+    char recipe[160]; /* for people; cut to fit */
     rc_digest recipe_digest, source_digest;
 } rc_journal_id;
 

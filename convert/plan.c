@@ -218,9 +218,7 @@ static size_t assign_shards(rc_plan *p)
 
 static void put_of(rc_st_put *put, rc_dest *dest)
 {
-    *put = (rc_st_put){
-        .name = dest->name, .dtype = dest->dtype, .rank = dest->rank, .tag = dest
-    };
+    *put = (rc_st_put){ .name = dest->name, .dtype = dest->dtype, .rank = dest->rank, .tag = dest };
     memcpy(put->shape, dest->shape, sizeof put->shape);
 }
 

@@ -21,8 +21,8 @@ typedef struct rc_recipe {
     rc_target target;
     rc_dtype scale_dtype; /* FP8: F32 (as vLLM needs) or F8_E8M0 (as published for SGLang) */
     bool drop_draft;
-    uint64_t shard_size;         /* bytes of tensor data a shard holds at most; 0 = as the source */
-    const char *const *globs;    /* only tensors that match one of them; none = all */
+    uint64_t shard_size;      /* bytes of tensor data a shard holds at most; 0 = as the source */
+    const char *const *globs; /* only tensors that match one of them; none = all */
     unsigned nglobs;
 } rc_recipe;
 
@@ -55,7 +55,7 @@ typedef struct rc_job {
     rc_dest out_weight, out_scale;   /* out_scale.name NULL when there is none */
     size_t shard;                    /* output shard of both */
     uint64_t rows, cols;             /* logical; COPY: 1 x nbytes */
-    uint64_t tiles; /* 128x128 tiles that are encoded anew, each with a verdict */
+    uint64_t tiles;                  /* 128x128 tiles that are encoded anew, each with a verdict */
 } rc_job;
 
 typedef struct rc_plan_shard {

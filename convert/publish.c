@@ -38,7 +38,7 @@ static side side_of(const rc_source_file *f)
 {
     static const char *const ours[] = { "config.json", RC_INDEX_NAME, RC_LEDGER_NAME,
                                         RC_SUMMARY_NAME };
-    static const char *const unwanted[] = { ".bin", ".pt",   ".pth", ".pkl", ".pickle", ".ckpt",
+    static const char *const unwanted[] = { ".bin", ".pt",   ".pth",     ".pkl", ".pickle", ".ckpt",
                                             ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
 
     for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
@@ -66,8 +66,8 @@ uint64_t rc_publish_side_bytes(const rc_plan *plan)
 }
 
 /* The official run-time config must not say FP4 when the experts are not. */
-static rc_code fix_inference_config(const char *name, uint8_t **data, size_t *len, const rc_log *log,
-                                    rc_mem *mem)
+static rc_code fix_inference_config(const char *name, uint8_t **data, size_t *len,
+                                    const rc_log *log, rc_mem *mem)
 {
     const rc_json_edit edit = { "expert_dtype", NULL };
     char *edited;
@@ -201,7 +201,8 @@ static rc_code remove_strangers(const rc_plan *plan, const rc_dir *dir, rc_err *
     }
     while (rc == RC_OK && (e = readdir(d)))
         if (strncmp(e->d_name, "model", 5) == 0 &&
-            (ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".safetensors.partial")) &&
+            (ends_with(e->d_name, ".safetensors") ||
+             ends_with(e->d_name, ".safetensors.partial")) &&
             !planned(plan, e->d_name))
             rc = rc_dir_remove(dir, e->d_name, err);
     closedir(d);

@@ -31,7 +31,8 @@ uint8_t rc_e4m3_nearest(double x)
 uint8_t rc_fp8_rescale_map(uint8_t map[256], float scale)
 {
     int exponent;
-    const double significand = frexp((double)scale, &exponent); /* scale = significand * 2^exponent */
+    const double significand =
+        frexp((double)scale, &exponent); /* scale = significand * 2^exponent */
     int byte = exponent + RC_E8M0_BIAS - (significand == 0.5);
     double ratio;
 

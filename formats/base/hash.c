@@ -1,7 +1,20 @@
 /* formats/base/hash.c - see hash.h. */
-#include "formats/base/hash.h"
+#include "formats/base/hash_impl.h"
 
 #include <string.h>
+
+RC_HASH_DEFINE(rc_hash_any)
+
+static const rc_hash_impl *best(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
+        return &rc_hash_avx512;
+    if (__builtin_cpu_supports("avx2"))
+        return &rc_hash_avx2;
+#endif
+    return &rc_hash_any;
+}
 
 void rc_hash_begin(rc_hasher *hasher)
 {
@@ -10,7 +23,7 @@ void rc_hash_begin(rc_hasher *hasher)
 
 void rc_hash_add(rc_hasher *hasher, const void *data, size_t nbytes)
 {
-    XXH3_128bits_update(hasher, data, nbytes);
+    best()->add(hasher, data, nbytes);
 }
 
 void rc_hash_field(rc_hasher *hasher, const void *data, size_t nbytes)
@@ -33,12 +46,12 @@ static rc_digest canonical(XXH128_hash_t hash)
 
 rc_digest rc_hash_end(const rc_hasher *hasher)
 {
-    return canonical(XXH3_128bits_digest(hasher));
+    return canonical(best()->end(hasher));
 }
 
 rc_digest rc_hash(const void *data, size_t nbytes)
 {
-    return canonical(XXH3_128bits(data, nbytes));
+    return canonical(best()->once(data, nbytes));
 }
 
 bool rc_digest_equal(const rc_digest *a, const rc_digest *b)

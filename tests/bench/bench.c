@@ -1,6 +1,8 @@
 /* tests/bench/bench.c - main of the benchmark; see bench.h.
  *
- *     bench [NAME]        only kernels whose name contains NAME */
+ *     bench kernels [NAME]                   kernels whose name contains NAME
+ *     bench disk FOLDER READ_FROM READ WRITE  the disk's own time for so many bytes
+ *     bench sink SRC                          convert SRC to FP8, output dropped */
 #include "tests/bench/bench.h"
 
 #include <pthread.h>
@@ -141,9 +143,9 @@ bool bench_wanted(const char *kernel)
     return !wanted || strstr(kernel, wanted);
 }
 
-int main(int argc, char **argv)
+static int kernels(const char *name)
 {
-    wanted = argc > 1 ? argv[1] : NULL;
+    wanted = name;
     printf("%-28s %-8s %7s %9s %9s %8s %6s\n", "kernel", "variant", "threads", "G el/s", "GB/s",
            "of copy", "cpu");
     for (unsigned threads = 1; threads <= BENCH_MAX_THREADS; threads++) {
@@ -154,4 +156,17 @@ int main(int argc, char **argv)
     }
     bench_kernels();
     return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "kernels") == 0)
+        return kernels(argc > 2 ? argv[2] : NULL);
+    if (argc == 6 && strcmp(argv[1], "disk") == 0)
+        return bench_disk(argv[2], argv[3], strtoull(argv[4], NULL, 10),
+                          strtoull(argv[5], NULL, 10));
+    if (argc == 3 && strcmp(argv[1], "sink") == 0)
+        return bench_sink(argv[2]);
+    fputs("usage: bench kernels [NAME] | disk FOLDER READ_FROM READ WRITE | sink SRC\n", stderr);
+    return 64;
 }

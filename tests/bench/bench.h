@@ -32,4 +32,11 @@ bool bench_wanted(const char *kernel);
 
 void bench_kernels(void);
 
+/** Seconds that the disk alone needs to read READ bytes of a checkpoint folder, to write
+ *  WRITE bytes into a file in `folder`, and for both at once; prints them. */
+int bench_disk(const char *folder, const char *read_from, uint64_t read_bytes,
+               uint64_t write_bytes);
+/** The experts of checkpoint `src` (on a tmpfs) to FP8, everything but the write. */
+int bench_sink(const char *src);
+
 #endif

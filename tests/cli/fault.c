@@ -111,7 +111,8 @@ static int fault(const char *op, int fd, const char *name)
         return real call;                                                                          \
     }
 
-MOVES(ssize_t, pwrite64, "pwrite", (int fd, const void *p, size_t n, off64_t off), (fd, p, n, off), n)
+MOVES(ssize_t, pwrite64, "pwrite", (int fd, const void *p, size_t n, off64_t off), (fd, p, n, off),
+      n)
 MOVES(ssize_t, pwrite, "pwrite", (int fd, const void *p, size_t n, off_t off), (fd, p, n, off), n)
 MOVES(ssize_t, write, "write", (int fd, const void *p, size_t n), (fd, p, n), n)
 MOVES(ssize_t, pread64, "pread", (int fd, void *p, size_t n, off64_t off), (fd, p, n, off), n)

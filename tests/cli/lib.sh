@@ -1,3 +1,4 @@
+#!/bin/bash
 # tests/cli/lib.sh - what the command-line tests share. Sourced by each of them:
 # the current folder is empty and private, $RECAST is the program, $ROOT the tree.
 set -u

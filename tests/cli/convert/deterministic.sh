@@ -1,3 +1,4 @@
+#!/bin/bash
 # The same bytes for any number of threads, any memory limit, any instruction set.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Every target of every small source converts exactly, and verify agrees.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

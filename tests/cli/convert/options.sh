@@ -1,3 +1,4 @@
+#!/bin/bash
 # Recipes: --shard-size, --draft drop, --tensors, --dry-run, --json, config and side files.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

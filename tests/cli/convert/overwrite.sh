@@ -1,3 +1,4 @@
+#!/bin/bash
 # A finished result is kept until a new one is whole; other people's files are kept always.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

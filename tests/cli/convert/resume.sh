@@ -1,3 +1,4 @@
+#!/bin/bash
 # An unfinished conversion: what may change, what may not, what is checked.
 . "$ROOT/tests/cli/lib.sh"
 fault() { # fault OP PATH AT DO: run one conversion into d that meets it

@@ -1,3 +1,4 @@
+#!/bin/bash
 # kill -9: before any system call of a small run (every 5th), and at 50 random moments. The same command always completes, with the same bytes.
 . "$ROOT/tests/cli/lib.sh"
 expect 0 recast synth src --like tiny --experts 2 --layers 3 --quiet

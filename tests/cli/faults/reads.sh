@@ -1,3 +1,4 @@
+#!/bin/bash
 # Every read of a small conversion fails once; reads and writes move one byte; signals interrupt.
 . "$ROOT/tests/cli/lib.sh"
 expect 0 recast synth src --like tiny --experts 2 --layers 2 --quiet

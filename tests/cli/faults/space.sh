@@ -1,3 +1,4 @@
+#!/bin/bash
 # A full disk: preflight says so before anything is written; a disk that fills up during the
 # run ends with 79, and the same command goes on when there is room.
 . "$ROOT/tests/cli/lib.sh"

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Every write, sync, rename, reservation and removal of a small conversion fails once:
 # the right code, one line, nothing that looks finished, and the same command completes.
 . "$ROOT/tests/cli/lib.sh"
