@@ -91,7 +91,7 @@ int main(int argc, char **argv)
     code = dispatch(argc, argv);
     /* A result that did not reach its reader is not a success; a reader that has
      * seen enough (head) is. */
-    if (fflush(stdout) != 0 && errno != EPIPE && code <= 1) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE && code <= 1) {
         rc_err err;
 
         rc_fail_errno(&err, errno, "cannot write to standard output");

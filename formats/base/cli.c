@@ -93,7 +93,7 @@ static void say(const rc_err *err, const char *level)
     }
     rc_err_line(err, line, sizeof line);
     if (strcmp(level, "warning") == 0) /* a warning has no class: it changes no exit code */
-        *strrchr(line, '[') = '\0';
+        *(strrchr(line, '[') - 1) = '\0';
     snprintf(text, sizeof text, "recast: %s: %s", level, line);
     put_line(text);
     if (err->hint[0]) {

@@ -1,3 +1,4 @@
+#!/bin/bash
 # A set that is not whole: everything is listed, then one error line and status 82.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

@@ -1,3 +1,4 @@
+#!/bin/bash
 # What inspect says of whole checkpoints: table, JSON, listing; headers are all it reads.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

@@ -1,3 +1,4 @@
+#!/bin/bash
 # What loaders will make of CONVERTED: its config, its index, the files beside it.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

@@ -1,3 +1,4 @@
+#!/bin/bash
 # One bit is found and named: status 1, shard, tensor, byte, place. Bounds accept what
 # they say they accept, and a broken set is not mere difference.
 . "$ROOT/tests/cli/lib.sh"

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Every layout holds the values of the source; reports are complete and repeat.
 . "$ROOT/tests/cli/lib.sh"
 tiny src

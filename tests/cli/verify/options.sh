@@ -1,3 +1,4 @@
+#!/bin/bash
 # Command lines that cannot be meant, limits that cannot be met, reports that cannot be written.
 . "$ROOT/tests/cli/lib.sh"
 tiny src
