@@ -6,9 +6,11 @@
  *   verify   verify/cmd_verify.c      was anything lost?
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "convert/cmd_convert.h"
 #include "convert/cmd_synth.h"
@@ -83,6 +85,13 @@ static int dispatch(int argc, char **argv)
     return unknown_command(argv[1]);
 }
 
+static bool reader_left(void)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+    return errno == EPIPE || (poll(&out, 1, 0) == 1 && (out.revents & POLLERR));
+}
+
 int main(int argc, char **argv)
 {
     int code;
@@ -91,10 +100,10 @@ int main(int argc, char **argv)
     code = dispatch(argc, argv);
     /* A result that did not reach its reader is not a success; a reader that has
      * seen enough (head) is. */
-    if (fflush(stdout) != 0 && errno != EPIPE && code <= 1) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !reader_left() && code <= 1) {
         rc_err err;
 
-        rc_fail_errno(&err, errno, "cannot write to standard output");
+        rc_fail_errno(&err, errno ? errno : EIO, "cannot write to standard output");
         err.code = RC_E_IO;
         code = rc_cli_fail(&err);
     }

@@ -201,9 +201,10 @@ struct agreement {
     uint32_t main_layers;
 };
 
-static void differ(const struct agreement *g, const struct leaf *a, const struct leaf *b)
+/* a or b is NULL where that side lacks the key. */
+static void differ(const struct agreement *g, const char *path, const struct leaf *a,
+                   const struct leaf *b)
 {
-    const char *path = a ? a->path : b->path;
     char key[128], x[64], y[64];
     rc_err *e;
 
@@ -234,17 +235,15 @@ static void merge(const struct agreement *g, const struct leaves *a, const struc
 
     while (i < a->n || j < b->n) {
         const int order = i == a->n ? 1 : j == b->n ? -1 : strcmp(a->at[i].path, b->at[j].path);
+        const struct leaf *x = order <= 0 ? &a->at[i++] : NULL;
+        const struct leaf *y = order >= 0 ? &b->at[j++] : NULL;
 
-        if (order < 0)
-            differ(g, &a->at[i++], NULL);
-        else if (order > 0)
-            differ(g, NULL, &b->at[j++]);
-        else {
-            if (!equal(&a->at[i], &b->at[j]))
-                differ(g, &a->at[i], &b->at[j]);
-            i++;
-            j++;
-        }
+        if (!x)
+            differ(g, y->path, NULL, y);
+        else if (!y)
+            differ(g, x->path, x, NULL);
+        else if (!equal(x, y))
+            differ(g, x->path, x, y);
     }
 }
 

@@ -10,7 +10,7 @@
  *                      head_dim, n_routed_experts, n_shared_experts,
  *                      num_experts_per_tok, moe_intermediate_size
  *   layers             window, csa, hca (attention); hash, scored (routing)
- *   draft              kind ("none", "mtp", "dspark"), blocks
+ *   draft              kind ("none", "MTP", "DSpark"), blocks
  *   storage            experts, expert_scale, dense, dense_scale (a scale is null
  *                      where weights are plain)
  *   parameters         main, draft, active: logical elements, integer tables left out
@@ -430,7 +430,7 @@ static rc_code show(const rc_subject *s, const rc_census *n, rc_mem *mem, rc_err
             rc = rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "--tensors matches no tensor");
     } else if (w) {
         put_report(w, s, n);
-    } else {
+    } else if (!rc_cli.quiet) {
         print_identity(s, n);
         print_tallies(n);
         print_state(s->model);

@@ -1,6 +1,7 @@
 /* verify/cmd_verify.c - `recast verify`: was anything lost? */
 #include "verify/cmd_verify.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "formats/base/cli.h"
 #include "formats/base/io.h"
+#include "formats/base/par.h"
 #include "kernels/cpu.h"
 #include "verify/figures.h"
 #include "verify/judge.h"
@@ -329,7 +331,10 @@ static rc_code answer(rc_judge *judge, const rc_findings *input, const struct ta
             *kept = input->at[i].what;
     }
     print_all(judge, findings);
-    fflush(stdout); /* the answer first: writing it down may still fail */
+    if (fflush(stdout) != 0 && errno != EPIPE) { /* before the reports, which may fail too */
+        rc_fail_errno(err, errno, "cannot write to standard output");
+        return rc_recode(err, RC_E_IO);
+    }
     RC_TRY(write_json(json, judge, mem, err));
     RC_TRY(write_junit(junit, judge, mem, err));
     RC_TRY(rc_judge_verdict(judge, err));

@@ -31,7 +31,7 @@ const char *rc_figure_params(char buf[RC_FIGURE], uint64_t n)
         x /= 1000;
         u++;
     }
-    snprintf(buf, RC_FIGURE, "%.*f%s", u ? 1 : 0, x, unit[u]);
+    snprintf(buf, RC_FIGURE, "%.*f%s", u == 0 ? 0 : x < 9.995 ? 2 : 1, x, unit[u]);
     return buf;
 }
 

@@ -10,7 +10,7 @@ enum { RC_FIGURE = 32 }; /* bytes that hold any figure */
 
 /** "149,782" */
 const char *rc_figure_count(char buf[RC_FIGURE], uint64_t n);
-/** "284.3 B" (parameters: thousands K, millions M, 10^9 B, 10^12 T), three or four digits. */
+/** "284.3 B", "1.57 T": thousands K, millions M, 10^9 B, 10^12 T. */
 const char *rc_figure_params(char buf[RC_FIGURE], uint64_t n);
 /** "0", "3.05e-05": an error, three significant digits. */
 const char *rc_figure_error(char buf[RC_FIGURE], double x);

@@ -100,32 +100,33 @@ static void report_problems_of_converted(rc_judge *j)
         if (e)
             e->offset = p->what.offset;
     }
+    for (size_t i = 0; i < rc_model_notes(m); i++)
+        rc_findings_add(&j->findings, RC_NOTE, RC_OK, "tensors",
+                        rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL, "%s",
+                        rc_model_note(m, i)->msg);
     if (j->rules.nglobs == 0) /* problems that the model counted but did not keep */
         j->findings.total[RC_FAULT] += rc_model_problems_total(m) - rc_model_problems(m);
-}
-
-static size_t count_draft(const rc_model *m)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < rc_model_count(m); i++)
-        n += rc_model_at(m, i)->param->draft;
-    return n;
 }
 
 static void report_draft(rc_judge *j)
 {
     const rc_traits *a = rc_model_traits(j->a.model), *b = rc_model_traits(j->b.model);
+    size_t n = 0;
     rc_err *e;
 
     j->dropped_draft = a->draft != RC_DRAFT_NONE && b->draft == RC_DRAFT_NONE;
-    if (!j->dropped_draft)
+    for (size_t i = 0; i < rc_model_count(j->a.model) && j->dropped_draft; i++) {
+        const rc_param *p = rc_model_at(j->a.model, i)->param;
+
+        n += p->draft && wanted(j, p->name);
+    }
+    if (n == 0)
         return;
     e = rc_findings_add(&j->findings, j->rules.allow_missing_draft ? RC_NOTE : RC_FAULT,
                         j->rules.allow_missing_draft ? RC_OK : RC_E_TENSORSET, "tensors",
                         rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL,
                         "the draft (%s, %zu parameters under mtp.*) was left out",
-                        rc_draft_name(a->draft), count_draft(j->a.model));
+                        rc_draft_name(a->draft), n);
     if (!j->rules.allow_missing_draft)
         rc_err_hint(e, "--allow-missing-draft accepts that");
 }
@@ -151,7 +152,8 @@ static void plan_chunks(rc_judge *j, rc_pair *p)
 
     p->chunk_rows = n >= BAND ? n - n % BAND : n ? n : 1;
     p->first_chunk = j->nchunks;
-    j->nchunks += rc_ceil_div(p->rows, p->chunk_rows);
+    p->chunks = rc_ceil_div(p->rows, p->chunk_rows);
+    j->nchunks += p->chunks;
     j->nbytes += p->ta->nbytes + p->tb->nbytes;
     if (p->a && p->a->scale)
         j->nbytes += p->a->scale->nbytes;
@@ -193,8 +195,15 @@ static void pair_param(rc_judge *j, const rc_bound *a)
                         "missing: NATIVE has it");
         return;
     }
-    if (!b->weight || !is_sound(b) || !is_sound(a))
-        return; /* a problem of the set, told as such */
+    if (!b->weight || !is_sound(b) || !is_sound(a)) {
+        /* A problem of the set, told as such; but a pattern may hide it: it need not
+         * match the scale that is missing. */
+        if (j->rules.nglobs)
+            rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                            rc_source_where(rc_ckpt_source(j->b.ckpt)), param->name,
+                            "missing or malformed: recast inspect tells more");
+        return;
+    }
     same = param->rank == b->param->rank;
     for (unsigned i = 0; same && i < param->rank; i++)
         same = param->shape[i] == b->param->shape[i];

@@ -16,7 +16,6 @@
 
 #include <stdatomic.h>
 
-#include "formats/base/par.h"
 #include "verify/findings.h"
 #include "verify/stats.h"
 #include "verify/subject.h"
@@ -46,8 +45,9 @@ typedef struct rc_pair {
     unsigned unit;
     rc_stats stats; /* valid after rc_judge_run() */
 
-    uint64_t chunk_rows, first_chunk; /* the judge's own */
-    rc_turn turn;
+    /* the judge's own, for a run */
+    uint64_t chunk_rows, first_chunk, chunks, chunks_done;
+    rc_stats *partial; /* of each chunk, while the comparison is under way */
 } rc_pair;
 
 /* What the table by role adds up. */

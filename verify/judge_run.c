@@ -1,7 +1,14 @@
 /* verify/judge_run.c - the comparison: read a chunk of both sides, decode it a
- * few rows at a time into the cache, compare, add up in order. */
+ * few rows at a time into the cache, compare, add up.
+ *
+ * Chunks finish in any order and are added in theirs: the sums of a pair's chunks
+ * wait in an array until the last one is there. Chunks start in order, so at most
+ * one pair a slot is under way, and one whose next chunk nobody has taken yet:
+ * that many arrays serve for all. Nobody ever waits for a neighbour. */
+#include <pthread.h>
 #include <string.h>
 
+#include "formats/base/par.h"
 #include "verify/decode.h"
 #include "verify/judge_impl.h"
 
@@ -16,6 +23,7 @@ struct slot {
 
 struct sizes {
     size_t weight[2], scale[2], value, work;
+    size_t partial; /* of a pair, in an array of them all */
 };
 
 struct run {
@@ -23,6 +31,10 @@ struct run {
     struct slot *slot;
     unsigned nslots;
     _Atomic uint64_t *done;
+
+    pthread_mutex_t lock; /* of what follows, and of chunks_done and partial of the pairs */
+    rc_stats **spare;     /* arrays that no pair uses now */
+    unsigned nspare;
 };
 
 /* a side's chunk */
@@ -39,17 +51,16 @@ static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound
                     const rc_tensor *weight, const rc_extent *e, uint8_t *wbuf, size_t wlen,
                     uint8_t *sbuf, size_t slen, rc_err *err)
 {
-    if (rc_ckpt_read(side->ckpt, weight, e->weight_off, e->weight_len, wbuf, wlen, &out->weight,
-                     err) != RC_OK)
-        goto failed;
+    rc_code rc = rc_ckpt_read(side->ckpt, weight, e->weight_off, e->weight_len, wbuf, wlen,
+                              &out->weight, err);
+
     out->scale = NULL;
-    if (e->scale_len && rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf,
-                                     slen, &out->scale, err) != RC_OK)
-        goto failed;
-    return RC_OK;
-failed:
-    rc_judge_name_side(err, side);
-    return err->code;
+    if (rc == RC_OK && e->scale_len)
+        rc = rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf, slen,
+                          &out->scale, err);
+    if (rc != RC_OK)
+        rc_judge_name_side(err, side);
+    return rc;
 }
 
 /* comparing */
@@ -108,9 +119,34 @@ static rc_pair *pair_of_chunk(const rc_judge *j, uint64_t chunk)
     return &j->pair[lo];
 }
 
+/* The sums of one chunk are there; with the last one, those of the pair. */
+static void hand_in(struct run *run, rc_pair *p, uint64_t chunk, const rc_stats *stats)
+{
+    bool last;
+
+    if (p->chunks == 1) {
+        p->stats = *stats;
+        return;
+    }
+    pthread_mutex_lock(&run->lock);
+    if (!p->partial)
+        p->partial = run->spare[--run->nspare];
+    p->partial[chunk] = *stats;
+    last = ++p->chunks_done == p->chunks;
+    pthread_mutex_unlock(&run->lock);
+    if (!last)
+        return;
+    for (uint64_t i = 0; i < p->chunks; i++)
+        rc_stats_merge(&p->stats, &p->partial[i]);
+    pthread_mutex_lock(&run->lock);
+    run->spare[run->nspare++] = p->partial;
+    p->partial = NULL;
+    pthread_mutex_unlock(&run->lock);
+}
+
 static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err)
 {
-    const struct run *run = ctx;
+    struct run *run = ctx;
     const rc_judge *j = run->judge;
     const struct slot *s = &run->slot[slot];
     rc_pair *p = pair_of_chunk(j, item);
@@ -136,10 +172,7 @@ static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t ite
         compare_bytes(&stats, p, a.weight, b.weight, row, nrows);
     }
     rc_par_compute_end(par);
-    if (!rc_turn_wait(par, &p->turn, chunk))
-        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped");
-    rc_stats_merge(&p->stats, &stats);
-    rc_turn_next(par, &p->turn);
+    hand_in(run, p, chunk, &stats);
     if (run->done)
         atomic_fetch_add(run->done, ea.weight_len + ea.scale_len + eb.weight_len + eb.scale_len);
     return RC_OK;
@@ -167,6 +200,8 @@ static struct sizes measure(const rc_judge *j)
             grow(&z.weight[side], e.weight_len + 2 * RC_PAGE);
             grow(&z.scale[side], e.scale_len + 2 * RC_PAGE);
         }
+        if (p->chunks > 1)
+            grow(&z.partial, (size_t)p->chunks * sizeof(rc_stats));
         if (p->values) {
             const size_t cols = (size_t)p->cols;
 
@@ -202,23 +237,12 @@ static bool fill_slot(rc_mem *mem, struct slot *s, const struct sizes *z)
     return ok;
 }
 
-/* As many as are wanted and the limit allows; some wait for the disk while others
- * compute. */
-static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
+static rc_code fail_slots(const struct run *run, const struct sizes *z, rc_err *err)
 {
-    rc_mem *mem = run->judge->mem;
-    const struct sizes z = measure(run->judge);
-    const unsigned wanted = threads * 2 + 2 < RC_PAR_MAX_SLOTS ? threads * 2 + 2 : RC_PAR_MAX_SLOTS;
-    const size_t each = z.weight[0] + z.weight[1] + z.scale[0] + z.scale[1] + 2 * z.value + z.work;
+    const rc_mem *mem = run->judge->mem;
+    const size_t each = z->weight[0] + z->weight[1] + z->scale[0] + z->scale[1] + 2 * z->value +
+                        z->work + 2 * z->partial;
 
-    run->slot = rc_mem_get(mem, wanted * sizeof *run->slot);
-    if (!run->slot)
-        return rc_fail_nomem(err, mem, wanted * sizeof *run->slot);
-    while (run->nslots < wanted && run->nslots < run->judge->nchunks &&
-           fill_slot(mem, &run->slot[run->nslots], &z))
-        run->nslots++;
-    if (run->nslots || run->judge->nchunks == 0)
-        return RC_OK;
     rc_fail(err, RC_E_OS, RC_NO_OFFSET, "not enough memory for one set of buffers (%zu bytes)",
             each);
     if (mem->limit) {
@@ -228,15 +252,67 @@ static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
     return RC_E_OS;
 }
 
+static bool fill_spare(struct run *run, const struct sizes *z)
+{
+    rc_stats *array = rc_mem_get(run->judge->mem, z->partial);
+
+    if (array)
+        run->spare[run->nspare++] = array;
+    return array != NULL;
+}
+
+/* As many slots as are wanted and the limit allows; some wait for the disk while
+ * others compute. */
+static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
+{
+    rc_mem *mem = run->judge->mem;
+    const struct sizes z = measure(run->judge);
+    const unsigned wanted = threads * 2 + 2 < RC_PAR_MAX_SLOTS ? threads * 2 + 2 : RC_PAR_MAX_SLOTS;
+
+    run->slot = rc_mem_get(mem, wanted * sizeof *run->slot);
+    run->spare = rc_mem_get(mem, (wanted + 1) * sizeof *run->spare);
+    if (!run->slot || !run->spare)
+        return rc_fail_nomem(err, mem, wanted * sizeof *run->slot);
+    if (run->judge->nchunks == 0)
+        return RC_OK;
+    if (!fill_spare(run, &z))
+        return fail_slots(run, &z, err);
+    while (run->nslots < wanted && run->nslots < run->judge->nchunks && fill_spare(run, &z)) {
+        if (!fill_slot(mem, &run->slot[run->nslots], &z))
+            break;
+        run->nslots++;
+    }
+    return run->nslots ? RC_OK : fail_slots(run, &z, err);
+}
+
+static void free_slots(struct run *run)
+{
+    rc_mem *mem = run->judge->mem;
+
+    for (size_t i = 0; i < run->judge->npairs; i++) { /* of a run that failed half way */
+        rc_pair *p = &run->judge->pair[i];
+
+        if (p->partial)
+            run->spare[run->nspare++] = p->partial;
+        p->partial = NULL;
+    }
+    for (unsigned i = 0; i < run->nspare; i++)
+        rc_mem_put(mem, run->spare[i]);
+    for (unsigned i = 0; i < run->nslots; i++)
+        free_slot(mem, &run->slot[i]);
+    rc_mem_put(mem, run->spare);
+    rc_mem_put(mem, run->slot);
+}
+
 static rc_code recheck(const rc_subject *side, rc_err *err)
 {
-    for (size_t i = 0; i < rc_ckpt_shards(side->ckpt); i++)
-        if (rc_source_recheck(rc_ckpt_source(side->ckpt), rc_ckpt_shard(side->ckpt, i)->file,
-                              err) != RC_OK) {
-            rc_judge_name_side(err, side);
-            return err->code;
-        }
-    return RC_OK;
+    rc_code rc = RC_OK;
+
+    for (size_t i = 0; i < rc_ckpt_shards(side->ckpt) && rc == RC_OK; i++)
+        rc = rc_source_recheck(rc_ckpt_source(side->ckpt), rc_ckpt_shard(side->ckpt, i)->file, err);
+    if (rc != RC_OK)
+        rc_judge_name_side(err, side);
+    return rc;
 }
 
 /* What the values themselves give reason to say. */
@@ -278,22 +354,22 @@ static void report_values(rc_judge *j)
 
 rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, rc_err *err)
 {
-    struct run run = { .judge = judge, .done = done };
-    rc_code rc = make_slots(&run, threads, err);
+    struct run run = { .judge = judge, .done = done, .lock = PTHREAD_MUTEX_INITIALIZER };
+    rc_code rc;
 
     for (size_t i = 0; i < judge->npairs; i++) { /* a run may be repeated */
         judge->pair[i].stats = RC_STATS_NONE;
-        judge->pair[i].turn = (rc_turn){ 0 };
+        judge->pair[i].chunks_done = 0;
     }
+    rc = make_slots(&run, threads, err);
     if (rc == RC_OK)
         rc = rc_par_run(judge->nchunks, run.nslots, threads, compare_chunk, &run, err);
     if (rc == RC_OK)
         rc = recheck(&judge->a, err);
     if (rc == RC_OK)
         rc = recheck(&judge->b, err);
-    for (unsigned i = 0; i < run.nslots; i++)
-        free_slot(judge->mem, &run.slot[i]);
-    rc_mem_put(judge->mem, run.slot);
+    free_slots(&run);
+    pthread_mutex_destroy(&run.lock);
     if (rc == RC_OK)
         report_values(judge);
     return rc;

@@ -104,10 +104,13 @@ rc_code rc_dir_open(rc_dir *out, const char *path, bool create, rc_err *err)
         return rc;
     }
     out->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (out->fd >= 0)
-        return RC_OK;
-    rc = fail_in(err, out, NULL, errno, errno == ENOTDIR ? "is not a folder" : "cannot open");
-    return errno == ENOTDIR && create ? rc_recode(err, RC_E_CANTCREATE) : rc;
+    if (out->fd < 0) {
+        const int e = errno;
+
+        rc = fail_in(err, out, NULL, e, e == ENOTDIR ? "is not a folder" : "cannot open");
+        return e == ENOTDIR && create ? rc_recode(err, RC_E_CANTCREATE) : rc;
+    }
+    return RC_OK;
 }
 
 rc_code rc_dir_sub(rc_dir *out, const rc_dir *parent, const char *name, rc_err *err)
@@ -137,8 +140,11 @@ rc_code rc_dir_sync(const rc_dir *dir, rc_err *err)
 
 rc_code rc_dir_rename(const rc_dir *dir, const char *from, const char *to, rc_err *err)
 {
-    if (renameat(dir->fd, from, dir->fd, to) != 0)
-        return fail_in(err, dir, to, errno, "cannot rename into place");
+    if (renameat(dir->fd, from, dir->fd, to) != 0) {
+        const rc_code rc = fail_in(err, dir, to, errno, "cannot rename into place");
+
+        return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_IO) : rc; /* we made it: somebody took it */
+    }
     return RC_OK;
 }
 
@@ -190,14 +196,19 @@ rc_code rc_dir_free(const rc_dir *dir, uint64_t *nbytes, rc_err *err)
 
 /* A temporary of ours that a dead run left is replaced; a link there is not
  * followed: unlink takes the link, O_EXCL refuses a new one. */
-static int create_fresh(const rc_dir *dir, const char *name, int extra)
+static int create_fresh(const rc_dir *dir, const char *name)
 {
-    int fd;
-
     if (unlinkat(dir->fd, name, 0) != 0 && errno != ENOENT)
         return -1;
-    fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | extra, 0666);
-    return fd;
+    return openat(dir->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+}
+
+/* errno says why; a folder that is gone is no missing input. */
+static rc_code fail_create(rc_err *err, const rc_dir *dir, const char *name)
+{
+    const rc_code rc = fail_in(err, dir, name, errno, "cannot create");
+
+    return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
 }
 
 rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
@@ -207,9 +218,9 @@ rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t
     int fd, e;
 
     snprintf(partial, sizeof partial, "%s.partial", name);
-    fd = create_fresh(dir, partial, 0);
+    fd = create_fresh(dir, partial);
     if (fd < 0)
-        return fail_in(err, dir, partial, errno, "cannot create");
+        return fail_create(err, dir, partial);
     e = rc_pwrite_all(fd, data, nbytes, 0);
     if (e == 0 && fsync(fd) != 0)
         e = errno;
@@ -262,7 +273,7 @@ rc_code rc_dir_lock(const rc_dir *dir, const char *name, int *lock_fd, rc_err *e
     *lock_fd = -1;
     fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
-        return fail_in(err, dir, name, errno, "cannot create the lock");
+        return fail_create(err, dir, name);
     if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
         const int e = errno;
         const ssize_t got = pread(fd, holder, sizeof holder - 1, 0);
@@ -345,9 +356,11 @@ rc_code rc_out_open(rc_out **out, const rc_dir *dir, const char *name, uint64_t 
     o->direct = -1;
     snprintf(o->shown, sizeof o->shown, "%s/%s", dir->path, name);
     o->fd = mode == RC_OUT_RESUME ? openat(dir->fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC)
-                                  : create_fresh(dir, name, 0);
+                                  : create_fresh(dir, name);
     if (o->fd < 0) {
         rc = fail_out(err, o, errno, RC_NO_OFFSET, "cannot open for writing");
+        if (rc == RC_E_NOINPUT) /* the folder is gone */
+            rc = rc_recode(err, RC_E_CANTCREATE);
     } else if (mode == RC_OUT_RESUME) {
         if (fstat(o->fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != nbytes)
             rc = rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "unfinished file has another size");

@@ -16,3 +16,9 @@ for cpu in avx2 avx512; do
     recast convert src "$cpu" --to fp8 --cpu $cpu --quiet 2>err || { says err 'does not have it'; continue; }
     same ref "$cpu"
 done
+# the limit is the process's, not only our own book-keeping
+if command -v env >/dev/null && env time -f %M true 2>/dev/null && [[ $O != *san* ]]; then
+    rm -rf d
+    env time -o rss -f %M "$RECAST" convert src d --to fp8 --threads 8 --mem-limit 24M --quiet || fail "--mem-limit 24M"
+    [ "$(tail -1 rss)" -lt 32000 ] || fail "--mem-limit 24M took $(tail -1 rss) kB"
+fi
