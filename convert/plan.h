@@ -71,7 +71,7 @@ typedef struct rc_plan rc_plan;
 
 /** Plan. `model` is borrowed and must outlive the plan; it must be whole.
  *    RC_E_UNSUPPORTED  the source has no layout that this target can be made from
- *    RC_E_TENSORSET    nothing matches the globs */
+ *    RC_E_USAGE        nothing matches the globs */
 RC_MUST_CHECK
 rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recipe, rc_mem *mem,
                     rc_err *err);

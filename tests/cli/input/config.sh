@@ -1,3 +1,4 @@
+#!/bin/bash
 # B18-B22, B28-B30: config.json.
 . "$ROOT/tests/cli/input/lib.sh"
 tiny src

@@ -1,3 +1,4 @@
+#!/bin/bash
 # A09 A29: a shard that ends too early is never taken for a whole one. A small file cut at
 # every byte, a true shard at the edges of its tensors; and what other files may lie there.
 . "$ROOT/tests/cli/input/lib.sh"

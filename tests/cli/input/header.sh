@@ -1,3 +1,4 @@
+#!/bin/bash
 # A: the header of a shard. Each is refused with 65 (69 where it is well formed but not
 # for us), at the byte that is wrong, by every command, at once.
 . "$ROOT/tests/cli/input/lib.sh"
@@ -100,7 +101,7 @@ bad 65 '{"w":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}' 1 'w: @[0-9]+: no
 deep=$(zeros 200000 | tr '\0' '[')
 bad 65 "{\"w\":$deep" 0 '@[0-9]+: '
 bad 65 "$deep" 0 '@8: header is not a JSON object'
-for v in +1 01 1_0 0x10 NaN Infinity 1, '/*x*/1' '#1' "'1'" 1.; do
+for v in +1 01 1_0 0x10 NaN Infinity '1,' '/*x*/1' '#1' "'1'" 1.; do
     bad 65 "{\"w\":{\"dtype\":\"F32\",\"shape\":[$v],\"data_offsets\":[0,4]}}" 4 '@[34][0-9]: '
 done
 bad 65 "{$one,}" 8 '@[56][0-9]: '

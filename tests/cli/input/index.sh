@@ -1,3 +1,4 @@
+#!/bin/bash
 # B01-B17: the index. What it says is checked against the files before anything is done.
 . "$ROOT/tests/cli/input/lib.sh"
 tiny src

@@ -1,3 +1,4 @@
+#!/bin/bash
 # G: 128x128 tiles whose FP4 groups lie too far apart for one E4M3 scale. Never rounded in
 # silence: refused by name and number, or delivered and counted.
 . "$ROOT/tests/cli/input/lib.sh"
@@ -7,7 +8,7 @@ w1=layers.1.ffn.experts.3.w1
 # tile EXPONENT LOW_CODES: the first tile of w1 has scales 2^0 and code 6 everywhere, but the
 # group at row 3, columns 32..63 has scale 2^EXPONENT and these 16 bytes
 tile() {
-    local file off i
+    local file off
     fresh x
     file=$(shard_of x $w1.weight)
     cp --remove-destination "$file" t
@@ -19,7 +20,7 @@ tile() {
     printf '%b' "\\x$(printf %x $((127 + $1)))" | dd of=t bs=1 seek=$((off + 3 * 8 + 1)) conv=notrunc status=none
     mv t "$file"
 }
-codes() { for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do printf %s "$1"; done; }
+codes() { for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do printf %s "$1"; done; }
 # kept: x converts exactly, whatever the scales are stored as
 kept() {
     rm -rf y z

@@ -1,3 +1,4 @@
+#!/bin/bash
 # tests/cli/input/lib.sh - how to break a checkpoint, and what must hold whatever is broken.
 # Sourced by the scripts beside it. Folders made by fresh() share their files with `src`
 # (hard links), so nothing here writes into a file: each change makes a new one.
@@ -64,8 +65,8 @@ fresh() {
 }
 
 le64() {
-    local n=$1 i s=''
-    for i in 1 2 3 4 5 6 7 8; do
+    local n=$1 s=''
+    for _ in 1 2 3 4 5 6 7 8; do
         s+=$(printf '\\x%02x' $((n & 255)))
         n=$((n >> 8))
     done

@@ -1,3 +1,4 @@
+#!/bin/bash
 # A06 A32 B15: inputs that are merely enormous. Answered at once, in bounded memory.
 . "$ROOT/tests/cli/input/lib.sh"
 tiny src
@@ -32,9 +33,9 @@ within 2 60000 65 inspect x
 one_line 65 '@8: header is not a JSON object'
 # A06: a sound header padded with spaces up to the limit
 fresh x && f=model-00001-of-00008.safetensors
-text=$(header src/$f)
-{ le64 100000000; printf %s "$text"; head -c $((100000000 - ${#text})) /dev/zero | tr '\0' ' '; data src/$f; } >x/t
-mv x/t x/$f
+text=$(header "src/$f")
+{ le64 100000000; printf %s "$text"; head -c $((100000000 - ${#text})) /dev/zero | tr '\0' ' '; data "src/$f"; } >x/t
+mv x/t "x/$f"
 within 10 300000 0 inspect x
 # A32: a million tensors that claim the same bytes, and none of them valid together
 rm -rf x && mkdir x && cp src/config.json x

@@ -1,3 +1,4 @@
+#!/bin/bash
 # B05 B06: what lies in the folder that is no plain file. Links may not leave it; the hub
 # cache may link to its own blobs; a FIFO is never waited for.
 . "$ROOT/tests/cli/input/lib.sh"
@@ -10,7 +11,7 @@ for to in ../outside/$f "$PWD/outside/$f"; do
     refuses 83 x "$f: is a link that leaves the folder" '^recast: hint: '
 done
 for name in config.json $index; do
-    fresh x && rm x/$name && ln -s ../outside/$name x/$name
+    fresh x && rm "x/$name" && ln -s "../outside/$name" "x/$name"
     refuses 83 x "$name: is a link that leaves the folder"
 done
 fresh x && rm x/$f && ln -s $f x/$f; refuses 66 x "$f: .*links go in a circle"

@@ -1,3 +1,4 @@
+#!/bin/bash
 # J05 J06: text from the input is data in every message and listing: escaped, cut, never a
 # format. One JSON object a line with --errors=json; a full device is an error.
 . "$ROOT/tests/cli/input/lib.sh"
@@ -17,6 +18,7 @@ for name in 'a\nb' 'a\u001b[31mred' 'a\u0007' 'a\u0085b' 'a\u202eb' 'a\u200bb' '
     # shellcheck disable=SC2016
     rewrite_header x/model-00001-of-00008.safetensors \
         'with_entries(if .key == "embed.weight" then .key = $n else . end)' --arg n "$(jq -nj "\"$name\"")"
+    # shellcheck disable=SC2016
     edit_json x/$index '.weight_map |= with_entries(if .key == "embed.weight" then .key = $n else . end)' \
         --arg n "$(jq -nj "\"$name\"")"
     for args in "inspect x" "inspect x --tensors * --quiet" "convert x y --to fp8" "verify x src" "verify src x"; do

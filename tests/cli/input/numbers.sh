@@ -1,3 +1,4 @@
+#!/bin/bash
 # G: numbers that are no weights. The place is named to the row and column; nothing is
 # delivered unless it was asked for, and then bit for bit.
 . "$ROOT/tests/cli/input/lib.sh"

@@ -1,3 +1,4 @@
+#!/bin/bash
 # C: every tensor is there, of the dtype and shape that the config calls for, and no other.
 . "$ROOT/tests/cli/input/lib.sh"
 tiny src

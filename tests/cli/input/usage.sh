@@ -1,3 +1,4 @@
+#!/bin/bash
 # H: the command line. A mistake is 64 with the value shown, before anything is read or
 # written; what is not in convert/options.sh.
 . "$ROOT/tests/cli/input/lib.sh"
@@ -12,6 +13,7 @@ usage() {
 }
 
 # H01 H02
+# shellcheck disable=SC2119
 bounded >out 2>err
 [ $? -eq 64 ] && [ ! -s out ] && grep -q '^usage: recast COMMAND' err || fail 'no arguments'
 for c in '' inspect convert verify synth; do
