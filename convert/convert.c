@@ -110,7 +110,7 @@ static rc_code open_for_asking(rc_dir *dir, const char *dst, char parent[PATH_MA
         return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
     }
     snprintf(parent, PATH_MAX, "%s", dst);
-    rc = rc_dir_open(dir, strcpy(parent, dirname(parent)), false, err);
+    rc = rc_dir_open(dir, dirname(parent), false, err);
     if (rc == RC_E_NOINPUT) {
         rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "its parent folder does not exist");
         rc_err_file(err, dst);

@@ -119,8 +119,12 @@ rc_code rc_dir_sub(rc_dir *out, const rc_dir *parent, const char *name, rc_err *
     if (mkdirat(parent->fd, name, 0777) != 0 && errno != EEXIST)
         return fail_in(err, parent, name, errno, "cannot make the folder");
     out->fd = openat(parent->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (out->fd < 0)
-        return fail_in(err, parent, name, errno, "cannot open the folder");
+    if (out->fd < 0) {
+        const rc_code rc = fail_in(err, parent, name, errno, "cannot open the folder");
+
+        /* A link, or a file, has its name: nothing is missing. */
+        return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
+    }
     return RC_OK;
 }
 

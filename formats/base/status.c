@@ -86,6 +86,8 @@ static rc_code code_of_errno(int errnum)
     case ENOENT:
     case ENOTDIR:
         return RC_E_NOINPUT;
+    case ELOOP: /* O_NOFOLLOW found a link */
+        return RC_E_CANTCREATE;
     case ENOMEM:
     case EMFILE:
     case ENFILE:

@@ -61,7 +61,8 @@ rc_code rc_fail(rc_err *err, rc_code code, uint64_t offset, const char *fmt, ...
 
 /** The same for a failed system call: errno chooses the code (ENOSPC, EDQUOT,
  *  EFBIG -> NOSPACE; EACCES, EPERM, EROFS -> DENIED; ENOENT, ENOTDIR -> NOINPUT;
- *  ENOMEM, EMFILE, ENFILE, EAGAIN -> OS; else IO) and ends the message. */
+ *  ELOOP -> CANTCREATE: a link lies where we would write; ENOMEM, EMFILE, ENFILE, EAGAIN
+ *  -> OS; else IO) and ends the message. */
 RC_PRINTF(3, 4)
 rc_code rc_fail_errno(rc_err *err, int errnum, const char *fmt, ...);
 

@@ -30,6 +30,32 @@ fresh x && echo token >x/.netrc && mkdir x/.git && echo x >x/.git/config
 rm -rf y && expect 0 recast convert x y --to fp8
 [ ! -e y/.netrc ] && [ ! -e y/.git ] || fail 'hidden files were copied'
 
+# B28: a chat template is text, whatever it says; it is copied, never shown or run
+fresh x && printf '{"chat_template": "{{ %s }} \033]0;owned\007"}' "$(zeros 100000 | tr '\0' t)" >x/chat_template.json
+rm -rf y && expect 0 recast convert x y --to fp8
+cmp x/chat_template.json y/chat_template.json || fail 'template'
+if grep -q owned out err; then fail 'template was shown'; fi
+# J02: the program can start no other program and load no library
+if command -v nm >/dev/null && [ ! "$sanitized" ]; then
+    nm -D "$RECAST" >symbols
+    if grep -wE 'system|popen|dlopen|exec[lv]p?e?|posix_spawnp?|fork' symbols; then fail 'a call that runs something'; fi
+fi
+# F26: links that wait in the output folder are not written through
+for name in model-00001-of-00008.safetensors.partial .recast.lock recast.jsonl.partial recast.jsonl recast.journal \
+    config.json config.json.partial model.safetensors.index.json tokenizer.json recast.json encoding; do
+    rm -rf y victim && mkdir y
+    case $name in encoding) mkdir victim ;; *) echo keep >victim ;; esac
+    ln -s ../victim "y/$name"
+    recast convert src y --to fp8 --force >out 2>err
+    case $? in
+    0) [ ! -L "y/$name" ] || fail "$name is a link in the result" ;;
+    73) one_line 73 "$name: .*" ;;
+    *) cat err; fail "a link named $name" ;;
+    esac
+    [ -z "$(find victim -mindepth 1)" ] || fail "$name: written through a link"
+    [ -d victim ] || [ "$(cat victim)" = keep ] || fail "$name: written through a link"
+done
+
 # F25: rights follow the umask of the run
 for mask in 000 022 077; do
     rm -rf y
