@@ -163,7 +163,7 @@ static void test_status_errno(void **state)
         { EACCES, RC_E_DENIED },  { EPERM, RC_E_DENIED },    { EROFS, RC_E_DENIED },
         { ENOENT, RC_E_NOINPUT }, { ENOTDIR, RC_E_NOINPUT }, { ENOMEM, RC_E_OS },
         { EMFILE, RC_E_OS },      { ENFILE, RC_E_OS },       { EAGAIN, RC_E_OS },
-        { EIO, RC_E_IO },         { 99999, RC_E_IO },      { ELOOP, RC_E_CANTCREATE },
+        { EIO, RC_E_IO },         { 99999, RC_E_IO },        { ELOOP, RC_E_CANTCREATE },
     };
     rc_err err;
 
