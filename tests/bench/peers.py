@@ -50,7 +50,8 @@ def torch_way(torch, codes, scales):
     s = torch.exp2(scales.float() - 127).view(ROWS // 128, 128, COLS // 128, 4).transpose(1, 2).flatten(2)
     tile = s.amax(dim=-1, keepdim=True) / 64
     factor = (s / tile).unflatten(-1, (128, 4)).repeat_interleave(32, dim=-1)
-    return (x * factor).transpose(1, 2).reshape(ROWS, COLS).to(torch.float8_e4m3fn), tile
+    x = (x * factor).transpose(1, 2).reshape(ROWS, COLS)
+    return (x.to(torch.float8_e4m3fn) if hasattr(torch, "float8_e4m3fn") else x), tile
 
 
 def rate(work, threads):
@@ -79,6 +80,8 @@ def main():
     except ImportError:
         print("PyTorch: not installed here")
         return
+    if not hasattr(torch, "float8_e4m3fn"):
+        print(f"PyTorch {torch.__version__} has no float8: the last cast is left out below")
     for threads in (1, 2):
         torch.set_num_threads(threads)
         c, s = torch.from_numpy(codes), torch.from_numpy(scales)
