@@ -185,7 +185,8 @@ static rc_journal_id identity(const rc_plan *plan)
 
 /* --------------------------------------------------------------------- run */
 
-/* Nothing is left but to take the journal away. */
+/* Nothing is left but to take the journal away: publishing begins by removing an older
+ * summary, so one that is there beside the record of it is this run's. */
 static bool only_journal_left(const rc_dir *dir, const rc_journal *journal)
 {
     return rc_publish_is_complete(dir) && rc_journal_has_publish(journal);
@@ -203,7 +204,6 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
                            opts->restart, mem, err));
     if (only_journal_left(dir, journal)) {
         report->already_complete = true;
-        rc_totals_of(plan, journal, &report->totals);
         rc_journal_close(&journal);
         return rc_dir_remove(dir, RC_JOURNAL_NAME, err);
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "convert/ledger.h"
 #include "formats/base/hash.h"
 #include "formats/base/par.h"
 #include "formats/base/stop.h"
@@ -12,6 +13,8 @@
 enum {
     CHUNK = 8 << 20, /* bytes of the larger side of a chunk: past the knee of the disk's curve */
     CHUNK_MIN = 1 << 18,
+    REHASH =
+        1 << 18, /* bytes read back at a time: no --mem-limit that lets chunks pass refuses it */
     SLICE = 1 << 18, /* bytes of the larger side that are worked on at a time: half an L2 */
     IO_SLOTS = 4     /* slots beyond the computing ones: these wait for the disk */
 };
@@ -87,8 +90,8 @@ static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint
     if (!d->name)
         return RC_OK;
     rc_hash_begin(&hasher);
-    for (uint64_t off = 0; off < d->nbytes; off += CHUNK) {
-        const size_t n = d->nbytes - off < CHUNK ? (size_t)(d->nbytes - off) : (size_t)CHUNK;
+    for (uint64_t off = 0; off < d->nbytes; off += REHASH) {
+        const size_t n = d->nbytes - off < REHASH ? (size_t)(d->nbytes - off) : (size_t)REHASH;
 
         if (rc_stop_requested())
             return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
@@ -104,11 +107,11 @@ static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint
  * believe the journal only where the bytes still have the digest it names. */
 static rc_code recheck_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
 {
-    uint8_t *buf = rc_mem_get_pages(r->mem, CHUNK);
+    uint8_t *buf = rc_mem_get_pages(r->mem, REHASH);
     rc_code rc = RC_OK;
 
     if (!buf)
-        return rc_fail_nomem(err, r->mem, CHUNK);
+        return rc_fail_nomem(err, r->mem, REHASH);
     for (size_t i = first; i < end && rc == RC_OK; i++) {
         const rc_result *result = rc_journal_result(r->journal, i);
         const rc_job *job = rc_plan_job(r->plan, i);
@@ -129,11 +132,12 @@ static rc_code recheck_shard(run *r, size_t s, size_t first, size_t end, rc_err 
 
 static rc_code forget_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
 {
+    if (rc_journal_has_shard(r->journal, s)) /* first: no job of a trusted shard is missing */
+        RC_TRY(rc_journal_forget_shard(r->journal, s, err));
     for (size_t i = first; i < end; i++)
         if (rc_journal_result(r->journal, i))
             RC_TRY(rc_journal_forget(r->journal, i, err));
-    return rc_journal_has_shard(r->journal, s) ? rc_journal_forget_shard(r->journal, s, err)
-                                               : RC_OK;
+    return RC_OK;
 }
 
 static bool all_done(const run *r, size_t first, size_t end)
@@ -143,17 +147,22 @@ static bool all_done(const run *r, size_t first, size_t end)
     return first == end;
 }
 
+static bool has_file(const rc_dir *dir, const char *name, uint64_t nbytes)
+{
+    uint64_t there;
+
+    return rc_dir_stat(dir, name, &there) && there == nbytes;
+}
+
 static rc_code take_up_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
 {
     const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
-    uint64_t nbytes = 0;
     char partial[80];
-    const bool there =
-        rc_dir_stat(r->dir, rc_partial_name(shard, partial), &nbytes) && nbytes == shard->nbytes;
+    const bool there = has_file(r->dir, rc_partial_name(shard, partial), shard->nbytes);
 
     r->shards[s].there = there;
-    if (!there && rc_journal_has_publish(r->journal) && rc_dir_stat(r->dir, shard->name, &nbytes) &&
-        nbytes == shard->nbytes && all_done(r, first, end))
+    if (!there && rc_journal_has_publish(r->journal) &&
+        has_file(r->dir, shard->name, shard->nbytes) && all_done(r, first, end))
         return RC_OK; /* has its final name already */
     if (!there)
         return forget_shard(r, s, first, end, err);
@@ -187,15 +196,18 @@ static rc_code take_up(run *r, rc_err *err)
 
 uint64_t rc_execute_space(const rc_plan *plan, const rc_dir *dir)
 {
+    /* a run that died while it gave final names had all the space it needs */
+    const bool publishing =
+        rc_dir_stat(dir, RC_JOURNAL_NAME, NULL) && !rc_dir_stat(dir, RC_SUMMARY_NAME, NULL);
     uint64_t need = 0;
 
     for (size_t s = 0; s < rc_plan_shards(plan); s++) {
         const rc_plan_shard *shard = rc_plan_shard_at(plan, s);
-        uint64_t there = 0;
         char partial[80];
 
         /* space is reserved whole when a shard is begun */
-        if (!rc_dir_stat(dir, rc_partial_name(shard, partial), &there) || there != shard->nbytes)
+        if (!has_file(dir, rc_partial_name(shard, partial), shard->nbytes) &&
+            !(publishing && has_file(dir, shard->name, shard->nbytes)))
             need += shard->nbytes;
     }
     return need;
@@ -251,9 +263,12 @@ static rc_code list_items(run *r, rc_err *err)
     return RC_OK;
 }
 
+/* What a slot can hold at a time: its buffers, the digests of the job that it is at, and
+ * what the allocator adds to five blocks on page boundaries. */
 static size_t slot_bytes(const run *r)
 {
-    return r->in_max + r->in_scale_max + r->out_max + r->out_scale_max + 8 * RC_PAGE;
+    return r->in_max + r->in_scale_max + r->out_max + r->out_scale_max + sizeof(hashes) +
+           16 * RC_PAGE;
 }
 
 static rc_code make_slot(run *r, slot *s, rc_err *err)
@@ -281,7 +296,7 @@ static rc_code fit_memory(run *r, rc_err *err)
 
         RC_TRY(list_items(r, err));
         used = r->mem->used;
-        /* what jobs under way and open files need besides the slots' buffers */
+        /* what open files need besides */
         room = r->mem->limit > used + (1u << 20) ? r->mem->limit - used - (1u << 20) : 0;
         r->nslots = want;
         if (r->mem->limit && slot_bytes(r) * want > room)
@@ -357,11 +372,13 @@ static rc_code read_chunk(run *r, const rc_chunk *c, const slot *s, const uint8_
                         r->in_scale_max + 2 * RC_PAGE, scale, err);
 }
 
+static const char *source_file(const run *r, const rc_job *job)
+{
+    return rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), job->weight->shard)->name;
+}
+
 static rc_code fail_inexact(const run *r, const rc_job *job, const rc_verdict *v, rc_err *err)
 {
-    const rc_shard *shard =
-        rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), job->weight->shard);
-
     rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET,
             "%" PRIu64 " of %" PRIu64
             " tiles checked so far cannot be kept exactly; the first at row "
@@ -369,10 +386,20 @@ static rc_code fail_inexact(const run *r, const rc_job *job, const rc_verdict *v
             v->tiles - v->exact, v->tiles, v->row, v->col);
     rc_err_want(err, "%.9g", v->source);
     rc_err_got(err, "%.9g", v->stored);
-    rc_err_file(err, shard->name);
+    rc_err_file(err, source_file(r, job));
     rc_err_tensor(err, job->name);
     rc_err_hint(err,
                 "--exact report delivers the model all the same, with every such tile counted");
+    return RC_E_NUMERIC;
+}
+
+static rc_code fail_nonfinite(const run *r, const rc_job *job, const rc_verdict *v, rc_err *err)
+{
+    rc_fail(err, RC_E_NUMERIC, job->weight->begin, "NaN or infinity, %" PRIu64 " in this tensor",
+            v->nonfinite);
+    rc_err_file(err, source_file(r, job));
+    rc_err_tensor(err, job->name);
+    rc_err_hint(err, "--allow-nonfinite copies it as it is");
     return RC_E_NUMERIC;
 }
 
@@ -465,24 +492,37 @@ static rc_code write_chunk(rc_out *out, const rc_chunk *c, const uint8_t *data,
  * preallocated and not filled. */
 static rc_code refuse_zeros(const run *r, const rc_job *job, const rc_verdict *v, rc_err *err)
 {
-    const rc_shard *shard =
-        rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), job->weight->shard);
-
-    if (v->nonzero || r->opts->allow_zero || job->weight->rank < 2)
+    if (v->nonzero || r->opts->allow_zero || job->weight->rank < 2 || !job->weight->nbytes)
         return RC_OK;
     rc_fail(err, RC_E_NUMERIC, job->weight->begin, "all zero: the file looks unfinished");
-    rc_err_file(err, shard->name);
+    rc_err_file(err, source_file(r, job));
     rc_err_tensor(err, job->name);
     rc_err_hint(err, "fetch the file again, or pass --allow-zero if this is meant");
     return RC_E_NUMERIC;
 }
 
+/* Bytes that could not be synced may still be read back from the page cache, and a second
+ * fsync() may claim success: such a file is not to be found by the next run. */
+static rc_code discard_shard(const run *r, size_t s, rc_code why)
+{
+    rc_err ignored;
+    char partial[80];
+    const rc_code removed =
+        rc_dir_remove(r->dir, rc_partial_name(rc_plan_shard_at(r->plan, s), partial), &ignored);
+
+    (void)removed; /* `why` is the error to tell */
+    return why;
+}
+
 static rc_code finish_shard(run *r, size_t s, rc_err *err)
 {
     shard_state *state = &r->shards[s];
+    rc_code rc = rc_out_sync(state->out, err);
 
-    RC_TRY(rc_out_sync(state->out, err));
-    RC_TRY(rc_out_close(&state->out, err));
+    if (rc == RC_OK)
+        rc = rc_out_close(&state->out, err);
+    if (rc != RC_OK)
+        return discard_shard(r, s, rc);
     RC_TRY(rc_dir_sync(r->dir, err));
     return rc_journal_add_shard(r->journal, s, err);
 }
@@ -547,6 +587,25 @@ static rc_code do_chunk(void *ctx, rc_par *par, unsigned slot_index, uint64_t i,
 
 /* --------------------------------------------------------------------- run */
 
+/* What an earlier run accepted under other rules (--exact report, --allow-...) must pass
+ * this run's. */
+static rc_code judge_kept(const run *r, rc_err *err)
+{
+    for (size_t i = 0; i < rc_plan_jobs(r->plan); i++) {
+        const rc_job *job = rc_plan_job(r->plan, i);
+        const rc_result *kept = rc_journal_result(r->journal, i);
+
+        if (!kept)
+            continue;
+        if (r->opts->require_exact && kept->verdict.exact != kept->verdict.tiles)
+            return fail_inexact(r, job, &kept->verdict, err);
+        if (kept->verdict.nonfinite && !r->opts->allow_nonfinite)
+            return fail_nonfinite(r, job, &kept->verdict, err);
+        RC_TRY(refuse_zeros(r, job, &kept->verdict, err));
+    }
+    return RC_OK;
+}
+
 /* A run may have died between a shard's last job and its sync. */
 static rc_code sync_leftovers(run *r, rc_err *err)
 {
@@ -587,8 +646,10 @@ static rc_code run_all(run *r, rc_err *err)
     r->active = rc_mem_get(r->mem, njobs * sizeof *r->active);
     if (!r->shards || !r->active)
         return rc_fail_nomem(err, r->mem, njobs * sizeof *r->active);
-    if (!r->opts->discard)
+    if (!r->opts->discard) {
         RC_TRY(take_up(r, err));
+        RC_TRY(judge_kept(r, err));
+    }
     count_left(r);
     if (!r->opts->discard)
         RC_TRY(sync_leftovers(r, err));

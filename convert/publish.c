@@ -268,11 +268,13 @@ rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, 
     RC_TRY(recheck_source(plan, err));
     RC_TRY(write_ledger(plan, dir, journal, &ledger, mem, err));
     /* The point of no return for an older result: what follows only renames and
-     * writes small files, and the journal remembers that it has begun. */
-    RC_TRY(rc_journal_add_publish(journal, err));
+     * writes small files. The older summary is gone for good before the journal
+     * remembers that publishing has begun, so that from then on a summary in the
+     * folder can only be this run's. */
     RC_TRY(rc_dir_remove(dir, RC_SUMMARY_NAME, err));
     RC_TRY(rc_dir_remove(dir, RC_INDEX_NAME, err));
     RC_TRY(rc_dir_sync(dir, err));
+    RC_TRY(rc_journal_add_publish(journal, err));
     RC_TRY(name_shards(plan, dir, err));
     RC_TRY(remove_strangers(plan, dir, err));
     RC_TRY(copy_sides(plan, dir, log, mem, err));

@@ -24,6 +24,14 @@ unfinished small/d
 rm small/hog
 expect 0 recast convert src small/d --to fp8
 same ref small/d
+# killed while it gave final names: what is published needs no space again
+rm -rf small/d
+{ RC_FAULT_OP=rename RC_FAULT_PATH=d/model-00005 RC_FAULT_AT=1 RC_FAULT_DO=KILL LD_PRELOAD="$ROOT/$O/tests/cli/fault.so" \
+    "$RECAST" convert src small/d --to fp8 --quiet; } >out 2>err
+[ -e small/d/model-00004-of-00008.safetensors ] || fail "not killed between final names"
+mount -o remount,size=19m small
+expect 0 recast convert src small/d --to fp8
+same ref small/d
 # a file size limit: no SIGXFSZ
 rm -rf d
 (ulimit -f 1000; "$RECAST" convert src d --to fp8 >out 2>err)
