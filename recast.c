@@ -43,7 +43,7 @@ static void print_usage(FILE *to)
           "  recast convert DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8 --to fp8\n"
           "  recast verify DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8\n"
           "\nexit status:\n"
-          "   0 done; verify: equal       1 verify: differs        64 command line\n"
+          "   0 done; verify: passed      1 verify: differs        64 command line\n"
           "  65 malformed input          66 input missing          69 unsupported input\n"
           "  70 internal error           71 memory, threads        73 cannot create output\n"
           "  74 disk error               77 permission             79 no space\n"
@@ -71,7 +71,8 @@ static int dispatch(int argc, char **argv)
         print_usage(stderr);
         return RC_E_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_usage(stdout);
         return 0;
     }

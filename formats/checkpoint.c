@@ -126,6 +126,19 @@ static rc_code refuse_foreign(const rc_source *src, rc_err *err)
     return RC_E_UNSUPPORTED;
 }
 
+/* What to do about files that are missing: a conversion that was stopped looks much
+ * like a download that was. */
+static rc_code hint_unfinished(const rc_ckpt *ckpt, const char *otherwise, rc_err *err)
+{
+    size_t i;
+
+    if (rc_source_find(ckpt->src, "recast.journal", &i))
+        rc_err_hint(err, "an unfinished conversion: run its recast convert command again");
+    else if (otherwise)
+        rc_err_hint(err, "%s", otherwise);
+    return RC_E_NOINPUT;
+}
+
 static rc_code read_config(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 {
     file_log named = { log, CONFIG_NAME };
@@ -135,7 +148,7 @@ static rc_code read_config(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 
     if (!rc_source_find(ckpt->src, CONFIG_NAME, &file)) {
         rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no %s: not a checkpoint folder", CONFIG_NAME);
-        return RC_E_NOINPUT;
+        return hint_unfinished(ckpt, NULL, err);
     }
     RC_TRY(rc_source_slurp(ckpt->src, file, RC_CONFIG_MAX_BYTES, &ckpt->config_text,
                            &ckpt->config_len, ckpt->mem, err));
@@ -215,8 +228,7 @@ static rc_code shards_of_index(rc_ckpt *ckpt, const rc_index *index, const rc_lo
         rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "%zu of %zu shards missing: %s", missing.count, n,
                 missing.text);
         rc_err_file(err, RC_INDEX_NAME);
-        rc_err_hint(err, "finish the download, then run the same command");
-        return RC_E_NOINPUT;
+        return hint_unfinished(ckpt, "finish the download, then run the same command", err);
     }
     for (size_t i = 0; i < rc_source_count(ckpt->src); i++) {
         const char *name = rc_source_at(ckpt->src, i)->name;
@@ -262,10 +274,9 @@ static rc_code single_shard(rc_ckpt *ckpt, rc_err *err)
         return rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no .safetensors file in the folder");
     stated = shards_in_name(rc_source_at(ckpt->src, file)->name);
     if (found > 1 || stated > 1) {
-        rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no %s beside %zu shard%s%s", RC_INDEX_NAME, found,
-                found == 1 ? "" : "s", stated > 1 ? " of several" : "");
-        rc_err_hint(err, "finish the download: the index says which shards there must be");
-        return RC_E_NOINPUT;
+        rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no %s beside %zu shard%s of %zu", RC_INDEX_NAME,
+                found, found == 1 ? "" : "s", stated > found ? (size_t)stated : found);
+        return hint_unfinished(ckpt, "finish the download: the index is part of it", err);
     }
     RC_TRY(make_shards(ckpt, 1, err));
     set_shard(ckpt, 0, file);

@@ -544,8 +544,7 @@ static void write_notes(rc_model *m)
 {
     const rc_config *c = rc_ckpt_config(m->ckpt);
 
-    if (m->traits.draft == RC_DRAFT_NONE &&
-        (c->num_nextn_predict_layers || c->n_compress_ratios > c->num_hidden_layers))
+    if (m->traits.draft == RC_DRAFT_NONE && c->num_nextn_predict_layers)
         say(add_note(m), "no draft tensors (mtp.*), although the config provides for a draft");
     if (m->f32_norms)
         say(add_note(m), "%zu norms are stored as F32, releases have BF16", m->f32_norms);
