@@ -13,7 +13,8 @@ typedef struct rc_verdict {
     uint32_t widest_spread; /* binades between the group scales of one tile, at most */
     bool nonzero;           /* a byte of the weight is not zero */
     uint64_t nonfinite;     /* NaN and Inf that were copied as they are */
-    /* the first inexact element, in row-major order; valid when exact < tiles */
+    /* an inexact element of the first band of tiles that has one, the same in every run;
+     * valid when exact < tiles */
     uint64_t row, col;
     double source, stored;
 } rc_verdict;
@@ -42,8 +43,9 @@ void rc_chunk_at(rc_chunk *chunk, const rc_job *job, uint64_t chunk_rows, uint64
 bool rc_chunk_slice(rc_chunk *slice, const rc_chunk *chunk, uint64_t *done, uint64_t budget);
 
 /** Convert. `weight` and `scale` hold the chunk's input, `out` and `out_scale`
- *  (at least out_len and out_scale_len bytes) receive its output; no alignment
- *  is needed. Set allow_nonfinite to copy NaN and Inf of BF16 and F32 tensors.
+ *  (at least out_len and out_scale_len bytes) receive its output. No alignment is
+ *  needed, but for `out` of BF16 values: 2. Set allow_nonfinite to copy NaN and Inf
+ *  of BF16 and F32 tensors.
  *    RC_E_NUMERIC  a scale or a value is not a number; err names tensor, place and
  *                  file offset. Inexactness is not an error here: see *verdict. */
 RC_MUST_CHECK

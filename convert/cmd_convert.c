@@ -37,12 +37,16 @@ static const char about[] =
 
 /* ------------------------------------------------------------------ printing */
 
-static void print_plan_json(const rc_plan *plan, const rc_convert_report *report, rc_mem *mem)
+static rc_code print_plan_json(const rc_plan *plan, const rc_convert_report *report, rc_mem *mem,
+                               rc_err *err)
 {
     rc_jsonw *w = rc_jsonw_new(mem, 2);
     const char *text;
     char recipe[512];
+    rc_code rc = RC_OK;
 
+    if (!w)
+        return rc_fail_nomem(err, mem, 1);
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "model", rc_model_variant(rc_plan_model(plan)));
     rc_jsonw_kstr(w, "recipe", rc_recipe_text(rc_plan_recipe(plan), recipe, sizeof recipe));
@@ -65,8 +69,12 @@ static void print_plan_json(const rc_plan *plan, const rc_convert_report *report
     rc_jsonw_array_end(w);
     rc_jsonw_object_end(w);
     text = rc_jsonw_text(w, NULL);
-    puts(text ? text : "{}");
+    if (text)
+        puts(text);
+    else
+        rc = rc_fail_nomem(err, mem, 1);
     rc_jsonw_free(&w);
+    return rc;
 }
 
 static void print_plan(const rc_plan *plan, const rc_convert_report *report)
@@ -182,10 +190,12 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
     if (o->dry_run) {
         rc = rc_convert_preflight(plan, dst, &opts, &report, err);
         if (rc == RC_OK || rc == RC_E_NOSPACE) {
-            if (o->json)
-                print_plan_json(plan, &report, mem);
-            else
+            if (!o->json)
                 print_plan(plan, &report);
+            else if (rc == RC_OK)
+                rc = print_plan_json(plan, &report, mem, err);
+            else
+                (void)!print_plan_json(plan, &report, mem, NULL); /* no space is the error */
         }
         return rc;
     }
@@ -198,9 +208,11 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
     }
     if (o->json)
         return print_summary(dst, mem, err);
+    if (rc_cli.quiet)
+        return RC_OK;
     if (report.already_complete)
         printf("%s was complete already\n", dst);
-    else if (!rc_cli.quiet)
+    else
         print_verdict(plan, dst, &report);
     return RC_OK;
 }

@@ -56,19 +56,24 @@ static rc_code refuse_overlap(const char *src, const char *dst, rc_err *err)
     return rc;
 }
 
+/* A journal beside a finished result is of a run that had --force, or has nothing left to
+ * do: it may go on, but --restart would begin to replace the result. */
 static rc_code refuse_occupied(const rc_dir *dir, const rc_convert_opts *opts, rc_err *err)
 {
+    const bool complete = rc_publish_is_complete(dir);
+    const bool ours = rc_dir_stat(dir, RC_JOURNAL_NAME, NULL)
+                          ? !(complete && opts->restart)
+                          : rc_dir_stat(dir, LOCK_NAME, NULL) && !complete;
     rc_code rc;
 
-    if (opts->force || rc_dir_is_empty(dir) || rc_dir_stat(dir, RC_JOURNAL_NAME, NULL) ||
-        (rc_dir_stat(dir, LOCK_NAME, NULL) && !rc_publish_is_complete(dir)))
+    if (opts->force || ours || rc_dir_is_empty(dir))
         return RC_OK;
-    rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET,
-                 rc_publish_is_complete(dir) ? "holds a finished conversion"
-                                             : "is not empty, and what is there is not ours");
+    rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "%s",
+                 complete ? "holds a finished conversion"
+                          : "is not empty, and what is there is not ours");
     rc_err_file(err, dir->path);
-    rc_err_hint(err, rc_publish_is_complete(dir) ? "--force replaces it"
-                                                 : "name an empty or new folder, or add --force");
+    rc_err_hint(err, "%s",
+                complete ? "--force replaces it" : "name an empty or new folder, or add --force");
     return rc;
 }
 
@@ -98,7 +103,7 @@ static rc_code check_space(const rc_plan *plan, const rc_dir *dir, rc_convert_re
 }
 
 /* Open DST if it is there, else its parent, to ask about the disk. */
-static rc_code open_for_asking(rc_dir *dir, const char *dst, char parent[PATH_MAX], bool *exists,
+static rc_code open_for_asking(rc_dir *dir, const char *dst, char buf[PATH_MAX], bool *exists,
                                rc_err *err)
 {
     struct stat st;
@@ -109,8 +114,8 @@ static rc_code open_for_asking(rc_dir *dir, const char *dst, char parent[PATH_MA
         rc = rc_dir_open(dir, dst, false, err);
         return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
     }
-    snprintf(parent, PATH_MAX, "%s", dst);
-    rc = rc_dir_open(dir, dirname(parent), false, err);
+    snprintf(buf, PATH_MAX, "%s", dst);
+    rc = rc_dir_open(dir, dirname(buf), false, err);
     if (rc == RC_E_NOINPUT) {
         rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "its parent folder does not exist");
         rc_err_file(err, dst);
@@ -123,13 +128,13 @@ rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_conv
                              rc_convert_report *report, rc_err *err)
 {
     const char *src = rc_source_where(rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan))));
-    char parent[PATH_MAX];
+    char buf[PATH_MAX]; /* holds dir.path */
     rc_dir dir = { .fd = -1 };
     bool exists;
     rc_code rc;
 
     RC_TRY(refuse_overlap(src, dst, err));
-    RC_TRY(open_for_asking(&dir, dst, parent, &exists, err));
+    RC_TRY(open_for_asking(&dir, dst, buf, &exists, err));
     rc = exists ? refuse_occupied(&dir, opts, err) : RC_OK;
     if (rc == RC_OK)
         rc = rc_publish_check_sides(plan, err);
@@ -200,6 +205,9 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
     rc_journal *journal;
     rc_code rc;
 
+    /* Once more, under the lock: another run may have finished since the preflight. */
+    RC_TRY(refuse_occupied(dir, opts, err));
+    RC_TRY(rc_publish_rehearse(plan, mem, err));
     RC_TRY(rc_journal_open(&journal, dir, &id, rc_plan_jobs(plan), rc_plan_shards(plan),
                            opts->restart, mem, err));
     if (only_journal_left(dir, journal)) {

@@ -634,8 +634,10 @@ static void count_left(run *r)
         else
             r->shards[job->shard].jobs_left++;
     }
-    if (r->opts->progress)
+    if (r->opts->progress) {
+        r->opts->progress->kept = r->opts->progress->done;
         r->opts->progress->total = rc_plan_tensor_bytes(r->plan);
+    }
 }
 
 static rc_code run_all(run *r, rc_err *err)

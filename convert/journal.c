@@ -114,9 +114,11 @@ static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, rc_e
     rc_journal_id then;
     bool damaged = false;
     record r;
+    int e;
 
     *usable = false;
-    for (uint64_t off = 0; rc_pread_all(j->fd, &r, sizeof r, off, NULL) == 0; off += sizeof r) {
+    for (uint64_t off = 0; (e = rc_pread_all(j->fd, &r, sizeof r, off, NULL)) == 0;
+         off += sizeof r) {
         const bool valid = memcmp(r.magic, magic, sizeof magic) == 0 && r.check == checksum(&r);
 
         if (off == 0) {
@@ -130,6 +132,12 @@ static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, rc_e
         } else {
             damaged = true;
         }
+    }
+    if (e > 0) { /* not the end of the file: what follows may take back what was said */
+        const rc_code rc = rc_fail_errno(err, e, "cannot read the journal");
+
+        rc_err_file(err, RC_JOURNAL_NAME);
+        return rc;
     }
     if (damaged)
         memset(j->has_shard, 0, j->nshards);
@@ -181,6 +189,8 @@ rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id
     if (j->fd < 0) {
         rc = rc_fail_errno(err, errno, "cannot open the journal");
         rc_err_file(err, RC_JOURNAL_NAME);
+        if (rc == RC_E_NOINPUT) /* the folder is gone */
+            rc = rc_recode(err, RC_E_CANTCREATE);
         goto fail;
     }
     RC_TRY_GOTO(rc, fail, replay(j, id, &usable, err));

@@ -46,7 +46,7 @@ static bool is_kind(const char *name, const char *suffix)
 static side side_of(const rc_source_file *f)
 {
     static const char *const ours[] = { "config.json", RC_INDEX_NAME, RC_LEDGER_NAME,
-                                        RC_SUMMARY_NAME };
+                                        RC_SUMMARY_NAME, RC_JOURNAL_NAME };
     static const char *const unwanted[] = { ".bin", ".pt",   ".pth",     ".pkl", ".pickle", ".ckpt",
                                             ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
 
@@ -179,7 +179,7 @@ static rc_code write_ledger(const rc_plan *plan, const rc_dir *dir, const rc_jou
         if (fd >= 0)
             close(fd);
         rc_err_file(err, RC_LEDGER_NAME);
-        return rc;
+        return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
     }
     rc_hash_begin(&hasher);
     rc = rc_ledger_each(plan, journal, put_ledger_line, &l, mem, err);
@@ -203,6 +203,25 @@ static bool planned(const rc_plan *plan, const char *name)
     return false;
 }
 
+/* model-N-of-M.safetensors, with .partial or without: nobody else's file is. */
+static bool is_shard_name(const char *name)
+{
+    const char *const parts[] = { "model-", "-of-" };
+
+    for (unsigned i = 0; i < 2; i++) {
+        const size_t len = strlen(parts[i]);
+        size_t ndigits;
+
+        if (strncmp(name, parts[i], len) != 0)
+            return false;
+        ndigits = strspn(name + len, "0123456789");
+        if (ndigits < 5)
+            return false;
+        name += len + ndigits;
+    }
+    return strcmp(name, ".safetensors") == 0 || strcmp(name, ".safetensors.partial") == 0;
+}
+
 /* Shards of an older result that this one does not replace, and what a dead run
  * of another shape left behind. */
 static rc_code remove_strangers(const rc_plan *plan, const rc_dir *dir, rc_err *err)
@@ -219,10 +238,7 @@ static rc_code remove_strangers(const rc_plan *plan, const rc_dir *dir, rc_err *
         return rc;
     }
     while (rc == RC_OK && (e = readdir(d)))
-        if (strncmp(e->d_name, "model", 5) == 0 &&
-            (ends_with(e->d_name, ".safetensors") ||
-             ends_with(e->d_name, ".safetensors.partial")) &&
-            !planned(plan, e->d_name))
+        if (is_shard_name(e->d_name) && !planned(plan, e->d_name))
             rc = rc_dir_remove(dir, e->d_name, err);
     closedir(d);
     return rc;
@@ -256,6 +272,26 @@ static rc_code recheck_source(const rc_plan *plan, rc_err *err)
     for (size_t i = 0; i < rc_ckpt_shards(ckpt); i++)
         RC_TRY(rc_source_recheck(rc_ckpt_source(ckpt), rc_ckpt_shard(ckpt, i)->file, err));
     return RC_OK;
+}
+
+rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err)
+{
+    const rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
+    uint64_t largest = 0;
+    char *text;
+    size_t len;
+    void *buf;
+
+    RC_TRY(rc_plan_config(plan, &text, &len, mem, err));
+    rc_mem_put(mem, text);
+    RC_TRY(rc_plan_index(plan, &text, &len, mem, err));
+    rc_mem_put(mem, text);
+    for (size_t i = 0; i < rc_source_count(src); i++)
+        if (side_of(rc_source_at(src, i)) == SIDE_COPY && rc_source_at(src, i)->nbytes > largest)
+            largest = rc_source_at(src, i)->nbytes;
+    buf = rc_mem_get(mem, (size_t)largest + 1);
+    rc_mem_put(mem, buf);
+    return buf ? RC_OK : rc_fail_nomem(err, mem, (size_t)largest + 1);
 }
 
 rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,

@@ -18,6 +18,11 @@ RC_MUST_CHECK
 rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
                    const rc_totals *totals, const rc_log *log, rc_mem *mem, rc_err *err);
 
+/** Everything of it that can fail without a disk: the config that cannot be edited, the
+ *  memory limit too small for the index or a side file. Now, rather than after hours. */
+RC_MUST_CHECK
+rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err);
+
 /** Is there a finished conversion in the folder? */
 bool rc_publish_is_complete(const rc_dir *dir);
 

@@ -3,7 +3,8 @@
  *     E    = smallest byte with 2^(E-127) >= scale, at most 254
  *     code'= e4m3(e4m3(code) * scale / 2^(E-127))     nearest, ties to even code
  *
- * The scale is rounded up first and the values follow it, so nothing saturates.
+ * The scale is rounded up first and the values follow it, so nothing saturates (but
+ * under a scale beyond 2^127, which E8M0 does not reach: such a tile is not exact).
  * A tile whose scale is a power of two already keeps its codes. */
 #ifndef RC_QUANTIZE_FP8_RESCALE_H
 #define RC_QUANTIZE_FP8_RESCALE_H

@@ -73,7 +73,8 @@ bool rc_cli_warned(void);
 /* Progress: the work counts, a thread tells. */
 typedef struct rc_progress {
     _Atomic uint64_t done;  /* bytes */
-    _Atomic uint64_t total; /* 0 until known */
+    _Atomic uint64_t kept;  /* of these, by an earlier run: no part of the speed */
+    _Atomic uint64_t total; /* 0 until known; set last */
 } rc_progress;
 
 typedef struct rc_ticker rc_ticker;

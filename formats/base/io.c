@@ -87,12 +87,36 @@ static rc_code fail_in(rc_err *err, const rc_dir *dir, const char *name, int err
     return rc;
 }
 
+/* errno says why; a folder that is gone is no missing input. */
+static rc_code fail_create(rc_err *err, const rc_dir *dir, const char *name)
+{
+    const rc_code rc = fail_in(err, dir, name, errno, "cannot create");
+
+    return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
+}
+
+/* A new folder is durable when its name is. A parent that may not be read is not ours
+ * to sync. */
+static rc_code sync_parent(const rc_dir *dir, rc_err *err)
+{
+    const int fd = openat(dir->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rc_code rc = RC_OK;
+
+    if (fd < 0)
+        return errno == EACCES ? RC_OK : fail_in(err, dir, "..", errno, "cannot open");
+    if (fsync(fd) != 0 && errno != EINVAL)
+        rc = fail_in(err, dir, "..", errno, "cannot sync the folder");
+    close(fd);
+    return rc;
+}
+
 rc_code rc_dir_open(rc_dir *out, const char *path, bool create, rc_err *err)
 {
+    const bool made = create && mkdir(path, 0777) == 0;
     rc_code rc;
 
     *out = (rc_dir){ .fd = -1, .path = path };
-    if (create && mkdir(path, 0777) != 0 && errno != EEXIST) {
+    if (create && !made && errno != EEXIST) {
         const int e = errno;
 
         rc = fail_in(err, out, NULL, e, "cannot make the output folder");
@@ -110,22 +134,19 @@ rc_code rc_dir_open(rc_dir *out, const char *path, bool create, rc_err *err)
         rc = fail_in(err, out, NULL, e, e == ENOTDIR ? "is not a folder" : "cannot open");
         return e == ENOTDIR && create ? rc_recode(err, RC_E_CANTCREATE) : rc;
     }
-    return RC_OK;
+    rc = made ? sync_parent(out, err) : RC_OK;
+    if (rc != RC_OK)
+        rc_dir_close(out);
+    return rc;
 }
 
 rc_code rc_dir_sub(rc_dir *out, const rc_dir *parent, const char *name, rc_err *err)
 {
     *out = (rc_dir){ .fd = -1, .path = name };
     if (mkdirat(parent->fd, name, 0777) != 0 && errno != EEXIST)
-        return fail_in(err, parent, name, errno, "cannot make the folder");
+        return fail_create(err, parent, name);
     out->fd = openat(parent->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (out->fd < 0) {
-        const rc_code rc = fail_in(err, parent, name, errno, "cannot open the folder");
-
-        /* A link, or a file, has its name: nothing is missing. */
-        return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
-    }
-    return RC_OK;
+    return out->fd < 0 ? fail_create(err, parent, name) : RC_OK; /* a link is "not a directory" */
 }
 
 void rc_dir_close(rc_dir *dir)
@@ -207,21 +228,13 @@ static int create_fresh(const rc_dir *dir, const char *name)
     return openat(dir->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 }
 
-/* errno says why; a folder that is gone is no missing input. */
-static rc_code fail_create(rc_err *err, const rc_dir *dir, const char *name)
-{
-    const rc_code rc = fail_in(err, dir, name, errno, "cannot create");
-
-    return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
-}
-
 rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
                    rc_err *err)
 {
-    char partial[288];
+    char partial[256];
     int fd, e;
 
-    snprintf(partial, sizeof partial, "%s.partial", name);
+    snprintf(partial, sizeof partial, "%.240s.partial", name); /* a name has 255 bytes at most */
     fd = create_fresh(dir, partial);
     if (fd < 0)
         return fail_create(err, dir, partial);
@@ -268,18 +281,34 @@ rc_code rc_dir_slurp(const rc_dir *dir, const char *name, size_t max_bytes, char
     return rc;
 }
 
+/* Whoever unlocks removes the name: a file opened just before that is nobody's lock, while
+ * the next one to come makes and locks another of the same name. Closes such a file. */
+static bool still_named(const rc_dir *dir, const char *name, int fd)
+{
+    struct stat opened, named;
+
+    if (fstat(fd, &opened) == 0 && fstatat(dir->fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        opened.st_dev == named.st_dev && opened.st_ino == named.st_ino)
+        return true;
+    close(fd);
+    return false;
+}
+
 rc_code rc_dir_lock(const rc_dir *dir, const char *name, int *lock_fd, rc_err *err)
 {
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     char holder[32] = "";
-    int fd, n;
+    int fd, n, e;
 
     *lock_fd = -1;
-    fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return fail_create(err, dir, name);
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-        const int e = errno;
+    do {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+        fd = openat(dir->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return fail_create(err, dir, name);
+        e = fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+    } while (e == 0 && !still_named(dir, name, fd));
+    if (e) {
         const ssize_t got = pread(fd, holder, sizeof holder - 1, 0);
 
         close(fd);
@@ -365,6 +394,8 @@ rc_code rc_out_open(rc_out **out, const rc_dir *dir, const char *name, uint64_t 
         rc = fail_out(err, o, errno, RC_NO_OFFSET, "cannot open for writing");
         if (rc == RC_E_NOINPUT) /* the folder is gone */
             rc = rc_recode(err, RC_E_CANTCREATE);
+        if (rc == RC_E_OS)
+            rc_err_hint(err, "raise the limit of open files (ulimit -n)");
     } else if (mode == RC_OUT_RESUME) {
         if (fstat(o->fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != nbytes)
             rc = rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "unfinished file has another size");

@@ -2,9 +2,10 @@
 #include "formats/base/stop.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
-static volatile sig_atomic_t requested;
+static atomic_int requested; /* lock-free: a handler may store it */
 
 static void on_signal(int signo)
 {

@@ -57,11 +57,11 @@ const char *rc_human_time(char buf[24], double seconds)
     return buf;
 }
 
-static void tell(const rc_ticker *t, uint64_t resumed_at)
+static void tell(const rc_ticker *t)
 {
-    const uint64_t done = t->progress->done, total = t->progress->total;
+    const uint64_t total = t->progress->total, kept = t->progress->kept, done = t->progress->done;
     const double elapsed = rc_now() - t->started;
-    const double rate = elapsed > 0 ? (double)(done - resumed_at) / elapsed : 0;
+    const double rate = elapsed > 0 ? (double)(done - kept) / elapsed : 0;
     char a[16], b[16], c[16], eta[24];
 
     if (!total)
@@ -77,19 +77,11 @@ static void tell(const rc_ticker *t, uint64_t resumed_at)
 static void *tick(void *arg)
 {
     rc_ticker *t = arg;
-    uint64_t resumed_at = 0;
-    bool counting = false;
 
     pthread_mutex_lock(&t->lock);
     while (!t->stop) {
         struct timespec until;
 
-        /* Work found done on resume is not speed. */
-        if (!counting && t->progress->total) {
-            counting = true;
-            resumed_at = t->progress->done;
-            t->started = rc_now();
-        }
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += t->terminal ? 160000000 : 0;
         until.tv_sec += t->terminal ? 0 : 5;
@@ -98,7 +90,7 @@ static void *tick(void *arg)
             until.tv_sec++;
         }
         if (pthread_cond_timedwait(&t->wake, &t->lock, &until) == ETIMEDOUT)
-            tell(t, resumed_at);
+            tell(t);
     }
     pthread_mutex_unlock(&t->lock);
     return NULL;

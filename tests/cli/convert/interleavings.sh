@@ -73,3 +73,52 @@ tiny big
 rm -rf src d && mv big src
 fault pwrite d/model-00004 3 KILL --to fp8
 expect 0 recast convert src d --to fp8 --mem-limit 4M
+
+# a finished result is replaced by --force alone, not by --restart beside a forced run's journal
+rm -rf d
+expect 0 recast convert src d --to fp8
+fault pwrite d/model-00002 2 KILL --to bf16 --force
+expect 73 recast convert src d --to fp8 --restart
+says err 'holds a finished conversion' '--force replaces it'
+
+# a journal that cannot be read is not an empty one
+rm -rf d
+fault pwrite d/model-00004 3 KILL --to fp8
+cp d/recast.journal journal
+fault pread d/recast.journal 3 EIO --to fp8
+says err 'cannot read the journal.*io/74'
+cmp journal d/recast.journal || fail "the journal was touched"
+
+# a new folder is durable before anything lies in it
+mkdir deep && rm -rf deep/d
+{ RC_FAULT_OP=fsync RC_FAULT_PATH=/deep RC_FAULT_AT=1 RC_FAULT_DO=EIO LD_PRELOAD=$shim "$RECAST" convert src deep/d --to fp8; } >out 2>err
+says err 'cannot sync the folder'
+[ ! -e deep/d/recast.journal ] || fail "the parent folder was not synced first"
+
+# side files with every odd name; a journal among them is not ours to copy, nor in our way
+long=$(printf 'n%.0s' $(seq 255))
+echo long >"src/$long"
+echo odd >"src/$(printf 'a b\n\377%%n')"
+echo "not a journal of this run" >src/recast.journal
+rm -rf d
+fault rename d/config.json 1 KILL --to fp8
+expect 0 recast convert src d --to fp8
+cmp "src/$long" "d/$long" || fail "a long name"
+[ "$(find d -type f -name 'a b*' | wc -l)" -gt 0 ] || fail "an odd name"
+[ ! -e d/recast.journal ] || fail "somebody's journal was copied"
+rm src/recast.journal "src/$long"
+
+# --force among other files keeps them, those that look a little like shards too
+rm -rf d && mkdir d && touch d/model.safetensors d/model-draft.safetensors d/models.safetensors.partial \
+    d/model-1-of-2.safetensors d/model-00009-of-00009.safetensors
+expect 0 recast convert src d --to fp8 --force
+for f in model.safetensors model-draft.safetensors models.safetensors.partial model-1-of-2.safetensors; do
+    [ -e d/$f ] || fail "$f is gone"
+done
+[ ! -e d/model-00009-of-00009.safetensors ] || fail "a shard of an older result is left"
+
+# what must fail for want of memory fails at the start
+head -c 6000000 /dev/urandom >src/tokenizer.model
+rm -rf d
+expect 71 recast convert src d --to fp8 --mem-limit 4M
+[ ! -e d/recast.journal ] || fail "it began"
