@@ -83,6 +83,9 @@ static void print_plan(const rc_plan *plan, const rc_convert_report *report)
     const uint64_t moved = rc_plan_read_bytes(plan) + rc_plan_tensor_bytes(plan);
     char a[16], b[16], t[24], recipe[512];
 
+    for (size_t i = 0; i < rc_plan_shards(plan); i++)
+        printf("  %-34s %16" PRIu64 "\n", rc_plan_shard_at(plan, i)->name,
+               rc_plan_shard_at(plan, i)->nbytes);
     printf("plan      %s\n", rc_recipe_text(rc_plan_recipe(plan), recipe, sizeof recipe));
     printf("model     %s\n", rc_model_variant(rc_plan_model(plan)));
     printf("read      %zu tensors, %" PRIu64 " bytes (%s), %zu shards\n", rc_ckpt_count(ckpt),
@@ -96,16 +99,15 @@ static void print_plan(const rc_plan *plan, const rc_convert_report *report)
            rc_human_bytes(b, report->free));
     printf("time      about %s on a disk that moves 1 GB/s\n",
            rc_human_time(t, (double)moved / 1e9));
-    for (size_t i = 0; i < rc_plan_shards(plan); i++)
-        printf("  %-34s %16" PRIu64 "\n", rc_plan_shard_at(plan, i)->name,
-               rc_plan_shard_at(plan, i)->nbytes);
 }
 
-static void print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report)
+static void print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report,
+                          uint64_t kept)
 {
     const rc_totals *t = &report->totals;
-    char a[16], b[24], c[16];
     const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
+    const uint64_t now = rc_plan_tensor_bytes(plan) - kept;
+    char a[16], b[24], c[16];
 
     if (!t->tiles)
         printf("exact     no weight had to be encoded anew: all keep their bytes\n");
@@ -123,9 +125,11 @@ static void print_verdict(const rc_plan *plan, const char *dst, const rc_convert
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
     printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),
            rc_human_bytes(a, rc_plan_tensor_bytes(plan)), rc_plan_shards(plan), RC_LEDGER_NAME);
-    printf("time      %s (%s/s written)%s\n", rc_human_time(b, report->run.seconds),
-           rc_human_bytes(c, (uint64_t)((double)rc_plan_tensor_bytes(plan) / seconds)),
-           report->run.resumed ? ", after an earlier run" : "");
+    printf("time      %s, %s written now (%s/s)", rc_human_time(b, report->run.seconds),
+           rc_human_bytes(a, now), rc_human_bytes(c, (uint64_t)((double)now / seconds)));
+    if (kept)
+        printf(", %s kept from an earlier run", rc_human_bytes(a, kept));
+    putchar('\n');
 }
 
 /* DST/recast.json, for whoever asked for JSON. */
@@ -213,7 +217,7 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
     if (report.already_complete)
         printf("%s was complete already\n", dst);
     else
-        print_verdict(plan, dst, &report);
+        print_verdict(plan, dst, &report, progress.kept);
     return RC_OK;
 }
 

@@ -3,12 +3,14 @@
 #include "convert/convert.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "convert/publish.h"
 
@@ -56,6 +58,34 @@ static rc_code refuse_overlap(const char *src, const char *dst, rc_err *err)
     return rc;
 }
 
+static bool is_shard(const char *name)
+{
+    const size_t n = strlen(name), k = strlen(".safetensors");
+
+    return n > k && strcmp(name + n - k, ".safetensors") == 0;
+}
+
+/* Nobody means to replace a checkpoint of others by a conversion: the arguments are
+ * the wrong way round. No option allows it. */
+static rc_code refuse_foreign(const rc_dir *dir, rc_err *err)
+{
+    if (rc_publish_is_complete(dir) || rc_dir_stat(dir, RC_JOURNAL_NAME, NULL) ||
+        !rc_dir_any(dir, is_shard))
+        return RC_OK;
+    rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "holds a checkpoint that is no result of recast");
+    rc_err_file(err, dir->path);
+    rc_err_hint(err, "are SRC and DST the wrong way round? Name another folder, or empty this one");
+    return RC_E_CANTCREATE;
+}
+
+static rc_code refuse_finished(const rc_dir *dir, rc_err *err)
+{
+    rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "holds a finished conversion");
+    rc_err_file(err, dir->path);
+    rc_err_hint(err, "--force replaces it");
+    return RC_E_CANTCREATE;
+}
+
 /* A journal beside a finished result is of a run that had --force, or has nothing left to
  * do: it may go on, but --restart would begin to replace the result. */
 static rc_code refuse_occupied(const rc_dir *dir, const rc_convert_opts *opts, rc_err *err)
@@ -66,14 +96,14 @@ static rc_code refuse_occupied(const rc_dir *dir, const rc_convert_opts *opts, r
                           : rc_dir_stat(dir, LOCK_NAME, NULL) && !complete;
     rc_code rc;
 
+    RC_TRY(refuse_foreign(dir, err));
     if (opts->force || ours || rc_dir_is_empty(dir))
         return RC_OK;
-    rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "%s",
-                 complete ? "holds a finished conversion"
-                          : "is not empty, and what is there is not ours");
+    if (complete)
+        return refuse_finished(dir, err);
+    rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is not empty, and what is there is not ours");
     rc_err_file(err, dir->path);
-    rc_err_hint(err, "%s",
-                complete ? "--force replaces it" : "name an empty or new folder, or add --force");
+    rc_err_hint(err, "name an empty or new folder, or add --force to write among these files");
     return rc;
 }
 
@@ -84,8 +114,8 @@ static uint64_t small_files(const rc_plan *plan)
            rc_plan_tensors(plan) * 128 + (1u << 20);
 }
 
-static rc_code check_space(const rc_plan *plan, const rc_dir *dir, rc_convert_report *report,
-                           rc_err *err)
+static rc_code check_space(const rc_plan *plan, const rc_dir *dir, const char *dst,
+                           rc_convert_report *report, rc_err *err)
 {
     char need[16], available[16];
     rc_code rc;
@@ -94,11 +124,22 @@ static rc_code check_space(const rc_plan *plan, const rc_dir *dir, rc_convert_re
     RC_TRY(rc_dir_free(dir, &report->free, err));
     if (report->need <= report->free)
         return RC_OK;
-    rc = rc_fail(err, RC_E_NOSPACE, RC_NO_OFFSET, "not enough space");
-    rc_err_file(err, dir->path);
+    rc = rc_fail(err, RC_E_NOSPACE, RC_NO_OFFSET, "not enough space on its disk");
+    rc_err_file(err, dst);
     rc_err_want(err, "%" PRIu64 " bytes = %s", report->need, rc_human_bytes(need, report->need));
     rc_err_got(err, "%" PRIu64 " free = %s", report->free, rc_human_bytes(available, report->free));
     rc_err_hint(err, "free some space or name a folder on another disk; nothing was written");
+    return rc;
+}
+
+static rc_code check_writable(const rc_dir *dir, const char *dst, rc_err *err)
+{
+    rc_code rc;
+
+    if (faccessat(dir->fd, ".", W_OK | X_OK, AT_EACCESS) == 0)
+        return RC_OK;
+    rc = rc_fail_errno(err, errno, "cannot be written");
+    rc_err_file(err, dst);
     return rc;
 }
 
@@ -139,7 +180,9 @@ rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_conv
     if (rc == RC_OK)
         rc = rc_publish_check_sides(plan, err);
     if (rc == RC_OK)
-        rc = check_space(plan, &dir, report, err);
+        rc = check_writable(&dir, dst, err);
+    if (rc == RC_OK)
+        rc = check_space(plan, &dir, dst, report, err);
     rc_dir_close(&dir);
     return rc;
 }
@@ -214,6 +257,10 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
         report->already_complete = true;
         rc_journal_close(&journal);
         return rc_dir_remove(dir, RC_JOURNAL_NAME, err);
+    }
+    if (rc_publish_is_complete(dir) && !opts->force) { /* a forced run began, this one is not */
+        rc_journal_close(&journal);
+        return refuse_finished(dir, err);
     }
     report->run.resumed = rc_journal_is_resumed(journal);
     rc = rc_execute(plan, dir, journal, &opts->execute, mem, err);

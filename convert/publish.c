@@ -25,13 +25,6 @@ bool rc_publish_is_complete(const rc_dir *dir)
 
 typedef enum side { SIDE_COPY, SIDE_OURS, SIDE_UNWANTED } side;
 
-static bool ends_with(const char *s, const char *tail)
-{
-    const size_t n = strlen(s), k = strlen(tail);
-
-    return n >= k && strcmp(s + n - k, tail) == 0;
-}
-
 /* A letter case of its own does not make a pickle harmless. */
 static bool is_kind(const char *name, const char *suffix)
 {

@@ -104,8 +104,14 @@ static void say(const rc_err *err, const char *level)
 
 int rc_cli_fail(const rc_err *err)
 {
-    say(err, "error");
-    return err->code == RC_E_STOPPED ? 128 + rc_stop_signal() : (int)err->code;
+    rc_err told = *err;
+
+    if (told.code == RC_E_STOPPED) { /* the status that the shell will see */
+        told.code = (rc_code)(RC_E_STOPPED + rc_stop_signal());
+        rc_err_hint(&told, "the same command resumes");
+    }
+    say(&told, "error");
+    return (int)told.code;
 }
 
 int rc_cli_usage(const char *fmt, ...)

@@ -79,7 +79,8 @@ typedef struct rc_progress {
 
 typedef struct rc_ticker rc_ticker;
 /** Redraw `verb done/total rate ETA` on a terminal 6 times a second, or print a line
- *  every 5 seconds elsewhere; nothing under --quiet. NULL when it cannot: harmless. */
+ *  every 5 seconds elsewhere, every 30 after a minute; nothing under --quiet. NULL when it cannot:
+ * harmless. */
 rc_ticker *rc_ticker_start(const char *verb, const rc_progress *progress);
 void rc_ticker_stop(rc_ticker **ticker);
 

@@ -191,22 +191,32 @@ bool rc_dir_stat(const rc_dir *dir, const char *name, uint64_t *nbytes)
     return true;
 }
 
-bool rc_dir_is_empty(const rc_dir *dir)
+bool rc_dir_any(const rc_dir *dir, bool (*fn)(const char *name))
 {
     const int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     const struct dirent *e;
-    bool empty = true;
+    bool any = false;
 
     if (!d) {
         if (fd >= 0)
             close(fd);
         return false;
     }
-    while (empty && (e = readdir(d)))
-        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    while (!any && (e = readdir(d)))
+        any = fn(e->d_name);
     closedir(d);
-    return empty;
+    return any;
+}
+
+static bool is_entry(const char *name)
+{
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+bool rc_dir_is_empty(const rc_dir *dir)
+{
+    return !rc_dir_any(dir, is_entry);
 }
 
 rc_code rc_dir_free(const rc_dir *dir, uint64_t *nbytes, rc_err *err)

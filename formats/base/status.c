@@ -39,6 +39,8 @@ static const struct {
 
 const char *rc_code_class(rc_code code)
 {
+    if (code > RC_E_STOPPED) /* 128 + the signal, as a shell sees it */
+        return "signal";
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (classes[i].code == code)
             return classes[i].class;
@@ -47,6 +49,8 @@ const char *rc_code_class(rc_code code)
 
 bool rc_code_resumable(rc_code code)
 {
+    if (code > RC_E_STOPPED)
+        return true;
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (classes[i].code == code)
             return classes[i].resumable;

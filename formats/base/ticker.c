@@ -84,7 +84,7 @@ static void *tick(void *arg)
 
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += t->terminal ? 160000000 : 0;
-        until.tv_sec += t->terminal ? 0 : 5;
+        until.tv_sec += t->terminal ? 0 : rc_now() - t->started < 60 ? 5 : 30;
         if (until.tv_nsec >= 1000000000) {
             until.tv_nsec -= 1000000000;
             until.tv_sec++;

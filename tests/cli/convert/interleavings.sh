@@ -108,8 +108,15 @@ cmp "src/$long" "d/$long" || fail "a long name"
 [ ! -e d/recast.journal ] || fail "somebody's journal was copied"
 rm src/recast.journal "src/$long"
 
-# --force among other files keeps them, those that look a little like shards too
-rm -rf d && mkdir d && touch d/model.safetensors d/model-draft.safetensors d/models.safetensors.partial \
+# a checkpoint of others is never replaced: the arguments are the wrong way round
+rm -rf d && mkdir d && touch d/model-00001-of-00002.safetensors
+expect 73 recast convert src d --to fp8 --force
+says err 'no result of recast' 'wrong way round'
+
+# --force keeps other files, those that look a little like shards too
+rm -rf d
+expect 0 recast convert src d --to fp8
+touch d/model.safetensors d/model-draft.safetensors d/models.safetensors.partial \
     d/model-1-of-2.safetensors d/model-00009-of-00009.safetensors
 expect 0 recast convert src d --to fp8 --force
 for f in model.safetensors model-draft.safetensors models.safetensors.partial model-1-of-2.safetensors; do
