@@ -11,7 +11,10 @@
 #include "formats/base/stop.h"
 
 enum {
-    CHUNK = 8 << 20, /* bytes of the larger side of a chunk: past the knee of the disk's curve */
+    /* Bytes of the larger side of a chunk. Six requests of this size keep a disk busy, and
+     * the buffers of all slots together stay in a last-level cache: from memory, 2 MiB
+     * was measured 1.3 times as fast as 8 MiB, from a disk equal. */
+    CHUNK = 2 << 20,
     CHUNK_MIN = 1 << 18,
     REHASH =
         1 << 18, /* bytes read back at a time: no --mem-limit that lets chunks pass refuses it */

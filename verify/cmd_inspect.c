@@ -319,7 +319,7 @@ static void put_state(rc_jsonw *w, const rc_model *m)
     rc_jsonw_ku64(w, "total", rc_model_problems_total(m));
     rc_jsonw_key(w, "first");
     rc_jsonw_array(w);
-    for (size_t i = 0; i < rc_model_problems(m) && i < SHOWN; i++) {
+    for (size_t i = 0; i < rc_model_problems(m); i++) {
         const rc_problem *p = rc_model_problem(m, i);
 
         rc_jsonw_object(w);
@@ -446,6 +446,19 @@ static rc_code show(const rc_subject *s, const rc_census *n, rc_mem *mem, rc_err
     return rc;
 }
 
+/* The report above says what is wrong; what is left to say is where the rest is. */
+static rc_code require_whole(const rc_model *m, rc_err *err)
+{
+    const rc_code rc = rc_model_require_whole(m, err);
+
+    if (rc != RC_OK) {
+        err->hint[0] = '\0';
+        if (rc_model_problems_total(m) > SHOWN)
+            rc_err_hint(err, "--json lists more of them");
+    }
+    return rc;
+}
+
 int rc_cmd_inspect(int argc, char **argv)
 {
     rc_mem mem = { 0 };
@@ -466,7 +479,7 @@ int rc_cmd_inspect(int argc, char **argv)
     if (rc == RC_OK)
         rc = show(&subject, &census, &mem, &err);
     if (rc == RC_OK)
-        rc = rc_model_require_whole(subject.model, &err);
+        rc = require_whole(subject.model, &err);
     if (rc == RC_OK && rc_cli.strict && rc_cli_warned())
         rc = rc_fail(&err, RC_E_TENSORSET, RC_NO_OFFSET, "warnings are errors under --strict");
     if (rc != RC_OK)
