@@ -16,10 +16,9 @@ enum {
      * was measured 1.3 times as fast as 8 MiB, from a disk equal. */
     CHUNK = 2 << 20,
     CHUNK_MIN = 1 << 18,
-    REHASH =
-        1 << 18, /* bytes read back at a time: no --mem-limit that lets chunks pass refuses it */
-    SLICE = 1 << 18, /* bytes of the larger side that are worked on at a time: half an L2 */
-    IO_SLOTS = 4     /* slots beyond the computing ones: these wait for the disk */
+    REHASH = 1 << 18, /* bytes read back at a time: where a chunk fits, this does */
+    SLICE = 1 << 18,  /* bytes of the larger side that are worked on at a time: half an L2 */
+    IO_SLOTS = 4      /* slots beyond the computing ones: these wait for the disk */
 };
 
 typedef struct hashes {
