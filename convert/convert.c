@@ -252,7 +252,7 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
     RC_TRY(refuse_occupied(dir, opts, err));
     RC_TRY(rc_publish_rehearse(plan, mem, err));
     RC_TRY(rc_journal_open(&journal, dir, &id, rc_plan_jobs(plan), rc_plan_shards(plan),
-                           opts->restart, mem, err));
+                           opts->restart, opts->log, mem, err));
     if (only_journal_left(dir, journal)) {
         report->already_complete = true;
         rc_journal_close(&journal);

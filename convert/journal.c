@@ -102,17 +102,21 @@ static rc_code same_work(const rc_journal_id *then, const rc_journal_id *now, rc
         rc_err_want(err, "%.90s", then->recipe);
         rc_err_got(err, "%.90s", now->recipe);
     }
-    rc_err_hint(err, "repeat the earlier command to finish it, or add --restart to discard it");
+    rc_err_hint(err, "%s, or add --restart to discard what was done",
+                rc_digest_equal(&then->recipe_digest, &now->recipe_digest)
+                    ? "resuming needs the source and the program as they were"
+                    : "repeat the earlier command to finish it");
     return rc;
 }
 
 /* Read what is there. A file whose first record is no identity holds nothing.
  * After a damaged record no shard is trusted unseen: the record may have been the
  * one that took a shard back. */
-static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, rc_err *err)
+static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, const rc_log *log,
+                      rc_err *err)
 {
+    uint64_t damaged = RC_NO_OFFSET;
     rc_journal_id then;
-    bool damaged = false;
     record r;
     int e;
 
@@ -122,15 +126,17 @@ static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, rc_e
         const bool valid = memcmp(r.magic, magic, sizeof magic) == 0 && r.check == checksum(&r);
 
         if (off == 0) {
-            if (!valid || r.kind != KIND_ID)
+            if (!valid || r.kind != KIND_ID) {
+                rc_warn(log, RC_JOURNAL_NAME, NULL, 0, "damaged at its start: starting over");
                 return RC_OK;
+            }
             memcpy(&then, r.payload, sizeof then);
             RC_TRY(same_work(&then, id, err));
             *usable = true;
         } else if (valid) {
             load(j, &r);
-        } else {
-            damaged = true;
+        } else if (damaged == RC_NO_OFFSET) {
+            damaged = off;
         }
     }
     if (e > 0) { /* not the end of the file: what follows may take back what was said */
@@ -139,8 +145,11 @@ static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, rc_e
         rc_err_file(err, RC_JOURNAL_NAME);
         return rc;
     }
-    if (damaged)
+    if (damaged != RC_NO_OFFSET) {
         memset(j->has_shard, 0, j->nshards);
+        rc_warn(log, RC_JOURNAL_NAME, NULL, damaged,
+                "damaged record: what was done is read back, what is not proven is done again");
+    }
     return RC_OK;
 }
 
@@ -162,7 +171,7 @@ static rc_code begin(rc_journal *j, const rc_journal_id *id, bool usable, rc_err
 }
 
 rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id *id, size_t njobs,
-                        size_t nshards, bool restart, rc_mem *mem, rc_err *err)
+                        size_t nshards, bool restart, const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_journal *j = rc_mem_get(mem, sizeof *j);
     bool usable = false;
@@ -193,7 +202,7 @@ rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id
             rc = rc_recode(err, RC_E_CANTCREATE);
         goto fail;
     }
-    RC_TRY_GOTO(rc, fail, replay(j, id, &usable, err));
+    RC_TRY_GOTO(rc, fail, replay(j, id, &usable, log, err));
     RC_TRY_GOTO(rc, fail, begin(j, id, usable, err));
     j->resumed = usable;
     RC_TRY_GOTO(rc, fail, rc_dir_sync(dir, err));

@@ -12,6 +12,7 @@
 #include "convert/cast.h"
 #include "formats/base/hash.h"
 #include "formats/base/io.h"
+#include "formats/base/log.h"
 
 #define RC_JOURNAL_NAME "recast.journal"
 
@@ -30,11 +31,11 @@ typedef struct rc_journal_id {
 
 typedef struct rc_journal rc_journal;
 
-/** Open or begin. `restart` discards what is there.
+/** Open or begin. `restart` discards what is there. `log` is told of damage.
  *    RC_E_RESUME  an unfinished run of another source, recipe or version; says which */
 RC_MUST_CHECK
 rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id *id, size_t njobs,
-                        size_t nshards, bool restart, rc_mem *mem, rc_err *err);
+                        size_t nshards, bool restart, const rc_log *log, rc_mem *mem, rc_err *err);
 void rc_journal_close(rc_journal **journal);
 
 /** The result of a finished job, or NULL. */
