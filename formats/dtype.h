@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* Every type that the safetensors format defines (safetensors 0.6, Dtype), so
- * that an unknown name is malformed and a known, unusable one is unsupported. */
+ * that an unknown name is malformed and a known, unusable one is unsupported; then
+ * the block types of GGUF that we read and write. */
 typedef enum rc_dtype {
     RC_DTYPE_BOOL,
     RC_DTYPE_F4, /* two E2M1 codes a byte */
@@ -31,16 +32,37 @@ typedef enum rc_dtype {
     RC_DTYPE_F64,
     RC_DTYPE_I64,
     RC_DTYPE_U64,
+    /* blocks of one row: scales and codes together, see formats/blocks.h */
+    RC_DTYPE_Q4_0,
+    RC_DTYPE_Q8_0,
+    RC_DTYPE_Q2_K,
+    RC_DTYPE_Q3_K,
+    RC_DTYPE_Q4_K,
+    RC_DTYPE_Q5_K,
+    RC_DTYPE_Q6_K,
+    RC_DTYPE_IQ2_XXS,
+    RC_DTYPE_IQ4_XS,
+    RC_DTYPE_MXFP4, /* 32 E2M1 codes and their E8M0 scale in 17 bytes */
+    RC_DTYPE_NVFP4,
     RC_DTYPE_COUNT
 } rc_dtype;
 
-/** Name as in a safetensors header ("F8_E4M3"). Static. */
+/** Name as in a safetensors header ("F8_E4M3"), or as ggml's ("Q4_K"). Static. */
 const char *rc_dtype_name(rc_dtype dtype);
-/** Bits of one element: 4, 6, 8, 16, 32 or 64. */
+/** Bits of one element: 4, 6, 8, 16, 32 or 64; 0 for block types. */
 unsigned rc_dtype_bits(rc_dtype dtype);
+/** Elements of a row that are stored together, and their bytes. 1 element and its bytes
+ *  for plain types of whole bytes; F4 is 2 in 1, F6 4 in 3. */
+unsigned rc_dtype_block(rc_dtype dtype);
+unsigned rc_dtype_block_bytes(rc_dtype dtype);
+/** Bytes of a row of n elements, n a multiple of rc_dtype_block(). */
+static inline uint64_t rc_dtype_row_bytes(rc_dtype dtype, uint64_t n)
+{
+    return n / rc_dtype_block(dtype) * rc_dtype_block_bytes(dtype);
+}
 /** Can a DeepSeek-V4 checkpoint, or a conversion of one, hold this type? */
 bool rc_dtype_usable(rc_dtype dtype);
-/** Look a name of `len` bytes up. False when the format has no such type. */
+/** Look a name of `len` bytes up. False when safetensors has no such type. */
 bool rc_dtype_parse(const char *name, size_t len, rc_dtype *out);
 
 #endif

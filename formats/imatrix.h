@@ -1,0 +1,60 @@
+/* formats/imatrix.h - importance matrices: the mean square of each input column of each
+ * matrix, collected from activations.
+ *
+ * Two formats are read: the legacy .dat of llama-imatrix (and of ds4), and GGUF with
+ * general.type "imatrix". Names are those of GGUF tensors; a stack of experts has one
+ * row of values for each. Experts that no token visited have no values of their own.
+ * Source: llama.cpp tools/imatrix/imatrix.cpp, common/imatrix-loader.cpp; ds4
+ * gguf-tools/imatrix. */
+#ifndef RC_FORMATS_IMATRIX_H
+#define RC_FORMATS_IMATRIX_H
+
+#include "formats/base/log.h"
+#include "formats/base/mem.h"
+#include "formats/base/status.h"
+
+#define RC_IMATRIX_MAX_BYTES ((size_t)4 << 30) /* of the file; ours */
+
+typedef struct rc_imatrix rc_imatrix; /* immutable, shareable */
+
+typedef struct rc_imatrix_entry {
+    const char *name; /* of the GGUF tensor, "blk.3.ffn_gate_exps.weight" */
+    uint64_t rows;    /* matrices in the stack; 1 for a plain matrix */
+    uint64_t cols;    /* values of each; 0 when only `values` is known (legacy) */
+    uint64_t values;  /* rows * cols */
+} rc_imatrix_entry;
+
+/** Read a file of either format.
+ *    RC_E_NOINPUT, RC_E_DENIED, RC_E_IO
+ *    RC_E_DATA     malformed, a negative or non-finite value, two entries of one name
+ *    RC_E_LIMIT    over RC_IMATRIX_MAX_BYTES */
+RC_MUST_CHECK
+rc_code rc_imatrix_open(rc_imatrix **out, const char *path, const rc_log *log, rc_mem *mem,
+                        rc_err *err);
+/** The same from bytes, for the fuzzer and for tests; `bytes` may be freed afterwards. */
+RC_MUST_CHECK
+rc_code rc_imatrix_parse(rc_imatrix **out, const uint8_t *bytes, size_t len, const rc_log *log,
+                         rc_mem *mem, rc_err *err);
+void rc_imatrix_free(rc_imatrix **imatrix);
+
+size_t rc_imatrix_count(const rc_imatrix *m);
+const rc_imatrix_entry *rc_imatrix_at(const rc_imatrix *m, size_t i);
+const char *rc_imatrix_dataset(const rc_imatrix *m); /* "" when unknown */
+uint32_t rc_imatrix_chunks(const rc_imatrix *m);     /* 0 when unknown */
+
+/* What a matrix gets. */
+typedef enum rc_imatrix_found {
+    RC_IMATRIX_ABSENT,   /* no entry of that name */
+    RC_IMATRIX_UNSEEN,   /* an entry, but no token reached this expert */
+    RC_IMATRIX_MISMATCH, /* an entry of another size: of another model */
+    RC_IMATRIX_FOUND
+} rc_imatrix_found;
+
+/** Values of matrix `row` of tensor `name`: cols means of squares, into out (which may be
+ *  NULL to ask only). */
+rc_imatrix_found rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
+                                uint64_t cols, float *out);
+/** A digest of all names and values: what a conversion's identity takes in. */
+uint64_t rc_imatrix_digest(const rc_imatrix *m);
+
+#endif

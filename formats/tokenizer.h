@@ -1,0 +1,60 @@
+/* formats/tokenizer.h - the vocabulary of a checkpoint, as GGUF wants it.
+ *
+ * Read from tokenizer.json (byte-level BPE as the `tokenizers` library writes it) and
+ * tokenizer_config.json. Nothing is tokenized here: this is about the tables.
+ * Source: llama.cpp conversion/base.py (get_vocab_base, SpecialVocab). */
+#ifndef RC_FORMATS_TOKENIZER_H
+#define RC_FORMATS_TOKENIZER_H
+
+#include "formats/base/log.h"
+#include "formats/base/mem.h"
+#include "formats/base/status.h"
+
+#define RC_TOKENIZER_MAX_BYTES (64u << 20) /* of tokenizer.json; ours */
+
+/* GGUF token types. */
+typedef enum rc_token_type {
+    RC_TOKEN_NORMAL = 1,
+    RC_TOKEN_UNKNOWN,
+    RC_TOKEN_CONTROL,
+    RC_TOKEN_USER,
+    RC_TOKEN_UNUSED,
+    RC_TOKEN_BYTE
+} rc_token_type;
+
+typedef struct rc_tokenizer rc_tokenizer; /* immutable */
+
+/** Parse. `config` may be NULL (config_len 0). vocab_size is the model's: ids without a
+ *  token become "[PAD<id>]", unused; a token beyond it is an error.
+ *    RC_E_DATA         malformed; an id twice or out of range; a merge of unknown tokens
+ *    RC_E_UNSUPPORTED  not byte-level BPE (says what it is) */
+RC_MUST_CHECK
+rc_code rc_tokenizer_parse(rc_tokenizer **out, const uint8_t *json, size_t len,
+                           const uint8_t *config, size_t config_len, uint32_t vocab_size,
+                           const rc_log *log, rc_mem *mem, rc_err *err);
+void rc_tokenizer_free(rc_tokenizer **t);
+
+uint32_t rc_tokenizer_count(const rc_tokenizer *t); /* == vocab_size */
+const char *rc_tokenizer_token(const rc_tokenizer *t, uint32_t id, size_t *len,
+                               rc_token_type *type);
+size_t rc_tokenizer_merges(const rc_tokenizer *t);
+const char *rc_tokenizer_merge(const rc_tokenizer *t, size_t i, size_t *len); /* "A B" */
+
+/** Special ids by what tokenizer_config.json names; false when it names none. */
+bool rc_tokenizer_bos(const rc_tokenizer *t, uint32_t *id);
+bool rc_tokenizer_eos(const rc_tokenizer *t, uint32_t *id);
+bool rc_tokenizer_pad(const rc_tokenizer *t, uint32_t *id);
+/** add_bos_token and add_eos_token: -1 when absent, else 0 or 1. */
+int rc_tokenizer_add_bos(const rc_tokenizer *t);
+int rc_tokenizer_add_eos(const rc_tokenizer *t);
+/** The name that llama.cpp knows the pre-tokenizer by, from its definition: "joyai-llm" for
+ *  DeepSeek-V4's; NULL when it is another one. */
+const char *rc_tokenizer_pre(const rc_tokenizer *t);
+/** chat_template of tokenizer_config.json, or NULL. */
+const char *rc_tokenizer_template(const rc_tokenizer *t);
+
+/** The chat template to use when the checkpoint brings none: ours, in Jinja, with the same
+ *  text as the release's encoding/ for the messages it covers. Static. */
+const char *rc_chat_template(void);
+
+#endif
