@@ -185,9 +185,8 @@ rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_d
                         const rc_run *run, char **out, size_t *len, rc_mem *mem, rc_err *err)
 {
     rc_jsonw *w = rc_jsonw_new(mem, 2);
-    const char *text;
     char hex[33];
-    rc_code rc = RC_OK;
+    rc_code rc;
 
     *out = NULL;
     if (!w)
@@ -216,14 +215,7 @@ rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_d
     rc_jsonw_kbool(w, "resumed", run->resumed);
     rc_jsonw_object_end(w);
     rc_jsonw_object_end(w);
-    text = rc_jsonw_text(w, len);
-    *out = text ? rc_mem_get(mem, *len + 2) : NULL;
-    if (*out) {
-        memcpy(*out, text, *len);
-        (*out)[(*len)++] = '\n';
-    } else {
-        rc = rc_fail_nomem(err, mem, text ? *len + 2 : 1);
-    }
+    rc = rc_jsonw_finish(w, out, len, mem, err);
     rc_jsonw_free(&w);
     return rc;
 }

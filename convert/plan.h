@@ -1,5 +1,8 @@
 /* convert/plan.h - a recipe resolved on a checkpoint.
  *
+ * plan.c is what all targets share, plan_safetensors.c and plan_gguf.c are what a folder of
+ * shards and a GGUF file have of their own.
+ *
  * Before the first byte is written the plan knows every output tensor, its place
  * in every output shard, and every byte that will be read. It depends only on the
  * recipe and the source, never on threads, memory or what an earlier run left
@@ -7,23 +10,49 @@
 #ifndef RC_CONVERT_PLAN_H
 #define RC_CONVERT_PLAN_H
 
+#include "convert/gguf_recipe.h"
+#include "formats/imatrix.h"
 #include "formats/model.h"
+#include "quantize/block_quant.h"
 
 #define RC_PLAN_MAX_COLS 131072u /* of a quantized weight; the widest in the family has 21,504 */
+#define RC_PLAN_NAME     248u    /* bytes of an output file's name, NUL included */
+
+/* The small files of a conversion. In a folder of shards their names are fixed; beside a GGUF
+ * file they carry its name. */
+typedef struct rc_plan_names {
+    char journal[RC_PLAN_NAME + 16], lock[RC_PLAN_NAME + 16];
+    char ledger[RC_PLAN_NAME + 16], summary[RC_PLAN_NAME + 16];
+} rc_plan_names;
 
 typedef enum rc_target {
-    RC_TO_FP8, /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
-    RC_TO_BF16 /* every quantized weight dequantized */
+    RC_TO_FP8,  /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
+    RC_TO_BF16, /* every quantized weight dequantized */
+    RC_TO_GGUF  /* one file (or its splits) for llama.cpp and ds4 */
 } rc_target;
+
+/* Where the MTP or DSpark blocks go. */
+typedef enum rc_draft_way {
+    RC_DRAFT_KEEP,    /* with the model: safetensors */
+    RC_DRAFT_DROP,    /* nowhere */
+    RC_DRAFT_EMBED,   /* GGUF: behind the layers of the same file (MTP only) */
+    RC_DRAFT_SEPARATE /* GGUF: a file of their own beside it */
+} rc_draft_way;
 
 /* What the user asked for, as far as it decides the output's bytes. */
 typedef struct rc_recipe {
     rc_target target;
     rc_dtype scale_dtype; /* FP8: F32 (as vLLM needs) or F8_E8M0 (as published for SGLang) */
-    bool drop_draft;
-    uint64_t shard_size;      /* bytes of tensor data a shard holds at most; 0 = as the source */
-    const char *const *globs; /* only tensors that match one of them; none = all */
+    rc_draft_way draft;
+    uint64_t shard_size;      /* bytes of tensor data a shard holds at most; 0 = as the source;
+                                 GGUF: of a split; 0 = one file */
+    const char *const *globs; /* only tensors that match one of them; none = all; not for GGUF */
     unsigned nglobs;
+    /* GGUF only; all borrowed */
+    rc_gguf_recipe *gguf;      /* a type for every tensor */
+    const rc_imatrix *imatrix; /* or NULL */
+    rc_effort effort;
+    const char *stem; /* of the files' names: "model" of "model.gguf" */
 } rc_recipe;
 
 /* What happens to one parameter. */
@@ -33,17 +62,30 @@ typedef enum rc_op {
     RC_OP_FP8_RESCALE, /* codes as they are, scales re-typed (or re-fitted, with a verdict) */
     RC_OP_FP4_TO_BF16,
     RC_OP_FP8_TO_BF16,
+    RC_OP_FP4_TO_MXFP4, /* the same codes and scales in GGUF's order */
+    RC_OP_I64_TO_I32,   /* every value must fit */
+    RC_OP_ENCODE,       /* decoded to f32, then into the output's type */
     RC_OP_COUNT
 } rc_op;
 const char *rc_op_name(rc_op op);
+
+/* How the errors of an encoded row's columns are weighted. */
+typedef enum rc_importance {
+    RC_IMPORTANCE_NONE,
+    RC_IMPORTANCE_MATRIX, /* from the importance matrix */
+    RC_IMPORTANCE_ENERGY  /* from the weights: sum of the squares of each column, for types
+                             that cannot do without */
+} rc_importance;
 
 /* Where an output tensor lies. */
 typedef struct rc_dest {
     const char *name;
     rc_dtype dtype;
     unsigned rank;
-    uint64_t shape[RC_ST_MAX_RANK];
-    uint64_t begin, nbytes; /* in the output shard's file */
+    uint64_t shape[RC_ST_MAX_RANK]; /* of this parameter's part */
+    uint64_t begin, nbytes;         /* in the output shard's file */
+    uint64_t row_bytes, stride; /* rows that do not lie side by side: bytes of one, and from
+                                   one to the next; 0, 0 where they do */
 } rc_dest;
 
 /* One parameter's way from source to output. Its chunks are runs of whole rows
@@ -55,12 +97,16 @@ typedef struct rc_job {
     rc_dest out_weight, out_scale;   /* out_scale.name NULL when there is none */
     size_t shard;                    /* output shard of both */
     uint64_t rows, cols;             /* logical; COPY: 1 x nbytes */
-    uint64_t tiles;                  /* 128x128 tiles that are encoded anew, each with a verdict */
+    uint64_t tiles; /* pieces that are encoded anew and should be exact, each with a verdict:
+                       128x128 tiles, MXFP4 blocks, rows; 0 where loss is the point */
+    rc_role role;
+    uint32_t expert, experts;   /* which matrix of a stack of how many; 0 of 1 */
+    rc_importance importance;   /* ENCODE into types that search */
 } rc_job;
 
 typedef struct rc_plan_shard {
-    char name[64];
-    char *head; /* first bytes of the file */
+    char name[RC_PLAN_NAME]; /* of the finished file */
+    char *head;              /* first bytes of the file */
     size_t head_len;
     uint64_t nbytes; /* whole file */
     uint64_t tensor_bytes;
@@ -69,16 +115,21 @@ typedef struct rc_plan_shard {
 
 typedef struct rc_plan rc_plan;
 
-/** Plan. `model` is borrowed and must outlive the plan; it must be whole.
- *    RC_E_UNSUPPORTED  the source has no layout that this target can be made from
- *    RC_E_USAGE        nothing matches the globs */
+/** Plan. `model` and what the recipe points to are borrowed and must outlive the plan; the
+ *  model must be whole. `log` (may be NULL) is told of choices that the user should know.
+ *    RC_E_UNSUPPORTED  the source has no layout that this target can be made from; a type
+ *                      that a row does not divide into
+ *    RC_E_USAGE        nothing matches the globs, or a rule; a draft that cannot go there
+ *    RC_E_NOINPUT      GGUF without a tokenizer
+ *    RC_E_TENSORSET    an importance matrix of another model */
 RC_MUST_CHECK
-rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recipe, rc_mem *mem,
-                    rc_err *err);
+rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recipe,
+                    const rc_log *log, rc_mem *mem, rc_err *err);
 void rc_plan_free(rc_plan **plan);
 
 const rc_model *rc_plan_model(const rc_plan *plan);
 const rc_recipe *rc_plan_recipe(const rc_plan *plan);
+const rc_plan_names *rc_plan_names_of(const rc_plan *plan);
 size_t rc_plan_jobs(const rc_plan *plan);
 const rc_job *rc_plan_job(const rc_plan *plan, size_t i); /* in the order of reading */
 size_t rc_plan_shards(const rc_plan *plan);
@@ -89,12 +140,15 @@ uint64_t rc_plan_tensor_bytes(const rc_plan *plan); /* of output tensors */
 uint64_t rc_plan_file_bytes(const rc_plan *plan);   /* of output shards, headers included */
 uint64_t rc_plan_tiles(const rc_plan *plan);
 
-/** The output's index and config.json; put the text back to mem. */
+/** The output's index and config.json, of safetensors targets; put the text back to mem. */
 RC_MUST_CHECK
 rc_code rc_plan_index(const rc_plan *plan, char **out, size_t *len, rc_mem *mem, rc_err *err);
 RC_MUST_CHECK
 rc_code rc_plan_config(const rc_plan *plan, char **out, size_t *len, rc_mem *mem, rc_err *err);
 
+/** "fp8", "bf16" or "gguf"; "keep", "drop", "embed" or "separate". */
+const char *rc_recipe_to(const rc_recipe *recipe);
+const char *rc_recipe_draft(const rc_recipe *recipe);
 /** The recipe as one line ("fp8 scale=f32 draft=keep ..."), into buf; returns buf. */
 const char *rc_recipe_text(const rc_recipe *recipe, char *buf, size_t n);
 

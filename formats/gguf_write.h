@@ -4,8 +4,8 @@
 
 #include "formats/gguf.h"
 
-/* Keys and values, in the order of the calls. Errors stick: ask rc_gguf_layout(). A key may be
- * written once. */
+/* Keys and values, in the order of the calls, each key once. Errors stick: ask
+ * rc_gguf_layout(). */
 typedef struct rc_ggufw rc_ggufw;
 rc_ggufw *rc_ggufw_new(rc_mem *mem); /* NULL: no memory */
 void rc_ggufw_free(rc_ggufw **w);

@@ -78,6 +78,9 @@ void rc_jsonw_kbool(rc_jsonw *w, const char *key, bool v);
 /** The text so far, NUL-terminated, valid until the next call; NULL when memory
  *  ran out on the way, or the calls made no JSON (each was harmless). */
 const char *rc_jsonw_text(rc_jsonw *w, size_t *len);
+/** The text as a block of its own, with a newline behind it; put it back to mem. */
+RC_MUST_CHECK
+rc_code rc_jsonw_finish(rc_jsonw *w, char **out, size_t *len, rc_mem *mem, rc_err *err);
 /** Forget the text (a complete document) and start another. */
 void rc_jsonw_reset(rc_jsonw *w);
 

@@ -240,6 +240,18 @@ const char *rc_jsonw_text(rc_jsonw *w, size_t *len)
     return w->text;
 }
 
+rc_code rc_jsonw_finish(rc_jsonw *w, char **out, size_t *len, rc_mem *mem, rc_err *err)
+{
+    const char *text = rc_jsonw_text(w, len);
+
+    *out = text ? rc_mem_get(mem, *len + 2) : NULL;
+    if (!*out)
+        return rc_fail_nomem(err, mem, text ? *len + 2 : 1);
+    memcpy(*out, text, *len);
+    (*out)[(*len)++] = '\n';
+    return RC_OK;
+}
+
 void rc_jsonw_reset(rc_jsonw *w)
 {
     yajl_gen_reset(w->gen, NULL);
