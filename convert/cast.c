@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "convert/cast_impl.h"
 #include "formats/blocks.h"
 #include "kernels/codes.h"
 #include "kernels/dequant_fp4.h"
@@ -18,35 +19,21 @@ enum { SEGMENT = 64 * TILE }; /* columns whose scales are decoded at a time */
 
 /* ----------------------------------------------------------------- chunks */
 
+static bool from_fp4(const rc_job *job)
+{
+    return job->scale && job->weight->dtype == RC_DTYPE_I8;
+}
+
 static uint64_t in_row_bytes(const rc_job *job)
 {
-    switch (job->op) {
-    case RC_OP_FP4_TO_FP8:
-    case RC_OP_FP4_TO_BF16:
-        return job->cols / 2;
-    case RC_OP_COPY:
+    if (job->op == RC_OP_COPY)
         return 1;
-    default:
-        return job->cols;
-    }
+    return from_fp4(job) ? job->cols / 2 : rc_dtype_row_bytes(job->weight->dtype, job->cols);
 }
 
 static uint64_t out_row_bytes(const rc_job *job)
 {
-    switch (job->op) {
-    case RC_OP_FP4_TO_BF16:
-    case RC_OP_FP8_TO_BF16:
-        return 2 * job->cols;
-    case RC_OP_COPY:
-        return 1;
-    default:
-        return job->cols;
-    }
-}
-
-static bool from_fp4(rc_op op)
-{
-    return op == RC_OP_FP4_TO_FP8 || op == RC_OP_FP4_TO_BF16;
+    return job->op == RC_OP_COPY ? 1 : rc_dtype_row_bytes(job->out_weight.dtype, job->cols);
 }
 
 static uint64_t chunk_unit(const rc_job *job)
@@ -59,13 +46,20 @@ static uint64_t total_rows(const rc_job *job)
     return job->op == RC_OP_COPY ? job->weight->nbytes : job->rows;
 }
 
-uint64_t rc_chunk_rows(const rc_job *job, uint64_t budget)
+static uint64_t rows_within(const rc_job *job, uint64_t budget)
 {
     const uint64_t in = in_row_bytes(job), out = out_row_bytes(job);
     const uint64_t unit = chunk_unit(job);
     const uint64_t rows = budget / (in > out ? in : out ? out : 1) / unit * unit;
 
     return rows ? rows : unit;
+}
+
+uint64_t rc_chunk_rows(const rc_job *job, uint64_t budget)
+{
+    if (job->importance == RC_IMPORTANCE_ENERGY) /* of the whole matrix */
+        return job->rows ? job->rows : 1;
+    return rows_within(job, budget);
 }
 
 uint64_t rc_chunk_count(const rc_job *job, uint64_t chunk_rows)
@@ -98,7 +92,7 @@ static void chunk_of_rows(rc_chunk *c, const rc_job *job, uint64_t row, uint64_t
     c->out_off = row * out_row_bytes(job);
     c->out_len = nrows * out_row_bytes(job);
     if (job->scale)
-        scale_range(job->scale, from_fp4(job->op), row, nrows, total_rows(job), &c->in_scale_off,
+        scale_range(job->scale, from_fp4(job), row, nrows, total_rows(job), &c->in_scale_off,
                     &c->in_scale_len);
     if (job->out_scale.name) {
         const uint64_t tile_row = job->out_scale.shape[1] * rc_dtype_bits(job->out_scale.dtype) / 8;
@@ -117,7 +111,8 @@ void rc_chunk_at(rc_chunk *c, const rc_job *job, uint64_t chunk_rows, uint64_t i
 
 bool rc_chunk_slice(rc_chunk *slice, const rc_chunk *c, uint64_t *done, uint64_t budget)
 {
-    const uint64_t rows = rc_chunk_rows(c->job, budget), left = c->nrows - *done;
+    const uint64_t rows = rows_within(c->job, c->job->op == RC_OP_ENCODE ? 0 : budget),
+                   left = c->nrows - *done;
 
     chunk_of_rows(slice, c->job, c->row + *done, left < rows ? left : rows);
     *done += slice->nrows;
@@ -137,6 +132,9 @@ void rc_verdict_add(rc_verdict *sum, const rc_verdict *v)
     sum->tiles += v->tiles;
     sum->exact += v->exact;
     sum->nonfinite += v->nonfinite;
+    sum->changed += v->changed;
+    sum->signal += v->signal;
+    sum->noise += v->noise;
     sum->nonzero |= v->nonzero;
     if (v->widest_spread > sum->widest_spread)
         sum->widest_spread = v->widest_spread;
@@ -144,7 +142,7 @@ void rc_verdict_add(rc_verdict *sum, const rc_verdict *v)
 
 /* Note an inexact element at (row, col) of the tensor; the first one stays. Called
  * in row-major order of tiles, before the tile is counted. */
-static void note_inexact(rc_verdict *v, uint64_t row, uint64_t col, double source, double stored)
+void rc_cast_note_inexact(rc_verdict *v, uint64_t row, uint64_t col, double source, double stored)
 {
     if (v->exact < v->tiles)
         return;
@@ -154,7 +152,7 @@ static void note_inexact(rc_verdict *v, uint64_t row, uint64_t col, double sourc
     v->stored = stored;
 }
 
-static void count_tile(rc_verdict *v, bool exact)
+void rc_cast_count(rc_verdict *v, bool exact)
 {
     v->tiles++;
     v->exact += exact;
@@ -162,8 +160,8 @@ static void count_tile(rc_verdict *v, bool exact)
 
 /* ------------------------------------------------------------------- checks */
 
-static rc_code fail_at(rc_err *err, const rc_tensor *t, uint64_t off, const char *what,
-                       uint64_t row, uint64_t col, uint64_t count)
+rc_code rc_cast_fail(rc_err *err, const rc_tensor *t, uint64_t off, const char *what, uint64_t row,
+                     uint64_t col, uint64_t count)
 {
     rc_fail(err, RC_E_NUMERIC, t->begin + off,
             "%s at row %" PRIu64 ", column %" PRIu64 "; %" PRIu64 " in this piece", what, row, col,
@@ -183,8 +181,8 @@ static rc_code check_codes(const rc_chunk *c, const uint8_t *weight, rc_verdict 
     if (!scan.nan)
         return RC_OK;
     at = c->in_off + scan.first_bad;
-    return fail_at(err, c->job->weight, at, "E4M3 code is NaN", at / c->job->cols,
-                   at % c->job->cols, scan.nan);
+    return rc_cast_fail(err, c->job->weight, at, "E4M3 code is NaN", at / c->job->cols,
+                        at % c->job->cols, scan.nan);
 }
 
 static rc_code check_scales(const rc_chunk *c, const uint8_t *scale, rc_err *err)
@@ -199,22 +197,21 @@ static rc_code check_scales(const rc_chunk *c, const uint8_t *scale, rc_err *err
     if (scan.nan + scan.inf) {
         const uint64_t at = first + scan.first_bad;
 
-        return fail_at(err, t, at * width,
-                       t->dtype == RC_DTYPE_F8_E8M0 ? "E8M0 scale is 255 (NaN)"
-                                                    : "scale is NaN or infinite",
-                       at / t->shape[1], at % t->shape[1], scan.nan + scan.inf);
+        return rc_cast_fail(err, t, at * width,
+                            t->dtype == RC_DTYPE_F8_E8M0 ? "E8M0 scale is 255 (NaN)"
+                                                         : "scale is NaN or infinite",
+                            at / t->shape[1], at % t->shape[1], scan.nan + scan.inf);
     }
     for (size_t i = 0; i < n && t->dtype == RC_DTYPE_F32; i++)
         if (scale[4 * i + 3] & 0x80)
-            return fail_at(err, t, (first + i) * width, "scale is negative",
-                           (first + i) / t->shape[1], (first + i) % t->shape[1], 1);
+            return rc_cast_fail(err, t, (first + i) * width, "scale is negative",
+                                (first + i) / t->shape[1], (first + i) % t->shape[1], 1);
     return RC_OK;
 }
 
-/* -------------------------------------------------------------------- copy */
-
-static rc_code cast_copy(const rc_chunk *c, const uint8_t *weight, uint8_t *out, bool allow,
-                         rc_verdict *v, rc_err *err)
+/* BF16 and F32 as they are stored: numbers, unless it was allowed that they are not. */
+static rc_code check_values(const rc_chunk *c, const uint8_t *weight, bool allow, rc_verdict *v,
+                            rc_err *err)
 {
     const rc_tensor *t = c->job->weight;
     const size_t width = rc_dtype_bits(t->dtype) / 8;
@@ -223,16 +220,22 @@ static rc_code cast_copy(const rc_chunk *c, const uint8_t *weight, uint8_t *out,
     rc_scan_best()(&scan, t->dtype, weight, (size_t)c->in_len / width);
     v->nonzero = !scan.all_zero;
     v->nonfinite = scan.nan + scan.inf;
-    memcpy(out, weight, (size_t)c->in_len);
     if (v->nonfinite && !allow) {
         const uint64_t at = c->in_off / width + scan.first_bad;
         const uint64_t cols = t->rank ? t->shape[t->rank - 1] : 1;
 
-        (void)fail_at(err, t, at * width, "NaN or infinity", at / cols, at % cols, v->nonfinite);
+        (void)rc_cast_fail(err, t, at * width, "NaN or infinity", at / cols, at % cols,
+                           v->nonfinite);
         rc_err_hint(err, "--allow-nonfinite copies it as it is");
         return RC_E_NUMERIC;
     }
     return RC_OK;
+}
+
+/* Blocks cannot hold them. */
+static bool may_hold_nonfinite(const rc_job *job, const rc_cast_how *how)
+{
+    return how->allow_nonfinite && rc_dtype_block(job->out_weight.dtype) == 1;
 }
 
 /* -------------------------------------------------------------- FP4 to FP8 */
@@ -264,8 +267,8 @@ static void judge_band(const rc_chunk *c, uint64_t band_row, const rc_fp8_tile *
         v->nonzero |= tiles[t].lo <= tiles[t].hi;
         if (!tiles[t].exact && v->exact == v->tiles &&
             rc_fp4_fp8_first_inexact(&at, tiles, codes, scales, rows, (size_t)c->job->cols))
-            note_inexact(v, c->row + band_row + at.row, at.col, at.source, at.stored);
-        count_tile(v, tiles[t].exact);
+            rc_cast_note_inexact(v, c->row + band_row + at.row, at.col, at.source, at.stored);
+        rc_cast_count(v, tiles[t].exact);
     }
 }
 
@@ -322,7 +325,7 @@ static bool refit_tile(const rc_chunk *c, float scale, uint64_t row, uint64_t co
             out[at] = map[weight[at]];
             if (was != is && exact) {
                 exact = false;
-                note_inexact(v, c->row + row + i, col + j, was, is);
+                rc_cast_note_inexact(v, c->row + row + i, col + j, was, is);
             }
         }
     return exact;
@@ -351,15 +354,15 @@ static void cast_fp8_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t
                 out_scale[tile] = byte;
             }
             if (c->job->tiles)
-                count_tile(v, exact);
+                rc_cast_count(v, exact);
         }
 }
 
 /* ---------------------------------------------------------------- to BF16 */
 
 /* Scales of `n` columns from `col` on, for one row of an FP8 chunk. */
-static void decode_scales(const rc_chunk *c, const uint8_t *scale, uint64_t row, uint64_t col,
-                          size_t n, float *out)
+void rc_cast_scales(const rc_chunk *c, const uint8_t *scale, uint64_t row, uint64_t col, size_t n,
+                    float *out)
 {
     const size_t ntiles = (size_t)rc_ceil_div(c->job->cols, TILE);
     const size_t first = (size_t)(row / TILE) * ntiles + (size_t)(col / TILE);
@@ -381,7 +384,7 @@ static size_t row_to_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_
     if (c->job->op == RC_OP_FP4_TO_BF16)
         return rc_dequant_fp4_bf16_best()(out, weight + (row * cols + col) / 2,
                                           scale + (row * cols + col) / GROUP, n);
-    decode_scales(c, scale, row, col, n, scales);
+    rc_cast_scales(c, scale, row, col, n, scales);
     return rc_dequant_fp8_bf16_best()(out, weight + row * cols + col, scales, n);
 }
 
@@ -416,9 +419,10 @@ static void judge_bf16_band(const rc_chunk *c, const uint8_t *weight, const uint
                 memcpy(&bits, out + 2 * ((row + i) * cols + col + j), 2);
                 exact = was == (double)rc_bf16_value(bits);
                 if (!exact)
-                    note_inexact(v, c->row + row + i, col + j, was, (double)rc_bf16_value(bits));
+                    rc_cast_note_inexact(v, c->row + row + i, col + j, was,
+                                         (double)rc_bf16_value(bits));
             }
-        count_tile(v, exact);
+        rc_cast_count(v, exact);
     }
 }
 
@@ -434,8 +438,8 @@ static rc_code refuse_infinite(const rc_chunk *c, const uint8_t *out, rc_err *er
     if (!scan.inf)
         return RC_OK;
     at = c->row * cols + scan.first_bad;
-    return fail_at(err, c->job->weight, c->job->op == RC_OP_FP4_TO_BF16 ? at / 2 : at,
-                   "code times scale is too large for BF16", at / cols, at % cols, scan.inf);
+    return rc_cast_fail(err, c->job->weight, c->job->op == RC_OP_FP4_TO_BF16 ? at / 2 : at,
+                        "code times scale is too large for BF16", at / cols, at % cols, scan.inf);
 }
 
 static rc_code cast_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
@@ -468,24 +472,53 @@ static rc_code cast_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t
 
 /* ------------------------------------------------------------------- entry */
 
+size_t rc_cast_work(const rc_job *job)
+{
+    return job->op == RC_OP_ENCODE ? 2 * (size_t)job->cols * sizeof(float) : 0;
+}
+
+bool rc_cast_is_slow(const rc_job *job)
+{
+    return job->op == RC_OP_ENCODE;
+}
+
+/* Everything that has scales: are they and the codes numbers? */
+static rc_code check_quantized(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                               rc_verdict *v, rc_err *err)
+{
+    RC_TRY(check_scales(c, scale, err));
+    if (c->job->op == RC_OP_FP4_TO_FP8)
+        return RC_OK; /* whose verdict knows */
+    return check_codes(c, weight, v, err);
+}
+
 rc_code rc_cast_chunk(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint8_t *out,
-                      uint8_t *out_scale, bool allow_nonfinite, rc_verdict *v, rc_err *err)
+                      uint8_t *out_scale, const rc_cast_how *how, rc_verdict *v, rc_err *err)
 {
     memset(v, 0, sizeof *v);
-    if (c->job->op == RC_OP_COPY)
-        return cast_copy(c, weight, out, allow_nonfinite, v, err);
-    RC_TRY(check_scales(c, scale, err));
-    if (c->job->op != RC_OP_FP4_TO_FP8) /* whose verdict knows */
-        RC_TRY(check_codes(c, weight, v, err));
+    if (c->job->scale)
+        RC_TRY(check_quantized(c, weight, scale, v, err));
     switch (c->job->op) {
+    case RC_OP_COPY:
+        RC_TRY(check_values(c, weight, how->allow_nonfinite, v, err));
+        memcpy(out, weight, (size_t)c->in_len);
+        return RC_OK;
     case RC_OP_FP4_TO_FP8:
         cast_fp4_fp8(c, weight, scale, out, out_scale, v);
-        break;
+        return RC_OK;
     case RC_OP_FP8_RESCALE:
         cast_fp8_fp8(c, weight, scale, out, out_scale, v);
-        break;
+        return RC_OK;
+    case RC_OP_FP4_TO_MXFP4:
+        rc_cast_mxfp4(c, weight, scale, out, v);
+        return RC_OK;
+    case RC_OP_I64_TO_I32:
+        return rc_cast_i32(c, weight, out, v, err);
+    case RC_OP_ENCODE:
+        if (!c->job->scale)
+            RC_TRY(check_values(c, weight, may_hold_nonfinite(c->job, how), v, err));
+        return rc_cast_encode(c, weight, scale, out, how, v, err);
     default:
         return cast_bf16(c, weight, scale, out, v, err);
     }
-    return RC_OK;
 }

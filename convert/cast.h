@@ -13,6 +13,10 @@ typedef struct rc_verdict {
     uint32_t widest_spread; /* binades between the group scales of one tile, at most */
     bool nonzero;           /* a byte of the weight is not zero */
     uint64_t nonfinite;     /* NaN and Inf that were copied as they are */
+    /* of values that went into a type that rounds: how many differ from the source, and
+     * the sums of their squares and of the squares of their errors */
+    uint64_t changed;
+    double signal, noise;
     /* an inexact element of the first band of tiles that has one, the same in every run;
      * valid when exact < tiles */
     uint64_t row, col;
@@ -32,6 +36,20 @@ typedef struct rc_chunk {
     uint64_t out_scale_off, out_scale_len;
 } rc_chunk;
 
+/* How a chunk is to be cast. */
+typedef struct rc_cast_how {
+    bool allow_nonfinite; /* copy NaN and Inf of BF16 and F32 tensors */
+    rc_effort effort;
+    const float *importance; /* of the columns; NULL: none. See rc_cast_energy() */
+    float *work;             /* rc_cast_work() bytes, of one thread */
+} rc_cast_how;
+
+/** Bytes of work space that a job needs; 0 for most. */
+size_t rc_cast_work(const rc_job *job);
+
+/** Must casting be done before its turn, because it takes much longer than hashing? */
+bool rc_cast_is_slow(const rc_job *job);
+
 /** Rows in a chunk so that neither side is larger than `budget` bytes, if possible:
  *  never less than one band of 128 rows. */
 uint64_t rc_chunk_rows(const rc_job *job, uint64_t budget);
@@ -39,18 +57,25 @@ uint64_t rc_chunk_count(const rc_job *job, uint64_t chunk_rows);
 void rc_chunk_at(rc_chunk *chunk, const rc_job *job, uint64_t chunk_rows, uint64_t i);
 
 /** Walk a chunk in slices of whole bands, small enough to stay in a core's cache while
- *  they are checked, cast and hashed. *done counts rows; start with 0. False at the end. */
+ *  they are checked, cast and hashed. *done counts rows; start with 0. False at the end.
+ *  Slices of ENCODE are single bands whatever the budget: their sums of errors are added
+ *  in order, so that the digits do not depend on the size of chunks. */
 bool rc_chunk_slice(rc_chunk *slice, const rc_chunk *chunk, uint64_t *done, uint64_t budget);
 
-/** Convert. `weight` and `scale` hold the chunk's input, `out` and `out_scale`
+/** Convert. `weight` and `scale` hold the slice's input, `out` and `out_scale`
  *  (at least out_len and out_scale_len bytes) receive its output. No alignment is
- *  needed, but for `out` of BF16 values: 2. Set allow_nonfinite to copy NaN and Inf
- *  of BF16 and F32 tensors.
- *    RC_E_NUMERIC  a scale or a value is not a number; err names tensor, place and
- *                  file offset. Inexactness is not an error here: see *verdict. */
+ *  needed, but for `out` of BF16, F16 and I32 values: theirs.
+ *    RC_E_NUMERIC  a scale or a value is not a number, or does not fit; err names tensor,
+ *                  place and file offset. Inexactness is not an error here: see *verdict. */
 RC_MUST_CHECK
 rc_code rc_cast_chunk(const rc_chunk *chunk, const uint8_t *weight, const uint8_t *scale,
-                      uint8_t *out, uint8_t *out_scale, bool allow_nonfinite, rc_verdict *verdict,
+                      uint8_t *out, uint8_t *out_scale, const rc_cast_how *how, rc_verdict *verdict,
                       rc_err *err);
+
+/** The weights of columns for a matrix that no importance matrix knows: the sum of the
+ *  squares of each column, rows added in order. `chunk` is the whole matrix; energy[cols].
+ *  `work` as in rc_cast_how. Source: ds4 gguf-tools. */
+void rc_cast_energy(const rc_chunk *chunk, const uint8_t *weight, const uint8_t *scale,
+                    float *energy, float *work);
 
 #endif

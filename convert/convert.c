@@ -14,7 +14,7 @@
 
 #include "convert/publish.h"
 
-#define LOCK_NAME ".recast.lock"
+enum { STEM_MAX = 200 }; /* bytes; what is added to it must fit into a file name */
 
 /* -------------------------------------------------------------- preflight */
 
@@ -43,14 +43,21 @@ static bool is_inside(const char *inner, const char *outer)
     return strncmp(inner, outer, n) == 0 && (inner[n] == '/' || inner[n] == '\0');
 }
 
-static rc_code refuse_overlap(const char *src, const char *dst, rc_err *err)
+static bool is_file(const rc_plan *plan)
+{
+    return rc_plan_recipe(plan)->target == RC_TO_GGUF;
+}
+
+/* A file may lie beside the source, but not in it; a folder not around it either. */
+static rc_code refuse_overlap(const rc_plan *plan, const char *src, const char *dst, rc_err *err)
 {
     char *s = real_folder(src), *d = real_folder(dst);
     rc_code rc = RC_OK;
 
-    if (s && d && (is_inside(d, s) || is_inside(s, d))) {
+    if (s && d && (is_inside(d, s) || (!is_file(plan) && is_inside(s, d)))) {
         rc = rc_fail(err, RC_E_USAGE, RC_NO_OFFSET,
-                     "the output folder is the source, inside it, or around it");
+                     is_file(plan) ? "the output would lie in the source folder"
+                                   : "the output folder is the source, inside it, or around it");
         rc_err_file(err, dst);
     }
     free(s);
@@ -58,19 +65,20 @@ static rc_code refuse_overlap(const char *src, const char *dst, rc_err *err)
     return rc;
 }
 
-static bool is_shard(const char *name)
+static bool is_shard(void *ctx, const char *name)
 {
     const size_t n = strlen(name), k = strlen(".safetensors");
 
+    (void)ctx;
     return n > k && strcmp(name + n - k, ".safetensors") == 0;
 }
 
 /* Nobody means to replace a checkpoint of others by a conversion: the arguments are
  * the wrong way round. No option allows it. */
-static rc_code refuse_foreign(const rc_dir *dir, rc_err *err)
+static rc_code refuse_foreign(const rc_plan *plan, const rc_dir *dir, rc_err *err)
 {
-    if (rc_publish_is_complete(dir) || rc_dir_stat(dir, RC_JOURNAL_NAME, NULL) ||
-        !rc_dir_any(dir, is_shard))
+    if (is_file(plan) || rc_publish_is_complete(plan, dir) ||
+        rc_dir_stat(dir, rc_plan_names_of(plan)->journal, NULL) || !rc_dir_any(dir, is_shard, NULL))
         return RC_OK;
     rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "holds a checkpoint that is no result of recast");
     rc_err_file(err, dir->path);
@@ -78,33 +86,56 @@ static rc_code refuse_foreign(const rc_dir *dir, rc_err *err)
     return RC_E_CANTCREATE;
 }
 
-static rc_code refuse_finished(const rc_dir *dir, rc_err *err)
+static rc_code refuse_finished(const rc_plan *plan, const rc_dir *dir, rc_err *err)
 {
-    rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "holds a finished conversion");
-    rc_err_file(err, dir->path);
+    rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET,
+            is_file(plan) ? "is a finished conversion" : "holds a finished conversion");
+    rc_err_file(err, is_file(plan) ? rc_plan_shard_at(plan, 0)->name : dir->path);
     rc_err_hint(err, "--force replaces it");
+    return RC_E_CANTCREATE;
+}
+
+/* Is something in the way that this conversion would replace or mix with? */
+static rc_code refuse_others(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+{
+    const char *what = "is not empty, and what is there is not ours", *file = dir->path;
+
+    if (is_file(plan)) {
+        size_t i = 0;
+
+        while (i < rc_plan_shards(plan) && !rc_dir_stat(dir, rc_plan_shard_at(plan, i)->name, NULL))
+            i++;
+        if (i == rc_plan_shards(plan))
+            return RC_OK;
+        what = "is there already, and is no result of recast";
+        file = rc_plan_shard_at(plan, i)->name;
+    } else if (rc_dir_is_empty(dir)) {
+        return RC_OK;
+    }
+    rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "%s", what);
+    rc_err_file(err, file);
+    rc_err_hint(err,
+                is_file(plan)
+                    ? "name another file, or add --force to replace it"
+                    : "name an empty or new folder, or add --force to write among these files");
     return RC_E_CANTCREATE;
 }
 
 /* A journal beside a finished result is of a run that had --force, or has nothing left to
  * do: it may go on, but --restart would begin to replace the result. */
-static rc_code refuse_occupied(const rc_dir *dir, const rc_convert_opts *opts, rc_err *err)
+static rc_code refuse_occupied(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
+                               rc_err *err)
 {
-    const bool complete = rc_publish_is_complete(dir);
-    const bool ours = rc_dir_stat(dir, RC_JOURNAL_NAME, NULL)
+    const rc_plan_names *names = rc_plan_names_of(plan);
+    const bool complete = rc_publish_is_complete(plan, dir);
+    const bool ours = rc_dir_stat(dir, names->journal, NULL)
                           ? !(complete && opts->restart)
-                          : rc_dir_stat(dir, LOCK_NAME, NULL) && !complete;
-    rc_code rc;
+                          : rc_dir_stat(dir, names->lock, NULL) && !complete;
 
-    RC_TRY(refuse_foreign(dir, err));
-    if (opts->force || ours || rc_dir_is_empty(dir))
+    RC_TRY(refuse_foreign(plan, dir, err));
+    if (opts->force || ours)
         return RC_OK;
-    if (complete)
-        return refuse_finished(dir, err);
-    rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is not empty, and what is there is not ours");
-    rc_err_file(err, dir->path);
-    rc_err_hint(err, "name an empty or new folder, or add --force to write among these files");
-    return rc;
+    return complete ? refuse_finished(plan, dir, err) : refuse_others(plan, dir, err);
 }
 
 /* Journal, ledger, index and config: small, but a full disk stops there too. */
@@ -165,18 +196,50 @@ static rc_code open_for_asking(rc_dir *dir, const char *dst, char buf[PATH_MAX],
     return rc;
 }
 
+/* The folder that the output goes to: DST, or that of the file DST. */
+static const char *folder_of(const rc_plan *plan, const char *dst, char buf[PATH_MAX])
+{
+    snprintf(buf, PATH_MAX, "%s", dst);
+    return is_file(plan) ? dirname(buf) : buf;
+}
+
+rc_code rc_convert_stem(const char *dst, char buf[RC_PLAN_NAME], rc_err *err)
+{
+    const char *base = strrchr(dst, '/') ? strrchr(dst, '/') + 1 : dst;
+    const size_t n = strlen(base), k = strlen(".gguf");
+    rc_code rc;
+
+    if (n > k && n - k <= STEM_MAX && strcmp(base + n - k, ".gguf") == 0) {
+        snprintf(buf, RC_PLAN_NAME, "%.*s", (int)(n - k), base);
+        return RC_OK;
+    }
+    rc = rc_fail(err, RC_E_USAGE, RC_NO_OFFSET,
+                 n - k > STEM_MAX && n > k ? "a name of over 200 bytes"
+                                           : "not the name of a .gguf file");
+    rc_err_file(err, dst);
+    rc_err_hint(err, "--to gguf writes a file: recast convert SRC NAME.gguf --to gguf");
+    return rc;
+}
+
 rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
                              rc_convert_report *report, rc_err *err)
 {
     const char *src = rc_source_where(rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan))));
-    char buf[PATH_MAX]; /* holds dir.path */
+    char buf[PATH_MAX], folder[PATH_MAX]; /* buf holds dir.path */
     rc_dir dir = { .fd = -1 };
     bool exists;
     rc_code rc;
 
-    RC_TRY(refuse_overlap(src, dst, err));
-    RC_TRY(open_for_asking(&dir, dst, buf, &exists, err));
-    rc = exists ? refuse_occupied(&dir, opts, err) : RC_OK;
+    RC_TRY(refuse_overlap(plan, src, dst, err));
+    RC_TRY(open_for_asking(&dir, folder_of(plan, dst, folder), buf, &exists, err));
+    if (!exists && is_file(plan)) {
+        rc_dir_close(&dir);
+        rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "its folder does not exist");
+        rc_err_file(err, dst);
+        rc_err_hint(err, "make it first: mkdir -p");
+        return rc;
+    }
+    rc = exists ? refuse_occupied(plan, &dir, opts, err) : RC_OK;
     if (rc == RC_OK)
         rc = rc_publish_check_sides(plan, err);
     if (rc == RC_OK)
@@ -188,6 +251,18 @@ rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_conv
 }
 
 /* ------------------------------------------------------------------ resume */
+
+/* Types, names and metadata are all in the heads; what decides the bits besides is not. */
+static void hash_gguf(rc_hasher *hasher, const rc_plan *plan)
+{
+    const rc_recipe *recipe = rc_plan_recipe(plan);
+    const uint64_t imatrix = recipe->imatrix ? rc_imatrix_digest(recipe->imatrix) : 0;
+
+    rc_hash_field(hasher, &recipe->effort, sizeof recipe->effort);
+    rc_hash_field(hasher, &imatrix, sizeof imatrix);
+    for (size_t i = 0; i < rc_plan_shards(plan); i++)
+        rc_hash_field(hasher, rc_plan_shard_at(plan, i)->head, rc_plan_shard_at(plan, i)->head_len);
+}
 
 static rc_journal_id identity(const rc_plan *plan)
 {
@@ -204,10 +279,12 @@ static rc_journal_id identity(const rc_plan *plan)
     rc_hash_begin(&hasher);
     rc_hash_field(&hasher, &recipe->target, sizeof recipe->target);
     rc_hash_field(&hasher, &recipe->scale_dtype, sizeof recipe->scale_dtype);
-    rc_hash_field(&hasher, &recipe->drop_draft, sizeof recipe->drop_draft);
+    rc_hash_field(&hasher, &recipe->draft, sizeof recipe->draft);
     rc_hash_field(&hasher, &recipe->shard_size, sizeof recipe->shard_size);
     for (unsigned i = 0; i < recipe->nglobs; i++)
         rc_hash_field(&hasher, recipe->globs[i], strlen(recipe->globs[i]));
+    if (recipe->target == RC_TO_GGUF)
+        hash_gguf(&hasher, plan);
     id.recipe_digest = rc_hash_end(&hasher);
 
     rc_hash_begin(&hasher);
@@ -235,9 +312,9 @@ static rc_journal_id identity(const rc_plan *plan)
 
 /* Nothing is left but to take the journal away: publishing begins by removing an older
  * summary, so one that is there beside the record of it is this run's. */
-static bool only_journal_left(const rc_dir *dir, const rc_journal *journal)
+static bool only_journal_left(const rc_plan *plan, const rc_dir *dir, const rc_journal *journal)
 {
-    return rc_publish_is_complete(dir) && rc_journal_has_publish(journal);
+    return rc_publish_is_complete(plan, dir) && rc_journal_has_publish(journal);
 }
 
 static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
@@ -249,18 +326,19 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
     rc_code rc;
 
     /* Once more, under the lock: another run may have finished since the preflight. */
-    RC_TRY(refuse_occupied(dir, opts, err));
+    RC_TRY(refuse_occupied(plan, dir, opts, err));
     RC_TRY(rc_publish_rehearse(plan, mem, err));
-    RC_TRY(rc_journal_open(&journal, dir, &id, rc_plan_jobs(plan), rc_plan_shards(plan),
-                           opts->restart, opts->log, mem, err));
-    if (only_journal_left(dir, journal)) {
+    RC_TRY(rc_journal_open(&journal, dir, rc_plan_names_of(plan)->journal, &id, rc_plan_jobs(plan),
+                           rc_plan_shards(plan), opts->restart, opts->log, mem, err));
+    if (only_journal_left(plan, dir, journal)) {
         report->already_complete = true;
         rc_journal_close(&journal);
-        return rc_dir_remove(dir, RC_JOURNAL_NAME, err);
+        return rc_dir_remove(dir, rc_plan_names_of(plan)->journal, err);
     }
-    if (rc_publish_is_complete(dir) && !opts->force) { /* a forced run began, this one is not */
+    if (rc_publish_is_complete(plan, dir) &&
+        !opts->force) { /* a forced run began, this one is not */
         rc_journal_close(&journal);
-        return refuse_finished(dir, err);
+        return refuse_finished(plan, dir, err);
     }
     report->run.resumed = rc_journal_is_resumed(journal);
     rc = rc_execute(plan, dir, journal, &opts->execute, mem, err);
@@ -278,17 +356,19 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
 rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
                    rc_convert_report *report, rc_mem *mem, rc_err *err)
 {
+    const char *lock_name = rc_plan_names_of(plan)->lock;
+    char folder[PATH_MAX];
     rc_dir dir;
     int lock;
     rc_code rc;
 
     memset(report, 0, sizeof *report);
     RC_TRY(rc_convert_preflight(plan, dst, opts, report, err));
-    RC_TRY(rc_dir_open(&dir, dst, true, err));
-    rc = rc_dir_lock(&dir, LOCK_NAME, &lock, err);
+    RC_TRY(rc_dir_open(&dir, folder_of(plan, dst, folder), !is_file(plan), err));
+    rc = rc_dir_lock(&dir, lock_name, &lock, err);
     if (rc == RC_OK) {
         rc = run_locked(plan, &dir, opts, report, mem, err);
-        rc_dir_unlock(&dir, LOCK_NAME, lock);
+        rc_dir_unlock(&dir, lock_name, lock);
     }
     rc_dir_close(&dir);
     return rc;

@@ -20,6 +20,11 @@ typedef struct rc_convert_report {
     bool already_complete;  /* a run that died after its last byte was written */
 } rc_convert_report;
 
+/** What a GGUF file's companions are named after: "model" for "DIR/model.gguf", in buf.
+ *  RC_E_USAGE when dst does not end in .gguf or its name is too long. */
+RC_MUST_CHECK
+rc_code rc_convert_stem(const char *dst, char buf[RC_PLAN_NAME], rc_err *err);
+
 /** Refuse what cannot end well, before anything is written: DST is SRC or lies inside
  *  it (or the reverse), a finished result without `force`, not enough space.
  *    RC_E_USAGE, RC_E_CANTCREATE, RC_E_NOSPACE
@@ -28,7 +33,8 @@ RC_MUST_CHECK
 rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
                              rc_convert_report *report, rc_err *err);
 
-/** Convert into the folder `dst`, which is made if it is not there.
+/** Convert into the folder `dst`, which is made if it is not there; for GGUF, into the file
+ *  `dst` and its companions, in a folder that is there.
  *  `report` is filled as far as it goes, on failure too. */
 RC_MUST_CHECK
 rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,

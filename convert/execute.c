@@ -45,6 +45,8 @@ typedef struct item {
 
 typedef struct slot {
     uint8_t *in, *in_scale, *out, *out_scale; /* page-aligned, made once, used again and again */
+    float *work, *importance;
+    rc_verdict *verdicts; /* of a chunk's slices, until their turn comes */
 } slot;
 
 typedef struct run {
@@ -60,13 +62,14 @@ typedef struct run {
     size_t nitems;
     uint64_t chunk_budget;
     size_t in_max, in_scale_max, out_max, out_scale_max; /* over all chunks to do */
+    size_t work_max, importance_max, verdicts_max;       /* bytes */
     slot slots[RC_PAR_MAX_SLOTS];
     unsigned nslots;
 } run;
 
-const char *rc_partial_name(const rc_plan_shard *shard, char buf[80])
+const char *rc_partial_name(const rc_plan_shard *shard, char buf[RC_PARTIAL_NAME])
 {
-    snprintf(buf, 80, "%s.partial", shard->name);
+    snprintf(buf, RC_PARTIAL_NAME, "%s.partial", shard->name);
     return buf;
 }
 
@@ -83,6 +86,24 @@ static uint64_t job_out_bytes(const rc_job *job)
 
 /* ------------------------------------------------ what an earlier run left */
 
+/* Bytes [off, off + n) of a tensor's own bytes, which may lie in rows with gaps between. */
+static rc_code read_dest(rc_out *out, const rc_dest *d, uint64_t off, uint8_t *buf, size_t n,
+                         rc_err *err)
+{
+    if (!d->stride)
+        return rc_out_read(out, d->begin + off, buf, n, err);
+    while (n) {
+        const uint64_t in_row = off % d->row_bytes;
+        const size_t now = n < d->row_bytes - in_row ? n : (size_t)(d->row_bytes - in_row);
+
+        RC_TRY(rc_out_read(out, d->begin + off / d->row_bytes * d->stride + in_row, buf, now, err));
+        buf += now;
+        off += now;
+        n -= now;
+    }
+    return RC_OK;
+}
+
 static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint8_t *buf,
                       bool *same, rc_err *err)
 {
@@ -97,7 +118,7 @@ static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint
 
         if (rc_stop_requested())
             return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
-        RC_TRY(rc_out_read(out, d->begin + off, buf, n, err));
+        RC_TRY(read_dest(out, d, off, buf, n, err));
         rc_hash_add(&hasher, buf, n);
     }
     got = rc_hash_end(&hasher);
@@ -107,20 +128,20 @@ static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint
 
 /* A shard that was not recorded as synced may have lost anything in a power cut:
  * believe the journal only where the bytes still have the digest it names. */
-static rc_code recheck_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
+static rc_code recheck_shard(run *r, size_t s, rc_err *err)
 {
     uint8_t *buf = rc_mem_get_pages(r->mem, REHASH);
     rc_code rc = RC_OK;
 
     if (!buf)
         return rc_fail_nomem(err, r->mem, REHASH);
-    for (size_t i = first; i < end && rc == RC_OK; i++) {
+    for (size_t i = 0; i < rc_plan_jobs(r->plan) && rc == RC_OK; i++) {
         const rc_result *result = rc_journal_result(r->journal, i);
         const rc_job *job = rc_plan_job(r->plan, i);
         rc_out *out = r->shards[s].out;
         bool same = true;
 
-        if (!result)
+        if (!result || job->shard != s)
             continue;
         rc = rehash(out, &job->out_weight, &result->out_weight, buf, &same, err);
         if (rc == RC_OK)
@@ -132,21 +153,22 @@ static rc_code recheck_shard(run *r, size_t s, size_t first, size_t end, rc_err 
     return rc;
 }
 
-static rc_code forget_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
+static rc_code forget_shard(run *r, size_t s, rc_err *err)
 {
     if (rc_journal_has_shard(r->journal, s)) /* first: no job of a trusted shard is missing */
         RC_TRY(rc_journal_forget_shard(r->journal, s, err));
-    for (size_t i = first; i < end; i++)
-        if (rc_journal_result(r->journal, i))
+    for (size_t i = 0; i < rc_plan_jobs(r->plan); i++)
+        if (rc_plan_job(r->plan, i)->shard == s && rc_journal_result(r->journal, i))
             RC_TRY(rc_journal_forget(r->journal, i, err));
     return RC_OK;
 }
 
-static bool all_done(const run *r, size_t first, size_t end)
+static bool all_done(const run *r, size_t s)
 {
-    while (first < end && rc_journal_result(r->journal, first))
-        first++;
-    return first == end;
+    for (size_t i = 0; i < rc_plan_jobs(r->plan); i++)
+        if (rc_plan_job(r->plan, i)->shard == s && !rc_journal_result(r->journal, i))
+            return false;
+    return true;
 }
 
 static bool has_file(const rc_dir *dir, const char *name, uint64_t nbytes)
@@ -156,56 +178,44 @@ static bool has_file(const rc_dir *dir, const char *name, uint64_t nbytes)
     return rc_dir_stat(dir, name, &there) && there == nbytes;
 }
 
-static rc_code take_up_shard(run *r, size_t s, size_t first, size_t end, rc_err *err)
+static rc_code take_up_shard(run *r, size_t s, rc_err *err)
 {
     const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
-    char partial[80];
+    char partial[RC_PARTIAL_NAME];
     const bool there = has_file(r->dir, rc_partial_name(shard, partial), shard->nbytes);
 
     r->shards[s].there = there;
     if (!there && rc_journal_has_publish(r->journal) &&
-        has_file(r->dir, shard->name, shard->nbytes) && all_done(r, first, end))
+        has_file(r->dir, shard->name, shard->nbytes) && all_done(r, s))
         return RC_OK; /* has its final name already */
     if (!there)
-        return forget_shard(r, s, first, end, err);
+        return forget_shard(r, s, err);
     if (rc_journal_has_shard(r->journal, s))
         return RC_OK;
     RC_TRY(
         rc_out_open(&r->shards[s].out, r->dir, partial, shard->nbytes, RC_OUT_RESUME, r->mem, err));
-    RC_TRY(recheck_shard(r, s, first, end, err));
+    RC_TRY(recheck_shard(r, s, err));
     return rc_out_close(&r->shards[s].out, err);
-}
-
-static size_t shard_end(const rc_plan *plan, size_t first)
-{
-    const size_t n = rc_plan_jobs(plan), s = rc_plan_job(plan, first)->shard;
-    size_t end = first;
-
-    while (end < n && rc_plan_job(plan, end)->shard == s)
-        end++;
-    return end;
 }
 
 static rc_code take_up(run *r, rc_err *err)
 {
-    const size_t n = rc_plan_jobs(r->plan);
-
-    for (size_t first = 0; first < n; first = shard_end(r->plan, first))
-        RC_TRY(take_up_shard(r, rc_plan_job(r->plan, first)->shard, first,
-                             shard_end(r->plan, first), err));
+    for (size_t s = 0; s < rc_plan_shards(r->plan); s++)
+        RC_TRY(take_up_shard(r, s, err));
     return RC_OK;
 }
 
 uint64_t rc_execute_space(const rc_plan *plan, const rc_dir *dir)
 {
     /* a run that died while it gave final names had all the space it needs */
+    const rc_plan_names *names = rc_plan_names_of(plan);
     const bool publishing =
-        rc_dir_stat(dir, RC_JOURNAL_NAME, NULL) && !rc_dir_stat(dir, RC_SUMMARY_NAME, NULL);
+        rc_dir_stat(dir, names->journal, NULL) && !rc_dir_stat(dir, names->summary, NULL);
     uint64_t need = 0;
 
     for (size_t s = 0; s < rc_plan_shards(plan); s++) {
         const rc_plan_shard *shard = rc_plan_shard_at(plan, s);
-        char partial[80];
+        char partial[RC_PARTIAL_NAME];
 
         /* space is reserved whole when a shard is begun */
         if (!has_file(dir, rc_partial_name(shard, partial), shard->nbytes) &&
@@ -227,6 +237,16 @@ static size_t max_size(size_t a, uint64_t b)
     return a > b ? a : (size_t)b;
 }
 
+static uint64_t slice_count(const rc_chunk *c)
+{
+    uint64_t done = 0, n = 0;
+    rc_chunk s;
+
+    while (rc_chunk_slice(&s, c, &done, SLICE))
+        n++;
+    return n;
+}
+
 /* List the chunks of every job that is not done, and learn the largest. */
 static rc_code list_items(run *r, rc_err *err)
 {
@@ -245,6 +265,7 @@ static rc_code list_items(run *r, rc_err *err)
         return rc_fail_nomem(err, r->mem, total * sizeof *r->items);
     r->nitems = 0;
     r->in_max = r->in_scale_max = r->out_max = r->out_scale_max = 0;
+    r->work_max = r->importance_max = r->verdicts_max = 0;
     for (size_t i = 0; i < n; i++) {
         const rc_job *job = rc_plan_job(r->plan, i);
         const uint64_t rows = rc_chunk_rows(job, r->chunk_budget);
@@ -258,6 +279,11 @@ static rc_code list_items(run *r, rc_err *err)
         r->in_scale_max = max_size(r->in_scale_max, c.in_scale_len);
         r->out_max = max_size(r->out_max, c.out_len);
         r->out_scale_max = max_size(r->out_scale_max, c.out_scale_len);
+        r->work_max = max_size(r->work_max, rc_cast_work(job));
+        if (job->importance != RC_IMPORTANCE_NONE)
+            r->importance_max = max_size(r->importance_max, job->cols * sizeof(float));
+        if (rc_cast_is_slow(job))
+            r->verdicts_max = max_size(r->verdicts_max, slice_count(&c) * sizeof(rc_verdict));
         r->active[i].chunks_left = chunks;
         for (uint64_t k = 0; k < chunks; k++)
             r->items[r->nitems++] = (item){ (uint32_t)i, (uint32_t)k };
@@ -266,11 +292,11 @@ static rc_code list_items(run *r, rc_err *err)
 }
 
 /* What a slot can hold at a time: its buffers, the digests of the job that it is at, and
- * what the allocator adds to five blocks on page boundaries. */
+ * what the allocator adds to blocks on page boundaries. */
 static size_t slot_bytes(const run *r)
 {
-    return r->in_max + r->in_scale_max + r->out_max + r->out_scale_max + sizeof(hashes) +
-           16 * RC_PAGE;
+    return r->in_max + r->in_scale_max + r->out_max + r->out_scale_max + r->work_max +
+           r->importance_max + r->verdicts_max + sizeof(hashes) + 20 * RC_PAGE;
 }
 
 static rc_code make_slot(run *r, slot *s, rc_err *err)
@@ -279,7 +305,10 @@ static rc_code make_slot(run *r, slot *s, rc_err *err)
     s->in_scale = rc_mem_get_pages(r->mem, r->in_scale_max + 2 * RC_PAGE);
     s->out = rc_mem_get_pages(r->mem, r->out_max + RC_PAGE);
     s->out_scale = rc_mem_get_pages(r->mem, r->out_scale_max + RC_PAGE);
-    if (s->in && s->in_scale && s->out && s->out_scale)
+    s->work = rc_mem_get_pages(r->mem, r->work_max);
+    s->importance = rc_mem_get_pages(r->mem, r->importance_max);
+    s->verdicts = rc_mem_get(r->mem, r->verdicts_max);
+    if (s->in && s->in_scale && s->out && s->out_scale && s->work && s->importance && s->verdicts)
         return RC_OK;
     return rc_fail_nomem(err, r->mem, slot_bytes(r));
 }
@@ -324,7 +353,7 @@ static rc_code open_shard(run *r, size_t s, rc_out **out, rc_err *err)
 {
     shard_state *state = &r->shards[s];
     const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
-    char partial[80];
+    char partial[RC_PARTIAL_NAME];
 
     *out = state->out;
     if (state->out)
@@ -432,29 +461,107 @@ static rc_code name_file(const run *r, const rc_job *job, rc_err *err)
     return err->code;
 }
 
+static flow flow_of(const rc_chunk *s, const rc_chunk *c, const flow *f)
+{
+    return (flow){
+        .weight = f->weight + (s->in_off - c->in_off),
+        .scale = f->scale ? f->scale + (s->in_scale_off - c->in_scale_off) : NULL,
+        .out = f->out + (s->out_off - c->out_off),
+        .out_scale = f->out_scale + (s->out_scale_off - c->out_scale_off),
+    };
+}
+
+static rc_code cast_slice(const run *r, const rc_chunk *s, const flow *at, const slot *own,
+                          rc_verdict *v, rc_err *err)
+{
+    const rc_cast_how how = {
+        .allow_nonfinite = r->opts->allow_nonfinite,
+        .effort = rc_plan_recipe(r->plan)->effort,
+        .importance = s->job->importance == RC_IMPORTANCE_NONE ? NULL : own->importance,
+        .work = own->work,
+    };
+
+    if (rc_cast_chunk(s, at->weight, at->scale, at->out, at->out_scale, &how, v, err) != RC_OK)
+        return name_file(r, s->job, err);
+    return RC_OK;
+}
+
+static rc_code take_verdict(const run *r, active *a, const rc_chunk *s, const flow *at,
+                            const rc_verdict *v, rc_err *err)
+{
+    rc_verdict_add(&a->verdict, v);
+    if (r->opts->require_exact && v->exact != v->tiles)
+        return fail_inexact(r, s->job, &a->verdict, err);
+    hash_slice(a->hashes, s, at);
+    return RC_OK;
+}
+
 /* Check, cast and hash, slice by slice: each stays in the core's own cache for all
  * three. */
-static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const flow *f, rc_err *err)
+static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const flow *f,
+                           const slot *own, rc_err *err)
 {
     uint64_t done = 0;
     rc_chunk s;
 
     while (rc_chunk_slice(&s, c, &done, SLICE)) {
-        const flow at = {
-            .weight = f->weight + (s.in_off - c->in_off),
-            .scale = f->scale ? f->scale + (s.in_scale_off - c->in_scale_off) : NULL,
-            .out = f->out + (s.out_off - c->out_off),
-            .out_scale = f->out_scale + (s.out_scale_off - c->out_scale_off),
-        };
+        const flow at = flow_of(&s, c, f);
         rc_verdict v;
 
-        if (rc_cast_chunk(&s, at.weight, at.scale, at.out, at.out_scale, r->opts->allow_nonfinite,
-                          &v, err) != RC_OK)
-            return name_file(r, c->job, err);
-        rc_verdict_add(&a->verdict, &v);
-        if (r->opts->require_exact && v.exact != v.tiles)
-            return fail_inexact(r, c->job, &a->verdict, err);
-        hash_slice(a->hashes, &s, &at);
+        RC_TRY(cast_slice(r, &s, &at, own, &v, err));
+        RC_TRY(take_verdict(r, a, &s, &at, &v, err));
+    }
+    return RC_OK;
+}
+
+/* The weights of the columns, for the whole chunk. */
+static rc_code load_importance(const run *r, const rc_chunk *c, const flow *f, const slot *own,
+                               rc_err *err)
+{
+    const rc_job *job = c->job;
+
+    if (job->importance == RC_IMPORTANCE_ENERGY)
+        rc_cast_energy(c, f->weight, f->scale, own->importance, own->work);
+    if (job->importance == RC_IMPORTANCE_MATRIX &&
+        rc_imatrix_get(rc_plan_recipe(r->plan)->imatrix, job->out_weight.name, job->expert,
+                       job->experts, job->cols, own->importance) != RC_IMATRIX_FOUND) {
+        rc_fail(err, RC_E_IO, RC_NO_OFFSET, "the importance matrix cannot be read any more");
+        rc_err_tensor(err, job->out_weight.name);
+        return RC_E_IO;
+    }
+    return RC_OK;
+}
+
+/* What takes long is cast before its turn, by as many at once as may compute. */
+static rc_code cast_ahead(const run *r, const rc_chunk *c, const flow *f, const slot *own,
+                          rc_err *err)
+{
+    rc_verdict *v = own->verdicts;
+    uint64_t done = 0;
+    rc_chunk s;
+
+    RC_TRY(load_importance(r, c, f, own, err));
+    while (rc_chunk_slice(&s, c, &done, SLICE)) {
+        const flow at = flow_of(&s, c, f);
+
+        if (rc_stop_requested())
+            return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
+        RC_TRY(cast_slice(r, &s, &at, own, v++, err));
+    }
+    return RC_OK;
+}
+
+static rc_code take_verdicts(const run *r, active *a, const rc_chunk *c, const flow *f,
+                             const slot *own, rc_err *err)
+{
+    const rc_verdict *v = own->verdicts;
+    uint64_t done = 0;
+    rc_chunk s;
+
+    while (rc_chunk_slice(&s, c, &done, SLICE)) {
+        const flow at = flow_of(&s, c, f);
+
+        RC_TRY(take_verdict(r, a, &s, &at, v++, err));
     }
     return RC_OK;
 }
@@ -462,17 +569,36 @@ static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const flo
 /* Digests and verdict of a tensor take its rows in order, whoever read them. The
  * turn comes first, then the permit: who holds a permit never waits for a turn. */
 static rc_code cast_in_turn(const run *r, rc_par *par, active *a, const rc_chunk *c,
-                            uint64_t ticket, const flow *f, rc_err *err)
+                            uint64_t ticket, const flow *f, const slot *own, rc_err *err)
 {
-    rc_code rc;
+    const bool slow = rc_cast_is_slow(c->job);
+    rc_code rc = RC_OK;
 
+    if (slow) {
+        rc_par_compute_begin(par);
+        rc = cast_ahead(r, c, f, own, err);
+        rc_par_compute_end(par);
+        RC_TRY(rc);
+    }
     if (!rc_turn_wait(par, &a->turn, ticket))
         return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "another part of the run failed");
     rc_par_compute_begin(par);
-    rc = cast_slices(r, a, c, f, err);
+    rc = slow ? take_verdicts(r, a, c, f, own, err) : cast_slices(r, a, c, f, own, err);
     rc_par_compute_end(par);
     RC_TRY(rc);
     rc_turn_next(par, &a->turn);
+    return RC_OK;
+}
+
+/* Rows with gaps between them are written one by one. */
+static rc_code write_dest(rc_out *out, const rc_dest *d, uint64_t off, const uint8_t *data,
+                          uint64_t nbytes, rc_err *err)
+{
+    if (!d->stride)
+        return rc_out_write(out, d->begin + off, data, (size_t)nbytes, err);
+    for (uint64_t at = 0; at < nbytes; at += d->row_bytes)
+        RC_TRY(rc_out_write(out, d->begin + (off + at) / d->row_bytes * d->stride, data + at,
+                            (size_t)d->row_bytes, err));
     return RC_OK;
 }
 
@@ -481,7 +607,7 @@ static rc_code write_chunk(rc_out *out, const rc_chunk *c, const uint8_t *data,
 {
     const rc_job *job = c->job;
 
-    RC_TRY(rc_out_write(out, job->out_weight.begin + c->out_off, data, (size_t)c->out_len, err));
+    RC_TRY(write_dest(out, &job->out_weight, c->out_off, data, c->out_len, err));
     if (!c->out_scale_len)
         return RC_OK;
     return rc_out_write(out, job->out_scale.begin + c->out_scale_off, scale,
@@ -508,7 +634,7 @@ static rc_code refuse_zeros(const run *r, const rc_job *job, const rc_verdict *v
 static rc_code discard_shard(const run *r, size_t s, rc_code why)
 {
     rc_err ignored;
-    char partial[80];
+    char partial[RC_PARTIAL_NAME];
     const rc_code removed =
         rc_dir_remove(r->dir, rc_partial_name(rc_plan_shard_at(r->plan, s), partial), &ignored);
 
@@ -580,7 +706,7 @@ static rc_code do_chunk(void *ctx, rc_par *par, unsigned slot_index, uint64_t i,
     RC_TRY(read_chunk(r, &c, s, &f.weight, &f.scale, err));
     f.out = rc_out_place(s->out, job->out_weight.begin + c.out_off);
     f.out_scale = rc_out_place(s->out_scale, job->out_scale.begin + c.out_scale_off);
-    RC_TRY(cast_in_turn(r, par, &r->active[it->job], &c, it->chunk, &f, err));
+    RC_TRY(cast_in_turn(r, par, &r->active[it->job], &c, it->chunk, &f, s, err));
     if (!r->opts->discard)
         RC_TRY(write_chunk(out, &c, f.out, f.out_scale, err));
     count(r, c.out_len + c.out_scale_len);
@@ -613,7 +739,7 @@ static rc_code sync_leftovers(run *r, rc_err *err)
 {
     for (size_t s = 0; s < rc_plan_shards(r->plan); s++) {
         const rc_plan_shard *shard = rc_plan_shard_at(r->plan, s);
-        char partial[80];
+        char partial[RC_PARTIAL_NAME];
 
         rc_partial_name(shard, partial);
         if (r->shards[s].jobs_left || rc_journal_has_shard(r->journal, s) || !r->shards[s].there)
@@ -676,6 +802,9 @@ static rc_code clean_up(run *r, rc_code rc)
         rc_mem_put(r->mem, r->slots[i].in_scale);
         rc_mem_put(r->mem, r->slots[i].out);
         rc_mem_put(r->mem, r->slots[i].out_scale);
+        rc_mem_put(r->mem, r->slots[i].work);
+        rc_mem_put(r->mem, r->slots[i].importance);
+        rc_mem_put(r->mem, r->slots[i].verdicts);
     }
     rc_mem_put(r->mem, r->items);
     rc_mem_put(r->mem, r->active);

@@ -33,7 +33,8 @@ rc_code rc_execute(const rc_plan *plan, const rc_dir *dir, rc_journal *journal,
 /** Bytes that an execution would add to the disk, given what is there. */
 uint64_t rc_execute_space(const rc_plan *plan, const rc_dir *dir);
 
-/** Name of a shard's unfinished file, into buf[80]; returns buf. */
-const char *rc_partial_name(const rc_plan_shard *shard, char buf[80]);
+/** Name of a shard's unfinished file, into buf; returns buf. */
+#define RC_PARTIAL_NAME (RC_PLAN_NAME + 8)
+const char *rc_partial_name(const rc_plan_shard *shard, char buf[RC_PARTIAL_NAME]);
 
 #endif

@@ -62,9 +62,9 @@ const char *rc_gguf_presets(void)
 static bool type_of(const char *name, size_t len, rc_dtype *out)
 {
     static const rc_dtype allowed[] = {
-        RC_DTYPE_F32,  RC_DTYPE_F16,  RC_DTYPE_BF16, RC_DTYPE_Q4_0,    RC_DTYPE_Q8_0,   RC_DTYPE_Q2_K,
-        RC_DTYPE_Q3_K, RC_DTYPE_Q4_K, RC_DTYPE_Q5_K, RC_DTYPE_Q6_K,    RC_DTYPE_IQ2_XXS,
-        RC_DTYPE_IQ4_XS, RC_DTYPE_MXFP4,
+        RC_DTYPE_F32,     RC_DTYPE_F16,    RC_DTYPE_BF16,  RC_DTYPE_Q4_0, RC_DTYPE_Q8_0,
+        RC_DTYPE_Q2_K,    RC_DTYPE_Q3_K,   RC_DTYPE_Q4_K,  RC_DTYPE_Q5_K, RC_DTYPE_Q6_K,
+        RC_DTYPE_IQ2_XXS, RC_DTYPE_IQ4_XS, RC_DTYPE_MXFP4,
     };
 
     for (unsigned i = 0; i < sizeof allowed / sizeof *allowed; i++) {

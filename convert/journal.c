@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ _Static_assert(sizeof(rc_journal_id) <= PAYLOAD, "an identity fits a record");
 
 struct rc_journal {
     rc_mem *mem;
+    char name[RC_PLAN_NAME + 16];
     int fd;
     pthread_mutex_t lock;
     rc_result *results; /* by job */
@@ -58,7 +60,7 @@ static rc_code append(rc_journal *j, uint32_t kind, uint64_t index, const void *
     if (e == 0)
         return RC_OK;
     rc_fail_errno(err, e, "cannot write the journal");
-    rc_err_file(err, RC_JOURNAL_NAME);
+    rc_err_file(err, j->name);
     return err ? err->code : RC_E_IO;
 }
 
@@ -80,7 +82,8 @@ static void load(rc_journal *j, const record *r)
     }
 }
 
-static rc_code same_work(const rc_journal_id *then, const rc_journal_id *now, rc_err *err)
+static rc_code same_work(const char *name, const rc_journal_id *then, const rc_journal_id *now,
+                         rc_err *err)
 {
     const char *what = NULL;
     rc_code rc;
@@ -94,7 +97,7 @@ static rc_code same_work(const rc_journal_id *then, const rc_journal_id *now, rc
     if (!what)
         return RC_OK;
     rc = rc_fail(err, RC_E_RESUME, RC_NO_OFFSET, "the unfinished conversion here is of %s", what);
-    rc_err_file(err, RC_JOURNAL_NAME);
+    rc_err_file(err, name);
     if (strncmp(then->version, now->version, sizeof now->version) != 0) {
         rc_err_want(err, "%.24s", then->version);
         rc_err_got(err, "%.24s", now->version);
@@ -127,11 +130,11 @@ static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, cons
 
         if (off == 0) {
             if (!valid || r.kind != KIND_ID) {
-                rc_warn(log, RC_JOURNAL_NAME, NULL, 0, "damaged at its start: starting over");
+                rc_warn(log, j->name, NULL, 0, "damaged at its start: starting over");
                 return RC_OK;
             }
             memcpy(&then, r.payload, sizeof then);
-            RC_TRY(same_work(&then, id, err));
+            RC_TRY(same_work(j->name, &then, id, err));
             *usable = true;
         } else if (valid) {
             load(j, &r);
@@ -142,12 +145,12 @@ static rc_code replay(rc_journal *j, const rc_journal_id *id, bool *usable, cons
     if (e > 0) { /* not the end of the file: what follows may take back what was said */
         const rc_code rc = rc_fail_errno(err, e, "cannot read the journal");
 
-        rc_err_file(err, RC_JOURNAL_NAME);
+        rc_err_file(err, j->name);
         return rc;
     }
     if (damaged != RC_NO_OFFSET) {
         memset(j->has_shard, 0, j->nshards);
-        rc_warn(log, RC_JOURNAL_NAME, NULL, damaged,
+        rc_warn(log, j->name, NULL, damaged,
                 "damaged record: what was done is read back, what is not proven is done again");
     }
     return RC_OK;
@@ -162,7 +165,7 @@ static rc_code begin(rc_journal *j, const rc_journal_id *id, bool usable, rc_err
     if (end < 0 || ftruncate(j->fd, keep) != 0) {
         const rc_code rc = rc_fail_errno(err, errno, "cannot truncate the journal");
 
-        rc_err_file(err, RC_JOURNAL_NAME);
+        rc_err_file(err, j->name);
         return rc;
     }
     if (usable)
@@ -170,8 +173,9 @@ static rc_code begin(rc_journal *j, const rc_journal_id *id, bool usable, rc_err
     return append(j, KIND_ID, 0, id, sizeof *id, true, err);
 }
 
-rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id *id, size_t njobs,
-                        size_t nshards, bool restart, const rc_log *log, rc_mem *mem, rc_err *err)
+rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const char *name,
+                        const rc_journal_id *id, size_t njobs, size_t nshards, bool restart,
+                        const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_journal *j = rc_mem_get(mem, sizeof *j);
     bool usable = false;
@@ -181,6 +185,7 @@ rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id
     if (!j)
         return rc_fail_nomem(err, mem, sizeof *j);
     j->mem = mem;
+    snprintf(j->name, sizeof j->name, "%s", name);
     j->njobs = njobs;
     j->nshards = nshards;
     j->fd = -1;
@@ -192,12 +197,11 @@ rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id
     if (!j->results || !j->has_result || !j->has_shard)
         RC_TRY_GOTO(rc, fail, rc_fail_nomem(err, mem, njobs * sizeof *j->results));
     if (restart)
-        RC_TRY_GOTO(rc, fail, rc_dir_remove(dir, RC_JOURNAL_NAME, err));
-    j->fd = openat(dir->fd, RC_JOURNAL_NAME, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
-                   0666);
+        RC_TRY_GOTO(rc, fail, rc_dir_remove(dir, j->name, err));
+    j->fd = openat(dir->fd, j->name, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (j->fd < 0) {
         rc = rc_fail_errno(err, errno, "cannot open the journal");
-        rc_err_file(err, RC_JOURNAL_NAME);
+        rc_err_file(err, j->name);
         if (rc == RC_E_NOINPUT) /* the folder is gone */
             rc = rc_recode(err, RC_E_CANTCREATE);
         goto fail;

@@ -14,8 +14,6 @@
 #include "formats/base/io.h"
 #include "formats/base/log.h"
 
-#define RC_JOURNAL_NAME "recast.journal"
-
 /* All that is known of a finished job. */
 typedef struct rc_result {
     rc_verdict verdict;
@@ -31,11 +29,12 @@ typedef struct rc_journal_id {
 
 typedef struct rc_journal rc_journal;
 
-/** Open or begin. `restart` discards what is there. `log` is told of damage.
+/** Open or begin the file `name`. `restart` discards what is there. `log` is told of damage.
  *    RC_E_RESUME  an unfinished run of another source, recipe or version; says which */
 RC_MUST_CHECK
-rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const rc_journal_id *id, size_t njobs,
-                        size_t nshards, bool restart, const rc_log *log, rc_mem *mem, rc_err *err);
+rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const char *name,
+                        const rc_journal_id *id, size_t njobs, size_t nshards, bool restart,
+                        const rc_log *log, rc_mem *mem, rc_err *err);
 void rc_journal_close(rc_journal **journal);
 
 /** The result of a finished job, or NULL. */

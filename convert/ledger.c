@@ -1,6 +1,7 @@
 /* convert/ledger.c - see ledger.h. */
 #include "convert/ledger.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "formats/base/json.h"
@@ -8,6 +9,17 @@
 static bool is_cast(const rc_job *job)
 {
     return job->tiles != 0;
+}
+
+/* Loss is the point of it: what counts is how much. */
+static bool is_rounded(const rc_job *job)
+{
+    return job->op == RC_OP_ENCODE && job->tiles == 0;
+}
+
+double rc_sqnr_db(double signal, double noise)
+{
+    return noise > 0 ? 10 * log10(signal / noise) : (double)INFINITY;
 }
 
 void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *t)
@@ -27,6 +39,12 @@ void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *t)
         rc_hash_add(&source, r->in_scale.bytes, 16);
         rc_hash_add(&output, r->out_weight.bytes, 16);
         rc_hash_add(&output, r->out_scale.bytes, 16);
+        if (is_rounded(job)) {
+            t->converted++;
+            t->rounded++;
+            t->signal[job->role] += r->verdict.signal;
+            t->noise[job->role] += r->verdict.noise;
+        }
         if (!is_cast(job))
             continue;
         t->converted++;
@@ -91,6 +109,24 @@ static void write_verdict(rc_jsonw *w, const rc_verdict *v)
     rc_jsonw_object_end(w);
 }
 
+/* How the columns' errors were weighted. */
+static const char *importance_word(rc_importance importance)
+{
+    static const char *const words[] = { "none", "imatrix", "energy" };
+
+    return words[importance];
+}
+
+static void write_rounding(rc_jsonw *w, const rc_job *job, const rc_verdict *v)
+{
+    rc_jsonw_ku64(w, "changed", v->changed);
+    if (v->noise > 0) { /* JSON has no infinity */
+        rc_jsonw_kf64(w, "sqnr_db", rc_sqnr_db(v->signal, v->noise));
+        rc_jsonw_kf64(w, "rel_error", sqrt(v->noise / v->signal));
+    }
+    rc_jsonw_kstr(w, "importance", importance_word(job->importance));
+}
+
 static void write_job(rc_jsonw *w, const rc_plan *plan, const rc_job *job, const rc_result *r)
 {
     rc_jsonw_object(w);
@@ -99,6 +135,10 @@ static void write_job(rc_jsonw *w, const rc_plan *plan, const rc_job *job, const
     rc_jsonw_kstr(w, "shard", rc_plan_shard_at(plan, job->shard)->name);
     if (is_cast(job))
         write_verdict(w, &r->verdict);
+    if (is_rounded(job))
+        write_rounding(w, job, &r->verdict);
+    if (job->experts > 1)
+        rc_jsonw_ku64(w, "expert", job->expert);
     if (r->verdict.nonfinite)
         rc_jsonw_ku64(w, "nonfinite", r->verdict.nonfinite);
     rc_jsonw_key(w, "in");
@@ -139,16 +179,32 @@ static void write_recipe(rc_jsonw *w, const rc_recipe *recipe)
 {
     rc_jsonw_key(w, "recipe");
     rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "to", recipe->target == RC_TO_FP8 ? "fp8" : "bf16");
+    rc_jsonw_kstr(w, "to", rc_recipe_to(recipe));
     if (recipe->target == RC_TO_FP8)
         rc_jsonw_kstr(w, "scale_dtype", recipe->scale_dtype == RC_DTYPE_F32 ? "f32" : "e8m0");
-    rc_jsonw_kstr(w, "draft", recipe->drop_draft ? "drop" : "keep");
+    if (recipe->target == RC_TO_GGUF) {
+        rc_jsonw_kstr(w, "types", rc_gguf_recipe_text(recipe->gguf));
+        rc_jsonw_kstr(w, "effort", recipe->effort == RC_EFFORT_BEST ? "best" : "reference");
+        if (recipe->imatrix)
+            rc_jsonw_kstr(w, "imatrix", recipe->imatrix_name);
+    }
+    rc_jsonw_kstr(w, "draft", rc_recipe_draft(recipe));
     rc_jsonw_ku64(w, "shard_size", recipe->shard_size);
     rc_jsonw_key(w, "tensors");
     rc_jsonw_array(w);
     for (unsigned i = 0; i < recipe->nglobs; i++)
         rc_jsonw_str(w, recipe->globs[i]);
     rc_jsonw_array_end(w);
+    rc_jsonw_object_end(w);
+}
+
+static void write_sqnr(rc_jsonw *w, const rc_totals *t)
+{
+    rc_jsonw_key(w, "sqnr_db");
+    rc_jsonw_object(w);
+    for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
+        if (t->noise[i] > 0)
+            rc_jsonw_kf64(w, rc_role_name((rc_role)i), rc_sqnr_db(t->signal[i], t->noise[i]));
     rc_jsonw_object_end(w);
 }
 
@@ -165,6 +221,9 @@ static void write_totals(rc_jsonw *w, const rc_plan *plan, const rc_totals *t)
     rc_jsonw_ku64(w, "tiles_exact", t->exact);
     rc_jsonw_ku64(w, "widest_spread", t->widest_spread);
     rc_jsonw_ku64(w, "nonfinite", t->nonfinite);
+    rc_jsonw_ku64(w, "rounded", t->rounded);
+    if (t->rounded)
+        write_sqnr(w, t);
     rc_jsonw_object_end(w);
 }
 
@@ -194,7 +253,7 @@ rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_d
     rc_jsonw_object(w);
     rc_jsonw_ku64(w, "format", 1);
     rc_jsonw_kstr(w, "tool", "recast " RC_VERSION);
-    rc_jsonw_kbool(w, "exact", totals->exact == totals->tiles);
+    rc_jsonw_kbool(w, "exact", totals->exact == totals->tiles && !totals->rounded);
     rc_jsonw_key(w, "source");
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "model", rc_model_variant(rc_plan_model(plan)));
@@ -205,7 +264,7 @@ rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_d
     rc_jsonw_kstr(w, "output_digest", rc_digest_hex(&totals->output, hex));
     rc_jsonw_key(w, "ledger");
     rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "file", RC_LEDGER_NAME);
+    rc_jsonw_kstr(w, "file", rc_plan_names_of(plan)->ledger);
     rc_jsonw_kstr(w, "xxh3_128", rc_digest_hex(ledger, hex));
     rc_jsonw_object_end(w);
     write_shards(w, plan);

@@ -6,20 +6,22 @@
 
 #include "convert/journal.h"
 
-#define RC_LEDGER_NAME  "recast.jsonl"
-#define RC_SUMMARY_NAME "recast.json"
-
 /* Totals over all jobs. */
 typedef struct rc_totals {
     uint64_t jobs, converted; /* parameters; those whose values went through a cast */
-    uint64_t tiles, exact;    /* of the converted ones */
+    uint64_t tiles, exact;    /* of the converted ones that promise to be exact */
+    uint64_t rounded;         /* parameters that went into a type that rounds */
     uint64_t inexact_params;
     uint64_t nonfinite;
     uint32_t widest_spread;
-    const rc_job *first_inexact; /* or NULL */
-    rc_verdict first_verdict;    /* of it */
-    rc_digest source, output;    /* over the digests of all parameters, in plan order */
+    double signal[RC_ROLE_COUNT], noise[RC_ROLE_COUNT]; /* of those, by role */
+    const rc_job *first_inexact;                        /* or NULL */
+    rc_verdict first_verdict;                           /* of it */
+    rc_digest source, output; /* over the digests of all parameters, in plan order */
 } rc_totals;
+
+/** Decibels of signal over noise; +inf where there is no noise. */
+double rc_sqnr_db(double signal, double noise);
 
 /** Every job must have a result. */
 void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *totals);

@@ -224,4 +224,3 @@ uint64_t rc_plan_tiles(const rc_plan *plan)
 {
     return plan->tiles;
 }
-

@@ -51,6 +51,7 @@ typedef struct rc_recipe {
     /* GGUF only; all borrowed */
     rc_gguf_recipe *gguf;      /* a type for every tensor */
     const rc_imatrix *imatrix; /* or NULL */
+    const char *imatrix_name;  /* its file, without folders */
     rc_effort effort;
     const char *stem; /* of the files' names: "model" of "model.gguf" */
 } rc_recipe;
@@ -84,8 +85,8 @@ typedef struct rc_dest {
     unsigned rank;
     uint64_t shape[RC_ST_MAX_RANK]; /* of this parameter's part */
     uint64_t begin, nbytes;         /* in the output shard's file */
-    uint64_t row_bytes, stride; /* rows that do not lie side by side: bytes of one, and from
-                                   one to the next; 0, 0 where they do */
+    uint64_t row_bytes, stride;     /* rows that do not lie side by side: bytes of one, and from
+                                       one to the next; 0, 0 where they do */
 } rc_dest;
 
 /* One parameter's way from source to output. Its chunks are runs of whole rows
@@ -100,8 +101,8 @@ typedef struct rc_job {
     uint64_t tiles; /* pieces that are encoded anew and should be exact, each with a verdict:
                        128x128 tiles, MXFP4 blocks, rows; 0 where loss is the point */
     rc_role role;
-    uint32_t expert, experts;   /* which matrix of a stack of how many; 0 of 1 */
-    rc_importance importance;   /* ENCODE into types that search */
+    uint32_t expert, experts; /* which matrix of a stack of how many; 0 of 1 */
+    rc_importance importance; /* ENCODE into types that search */
 } rc_job;
 
 typedef struct rc_plan_shard {

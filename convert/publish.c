@@ -16,9 +16,15 @@
 
 enum { SIDE_MAX = 256 << 20 }; /* bytes of one side file: tokenizers are 10 MB */
 
-bool rc_publish_is_complete(const rc_dir *dir)
+bool rc_publish_is_complete(const rc_plan *plan, const rc_dir *dir)
 {
-    return rc_dir_stat(dir, RC_SUMMARY_NAME, NULL);
+    return rc_dir_stat(dir, rc_plan_names_of(plan)->summary, NULL);
+}
+
+/* A GGUF file carries everything inside. */
+static bool is_folder(const rc_plan *plan)
+{
+    return rc_plan_recipe(plan)->target != RC_TO_GGUF;
 }
 
 /* ------------------------------------------------------------- side files */
@@ -38,8 +44,8 @@ static bool is_kind(const char *name, const char *suffix)
  * (encoding/, inference/). */
 static side side_of(const rc_source_file *f)
 {
-    static const char *const ours[] = { "config.json", RC_INDEX_NAME, RC_LEDGER_NAME,
-                                        RC_SUMMARY_NAME, RC_JOURNAL_NAME };
+    static const char *const ours[] = { "config.json", RC_INDEX_NAME, "recast.jsonl", "recast.json",
+                                        "recast.journal" };
     static const char *const unwanted[] = { ".bin", ".pt",   ".pth",     ".pkl", ".pickle", ".ckpt",
                                             ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
 
@@ -61,7 +67,7 @@ uint64_t rc_publish_side_bytes(const rc_plan *plan)
     const rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
     uint64_t nbytes = 0;
 
-    for (size_t i = 0; i < rc_source_count(src); i++)
+    for (size_t i = 0; i < rc_source_count(src) && is_folder(plan); i++)
         if (side_of(rc_source_at(src, i)) == SIDE_COPY)
             nbytes += rc_source_at(src, i)->nbytes;
     return nbytes;
@@ -71,7 +77,7 @@ rc_code rc_publish_check_sides(const rc_plan *plan, rc_err *err)
 {
     rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
 
-    for (size_t i = 0; i < rc_source_count(src); i++)
+    for (size_t i = 0; i < rc_source_count(src) && is_folder(plan); i++)
         if (side_of(rc_source_at(src, i)) == SIDE_COPY)
             RC_TRY(rc_source_recheck(src, i, err));
     return RC_OK;
@@ -156,22 +162,29 @@ static rc_code put_ledger_line(void *ctx, const char *line, size_t len, rc_err *
     return RC_OK;
 }
 
+static const char *ledger_partial(const rc_plan *plan, char *buf, size_t n)
+{
+    snprintf(buf, n, "%s.partial", rc_plan_names_of(plan)->ledger);
+    return buf;
+}
+
 static rc_code write_ledger(const rc_plan *plan, const rc_dir *dir, const rc_journal *journal,
                             rc_digest *digest, rc_mem *mem, rc_err *err)
 {
     _Alignas(64) rc_hasher hasher;
     ledger_file l = { .hasher = &hasher };
+    char partial[RC_PLAN_NAME + 32];
     int fd;
     rc_code rc;
 
-    RC_TRY(rc_dir_remove(dir, RC_LEDGER_NAME ".partial", err));
-    fd = openat(dir->fd, RC_LEDGER_NAME ".partial",
-                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    ledger_partial(plan, partial, sizeof partial);
+    RC_TRY(rc_dir_remove(dir, partial, err));
+    fd = openat(dir->fd, partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0 || !(l.f = fdopen(fd, "w"))) {
         rc = rc_fail_errno(err, errno, "cannot create the ledger");
         if (fd >= 0)
             close(fd);
-        rc_err_file(err, RC_LEDGER_NAME);
+        rc_err_file(err, rc_plan_names_of(plan)->ledger);
         return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
     }
     rc_hash_begin(&hasher);
@@ -181,7 +194,7 @@ static rc_code write_ledger(const rc_plan *plan, const rc_dir *dir, const rc_jou
     if (fclose(l.f) != 0 && rc == RC_OK)
         rc = rc_fail_errno(err, errno, "cannot close the ledger");
     if (rc != RC_OK)
-        rc_err_file(err, RC_LEDGER_NAME);
+        rc_err_file(err, rc_plan_names_of(plan)->ledger);
     *digest = rc_hash_end(&hasher);
     return rc;
 }
@@ -196,52 +209,83 @@ static bool planned(const rc_plan *plan, const char *name)
     return false;
 }
 
-/* model-N-of-M.safetensors, with .partial or without: nobody else's file is. */
-static bool is_shard_name(const char *name)
+/* What follows "N-of-M" in a name that starts with `stem`, a dash and such numbers; NULL
+ * when it does not. */
+static const char *after_numbers(const char *name, const char *stem, size_t stem_len)
 {
-    const char *const parts[] = { "model-", "-of-" };
-
+    if (strncmp(name, stem, stem_len) != 0 || name[stem_len] != '-')
+        return NULL;
+    name += stem_len + 1;
     for (unsigned i = 0; i < 2; i++) {
-        const size_t len = strlen(parts[i]);
-        size_t ndigits;
+        const size_t ndigits = strspn(name, "0123456789");
 
-        if (strncmp(name, parts[i], len) != 0)
-            return false;
-        ndigits = strspn(name + len, "0123456789");
-        if (ndigits < 5)
-            return false;
-        name += len + ndigits;
+        if (ndigits < 5 || (i == 0 && strncmp(name + ndigits, "-of-", 4) != 0))
+            return NULL;
+        name += ndigits + (i == 0 ? 4 : 0);
     }
-    return strcmp(name, ".safetensors") == 0 || strcmp(name, ".safetensors.partial") == 0;
+    return name;
+}
+
+/* STEM.EXT or STEM-N-of-M.EXT, with .partial or without: nobody else's file is. */
+static bool is_shard_of(const char *name, const char *stem, const char *ext)
+{
+    const size_t stem_len = strlen(stem), ext_len = strlen(ext);
+    const char *rest = after_numbers(name, stem, stem_len);
+
+    if (!rest && strncmp(name, stem, stem_len) == 0)
+        rest = name + stem_len;
+    return rest && strncmp(rest, ext, ext_len) == 0 &&
+           (rest[ext_len] == '\0' || strcmp(rest + ext_len, ".partial") == 0);
+}
+
+typedef struct strangers {
+    const rc_plan *plan;
+    const rc_dir *dir;
+    rc_err *err;
+    rc_code rc;
+} strangers;
+
+static bool is_ours(const rc_plan *plan, const char *name)
+{
+    const char *stem = rc_plan_recipe(plan)->stem;
+    char draft[RC_PLAN_NAME];
+
+    if (is_folder(plan))
+        return after_numbers(name, "model", 5) && is_shard_of(name, "model", ".safetensors");
+    for (unsigned i = 0; i < 3; i++) {
+        static const char *const before[] = { "", "mtp-", "dspark-" };
+
+        snprintf(draft, sizeof draft, "%s%.200s", before[i], stem);
+        if (is_shard_of(name, draft, ".gguf"))
+            return true;
+    }
+    return false;
+}
+
+static bool remove_stranger(void *ctx, const char *name)
+{
+    strangers *s = ctx;
+
+    if (is_ours(s->plan, name) && !planned(s->plan, name))
+        s->rc = rc_dir_remove(s->dir, name, s->err);
+    return s->rc != RC_OK; /* and that is enough */
 }
 
 /* Shards of an older result that this one does not replace, and what a dead run
  * of another shape left behind. */
 static rc_code remove_strangers(const rc_plan *plan, const rc_dir *dir, rc_err *err)
 {
-    const int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    const struct dirent *e;
-    rc_code rc = RC_OK;
+    strangers s = { .plan = plan, .dir = dir, .err = err };
 
-    if (!d) {
-        rc = rc_fail_errno(err, errno, "cannot list the output folder");
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    while (rc == RC_OK && (e = readdir(d)))
-        if (is_shard_name(e->d_name) && !planned(plan, e->d_name))
-            rc = rc_dir_remove(dir, e->d_name, err);
-    closedir(d);
-    return rc;
+    (void)rc_dir_any(dir, remove_stranger, &s);
+    return s.rc;
 }
 
 static rc_code name_shards(const rc_plan *plan, const rc_dir *dir, rc_err *err)
 {
     for (size_t i = 0; i < rc_plan_shards(plan); i++) {
         const rc_plan_shard *shard = rc_plan_shard_at(plan, i);
-        char partial[80];
+        char partial[RC_PARTIAL_NAME];
 
         if (rc_dir_stat(dir, rc_partial_name(shard, partial), NULL))
             RC_TRY(rc_dir_rename(dir, partial, shard->name, err));
@@ -275,6 +319,8 @@ rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err)
     size_t len;
     void *buf;
 
+    if (!is_folder(plan))
+        return RC_OK;
     RC_TRY(rc_plan_config(plan, &text, &len, mem, err));
     rc_mem_put(mem, text);
     RC_TRY(rc_plan_index(plan, &text, &len, mem, err));
@@ -287,9 +333,25 @@ rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err)
     return buf ? RC_OK : rc_fail_nomem(err, mem, (size_t)largest + 1);
 }
 
+/* What a folder of shards has besides them. */
+static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, const rc_log *log,
+                              rc_mem *mem, rc_err *err)
+{
+    char *text;
+    size_t len;
+
+    RC_TRY(copy_sides(plan, dir, log, mem, err));
+    RC_TRY(rc_plan_config(plan, &text, &len, mem, err));
+    RC_TRY(put_text(dir, "config.json", text, len, mem, err));
+    RC_TRY(rc_plan_index(plan, &text, &len, mem, err));
+    return put_text(dir, RC_INDEX_NAME, text, len, mem, err);
+}
+
 rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
                    const rc_totals *totals, const rc_log *log, rc_mem *mem, rc_err *err)
 {
+    const rc_plan_names *names = rc_plan_names_of(plan);
+    char partial[RC_PLAN_NAME + 32];
     rc_digest ledger;
     char *text;
     size_t len;
@@ -300,21 +362,19 @@ rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, 
      * writes small files. The older summary is gone for good before the journal
      * remembers that publishing has begun, so that from then on a summary in the
      * folder can only be this run's. */
-    RC_TRY(rc_dir_remove(dir, RC_SUMMARY_NAME, err));
-    RC_TRY(rc_dir_remove(dir, RC_INDEX_NAME, err));
+    RC_TRY(rc_dir_remove(dir, names->summary, err));
+    if (is_folder(plan))
+        RC_TRY(rc_dir_remove(dir, RC_INDEX_NAME, err));
     RC_TRY(rc_dir_sync(dir, err));
     RC_TRY(rc_journal_add_publish(journal, err));
     RC_TRY(name_shards(plan, dir, err));
     RC_TRY(remove_strangers(plan, dir, err));
-    RC_TRY(copy_sides(plan, dir, log, mem, err));
-    RC_TRY(rc_plan_config(plan, &text, &len, mem, err));
-    RC_TRY(put_text(dir, "config.json", text, len, mem, err));
-    RC_TRY(rc_plan_index(plan, &text, &len, mem, err));
-    RC_TRY(put_text(dir, RC_INDEX_NAME, text, len, mem, err));
-    RC_TRY(rc_dir_rename(dir, RC_LEDGER_NAME ".partial", RC_LEDGER_NAME, err));
+    if (is_folder(plan))
+        RC_TRY(publish_folder(plan, dir, log, mem, err));
+    RC_TRY(rc_dir_rename(dir, ledger_partial(plan, partial, sizeof partial), names->ledger, err));
     RC_TRY(rc_summary_text(plan, totals, &ledger, run, &text, &len, mem, err));
-    RC_TRY(put_text(dir, RC_SUMMARY_NAME, text, len, mem, err));
+    RC_TRY(put_text(dir, names->summary, text, len, mem, err));
     /* Complete and durable. Should the journal come back after a power cut, the
      * next run sees that nothing is left to do. */
-    return rc_dir_remove(dir, RC_JOURNAL_NAME, err);
+    return rc_dir_remove(dir, names->journal, err);
 }

@@ -1,9 +1,9 @@
 /* convert/publish.h - from finished shards to a finished checkpoint.
  *
- * Side files, config, index and ledger are written under temporary names; then
- * everything gets its final name, the index after the shards and recast.json last
- * of all. Until recast.json exists the output is not complete, and the same
- * command completes it. */
+ * Side files, config, index and ledger are written under temporary names (a GGUF file has
+ * only the ledger beside it); then everything gets its final name, the index after the
+ * shards and the summary, recast.json, last of all. Until it exists the output is not complete, and
+ * the same command completes it. */
 #ifndef RC_CONVERT_PUBLISH_H
 #define RC_CONVERT_PUBLISH_H
 
@@ -23,8 +23,8 @@ rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, 
 RC_MUST_CHECK
 rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err);
 
-/** Is there a finished conversion in the folder? */
-bool rc_publish_is_complete(const rc_dir *dir);
+/** Is there a finished conversion in the folder, under the plan's names? */
+bool rc_publish_is_complete(const rc_plan *plan, const rc_dir *dir);
 
 /** Bytes of the side files that would come along. */
 uint64_t rc_publish_side_bytes(const rc_plan *plan);

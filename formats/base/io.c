@@ -191,7 +191,7 @@ bool rc_dir_stat(const rc_dir *dir, const char *name, uint64_t *nbytes)
     return true;
 }
 
-bool rc_dir_any(const rc_dir *dir, bool (*fn)(const char *name))
+bool rc_dir_any(const rc_dir *dir, bool (*fn)(void *ctx, const char *name), void *ctx)
 {
     const int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -204,19 +204,20 @@ bool rc_dir_any(const rc_dir *dir, bool (*fn)(const char *name))
         return false;
     }
     while (!any && (e = readdir(d)))
-        any = fn(e->d_name);
+        any = fn(ctx, e->d_name);
     closedir(d);
     return any;
 }
 
-static bool is_entry(const char *name)
+static bool is_entry(void *ctx, const char *name)
 {
+    (void)ctx;
     return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 bool rc_dir_is_empty(const rc_dir *dir)
 {
-    return !rc_dir_any(dir, is_entry);
+    return !rc_dir_any(dir, is_entry, NULL);
 }
 
 rc_code rc_dir_free(const rc_dir *dir, uint64_t *nbytes, rc_err *err)

@@ -41,7 +41,7 @@ rc_code rc_dir_remove(const rc_dir *dir, const char *name, rc_err *err);
 /** Size of a regular file in the folder; false when there is none. */
 bool rc_dir_stat(const rc_dir *dir, const char *name, uint64_t *nbytes);
 /** Does `fn` say yes to any name in the folder? A folder that cannot be listed has none. */
-bool rc_dir_any(const rc_dir *dir, bool (*fn)(const char *name));
+bool rc_dir_any(const rc_dir *dir, bool (*fn)(void *ctx, const char *name), void *ctx);
 /** True when the folder holds nothing. */
 bool rc_dir_is_empty(const rc_dir *dir);
 /** Bytes that an unprivileged writer may still use. */

@@ -1,0 +1,227 @@
+/* convert/convert_print.c - see convert_print.h. */
+#include "convert/convert_print.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/base/cli.h"
+#include "formats/base/json.h"
+
+static bool is_gguf(const rc_plan *plan)
+{
+    return rc_plan_recipe(plan)->target == RC_TO_GGUF;
+}
+
+/* ---------------------------------------------------------- a plan by role */
+
+/* Output bytes and weights of one role in one type. */
+typedef struct share {
+    uint64_t bytes, weights;
+} share;
+
+typedef share shares[RC_ROLE_COUNT][RC_DTYPE_COUNT];
+
+static void add_shares(const rc_plan *plan, shares by)
+{
+    for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
+        const rc_job *job = rc_plan_job(plan, i);
+        share *s = &by[job->role][job->out_weight.dtype];
+        uint64_t n = 1;
+
+        for (unsigned d = 0; d < job->out_weight.rank; d++)
+            n *= job->out_weight.shape[d];
+        s->bytes += job->out_weight.nbytes;
+        s->weights += n;
+    }
+}
+
+static void print_shares(const rc_plan *plan)
+{
+    shares by = { 0 };
+    char size[16];
+
+    add_shares(plan, by);
+    printf("  %-12s %-8s %18s %12s %8s\n", "role", "type", "weights", "size", "bits");
+    for (unsigned r = 0; r < RC_ROLE_COUNT; r++)
+        for (unsigned d = 0; d < RC_DTYPE_COUNT; d++)
+            if (by[r][d].weights)
+                printf("  %-12s %-8s %18" PRIu64 " %12s %8.4f\n", rc_role_name((rc_role)r),
+                       rc_dtype_name((rc_dtype)d), by[r][d].weights,
+                       rc_human_bytes(size, by[r][d].bytes),
+                       8 * (double)by[r][d].bytes / (double)by[r][d].weights);
+}
+
+static void write_shares(rc_jsonw *w, const rc_plan *plan)
+{
+    shares by = { 0 };
+
+    add_shares(plan, by);
+    rc_jsonw_key(w, "roles");
+    rc_jsonw_array(w);
+    for (unsigned r = 0; r < RC_ROLE_COUNT; r++)
+        for (unsigned d = 0; d < RC_DTYPE_COUNT; d++) {
+            if (!by[r][d].weights)
+                continue;
+            rc_jsonw_object(w);
+            rc_jsonw_kstr(w, "role", rc_role_name((rc_role)r));
+            rc_jsonw_kstr(w, "dtype", rc_dtype_name((rc_dtype)d));
+            rc_jsonw_ku64(w, "weights", by[r][d].weights);
+            rc_jsonw_ku64(w, "bytes", by[r][d].bytes);
+            rc_jsonw_object_end(w);
+        }
+    rc_jsonw_array_end(w);
+}
+
+/* ------------------------------------------------------------------ a plan */
+
+rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report, rc_mem *mem,
+                           rc_err *err)
+{
+    rc_jsonw *w = rc_jsonw_new(mem, 2);
+    const char *text;
+    char recipe[512];
+    rc_code rc = RC_OK;
+
+    if (!w)
+        return rc_fail_nomem(err, mem, 1);
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "model", rc_model_variant(rc_plan_model(plan)));
+    rc_jsonw_kstr(w, "recipe", rc_recipe_text(rc_plan_recipe(plan), recipe, sizeof recipe));
+    rc_jsonw_ku64(w, "source_tensors", rc_ckpt_count(rc_model_ckpt(rc_plan_model(plan))));
+    rc_jsonw_ku64(w, "source_bytes", rc_plan_read_bytes(plan));
+    rc_jsonw_ku64(w, "tensors", rc_plan_tensors(plan));
+    rc_jsonw_ku64(w, "tensor_bytes", rc_plan_tensor_bytes(plan));
+    rc_jsonw_ku64(w, "file_bytes", rc_plan_file_bytes(plan));
+    rc_jsonw_ku64(w, "tiles", rc_plan_tiles(plan));
+    rc_jsonw_ku64(w, "space_needed", report->need);
+    rc_jsonw_ku64(w, "space_free", report->free);
+    if (is_gguf(plan))
+        write_shares(w, plan);
+    rc_jsonw_key(w, "shards");
+    rc_jsonw_array(w);
+    for (size_t i = 0; i < rc_plan_shards(plan); i++) {
+        rc_jsonw_object(w);
+        rc_jsonw_kstr(w, "file", rc_plan_shard_at(plan, i)->name);
+        rc_jsonw_ku64(w, "bytes", rc_plan_shard_at(plan, i)->nbytes);
+        rc_jsonw_object_end(w);
+    }
+    rc_jsonw_array_end(w);
+    rc_jsonw_object_end(w);
+    text = rc_jsonw_text(w, NULL);
+    if (text)
+        puts(text);
+    else
+        rc = rc_fail_nomem(err, mem, 1);
+    rc_jsonw_free(&w);
+    return rc;
+}
+
+void rc_print_plan(const rc_plan *plan, const rc_convert_report *report)
+{
+    const rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
+    const uint64_t moved = rc_plan_read_bytes(plan) + rc_plan_tensor_bytes(plan);
+    char a[16], b[16], t[24], recipe[512];
+
+    for (size_t i = 0; i < rc_plan_shards(plan); i++)
+        printf("  %-34s %16" PRIu64 "\n", rc_plan_shard_at(plan, i)->name,
+               rc_plan_shard_at(plan, i)->nbytes);
+    if (is_gguf(plan))
+        print_shares(plan);
+    printf("plan      %s\n", rc_recipe_text(rc_plan_recipe(plan), recipe, sizeof recipe));
+    printf("model     %s\n", rc_model_variant(rc_plan_model(plan)));
+    printf("read      %zu tensors, %" PRIu64 " bytes (%s), %zu shards\n", rc_ckpt_count(ckpt),
+           rc_plan_read_bytes(plan), rc_human_bytes(a, rc_plan_read_bytes(plan)),
+           rc_ckpt_shards(ckpt));
+    printf("write     %zu tensors, %" PRIu64 " bytes (%s), %zu shards\n", rc_plan_tensors(plan),
+           rc_plan_tensor_bytes(plan), rc_human_bytes(a, rc_plan_tensor_bytes(plan)),
+           rc_plan_shards(plan));
+    if (!is_gguf(plan))
+        printf("convert   %" PRIu64 " tiles of 128x128\n", rc_plan_tiles(plan));
+    printf("space     %s needed, %s free\n", rc_human_bytes(a, report->need),
+           rc_human_bytes(b, report->free));
+    printf("time      about %s on a disk that moves 1 GB/s\n",
+           rc_human_time(t, (double)moved / 1e9));
+}
+
+/* ------------------------------------------------------------------ verdict */
+
+/* "tiles", "blocks": what is counted. */
+static const char *pieces(const rc_plan *plan)
+{
+    return is_gguf(plan) ? "blocks and rows" : "tiles";
+}
+
+static void print_exactness(const rc_plan *plan, const rc_totals *t)
+{
+    const uint64_t exact_params = t->converted - t->rounded;
+
+    if (t->tiles && t->exact == t->tiles) {
+        printf("exact     all %" PRIu64 " %s of %" PRIu64 " tensors keep every value", t->tiles,
+               pieces(plan), exact_params);
+        if (!is_gguf(plan))
+            printf(" (widest spread %u binades)", t->widest_spread);
+        putchar('\n');
+    } else if (t->tiles) {
+        printf("INEXACT   %" PRIu64 " of %" PRIu64 " %s in %" PRIu64
+               " tensors; the first: %s, row %" PRIu64 ", column %" PRIu64 ": %.9g became %.9g\n",
+               t->tiles - t->exact, t->tiles, pieces(plan), t->inexact_params,
+               t->first_inexact->name, t->first_verdict.row, t->first_verdict.col,
+               t->first_verdict.source, t->first_verdict.stored);
+    } else if (!t->rounded) {
+        printf("exact     no weight had to be encoded anew: all keep their bytes\n");
+    }
+}
+
+/* Signal over noise of what was rounded, role by role. */
+static void print_rounding(const rc_totals *t)
+{
+    if (!t->rounded)
+        return;
+    printf("rounded   %" PRIu64 " tensors;", t->rounded);
+    for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
+        if (t->noise[i] > 0)
+            printf(" %s %.1f dB", rc_role_name((rc_role)i), rc_sqnr_db(t->signal[i], t->noise[i]));
+    printf(" (signal to noise)\n");
+}
+
+void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report,
+                      uint64_t kept)
+{
+    const rc_totals *t = &report->totals;
+    const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
+    const uint64_t now = rc_plan_tensor_bytes(plan) - kept;
+    char a[16], b[24], c[16];
+
+    print_exactness(plan, t);
+    print_rounding(t);
+    if (t->nonfinite)
+        printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
+    printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),
+           rc_human_bytes(a, rc_plan_tensor_bytes(plan)), rc_plan_shards(plan),
+           rc_plan_names_of(plan)->ledger);
+    printf("time      %s, %s written now (%s/s)", rc_human_time(b, report->run.seconds),
+           rc_human_bytes(a, now), rc_human_bytes(c, (uint64_t)((double)now / seconds)));
+    if (kept)
+        printf(", %s kept from an earlier run", rc_human_bytes(a, kept));
+    putchar('\n');
+}
+
+rc_code rc_print_summary(const rc_plan *plan, const char *dst, rc_mem *mem, rc_err *err)
+{
+    char folder[PATH_MAX], *text;
+    rc_dir dir;
+    size_t len;
+    rc_code rc;
+
+    snprintf(folder, sizeof folder, "%s", dst);
+    RC_TRY(rc_dir_open(&dir, is_gguf(plan) ? dirname(folder) : folder, false, err));
+    rc = rc_dir_slurp(&dir, rc_plan_names_of(plan)->summary, 64 << 20, &text, &len, mem, err);
+    rc_dir_close(&dir);
+    RC_TRY(rc);
+    fwrite(text, 1, len, stdout);
+    rc_mem_put(mem, text);
+    return RC_OK;
+}
