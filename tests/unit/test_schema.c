@@ -4,61 +4,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "formats/schema.h"
-
-/* Flash and Pro, as released in April. */
-static rc_config make_config(bool pro, unsigned draft_blocks)
-{
-    rc_config c = {
-        .vocab_size = 129280,
-        .hidden_size = pro ? 7168 : 4096,
-        .num_hidden_layers = pro ? 61 : 43,
-        .num_hash_layers = 3,
-        .num_nextn_predict_layers = 1,
-        .num_attention_heads = pro ? 128 : 64,
-        .num_key_value_heads = 1,
-        .head_dim = 512,
-        .qk_rope_head_dim = 64,
-        .q_lora_rank = pro ? 1536 : 1024,
-        .o_groups = pro ? 16 : 8,
-        .o_lora_rank = 1024,
-        .sliding_window = 128,
-        .index_n_heads = 64,
-        .index_head_dim = 128,
-        .index_topk = pro ? 1024 : 512,
-        .n_routed_experts = pro ? 384 : 256,
-        .n_shared_experts = 1,
-        .num_experts_per_tok = 6,
-        .moe_intermediate_size = pro ? 3072 : 2048,
-        .hc_mult = 4,
-    };
-
-    for (unsigned i = 0; i < c.num_hidden_layers; i++)
-        c.compress_ratios[i] = i >= 2 ? (i % 2 ? 128 : 4) : pro ? 128 : 0;
-    c.n_compress_ratios = c.num_hidden_layers + draft_blocks; /* the draft's are 0 */
-    if (draft_blocks == 3) {
-        c.dspark_block_size = 5;
-        c.dspark_noise_token_id = 128799;
-        c.dspark_markov_rank = pro ? 512 : 256;
-        c.n_dspark_targets = 3;
-        for (unsigned i = 0; i < 3; i++)
-            c.dspark_target_layer_ids[i] = c.num_hidden_layers - 3 + i;
-    }
-    return c;
-}
-
-static const rc_traits native_mtp = { .draft = RC_DRAFT_MTP,
-                                      .draft_blocks = 1,
-                                      .experts = RC_STORE_FP4,
-                                      .dense = RC_STORE_FP8,
-                                      .expert_scale = RC_DTYPE_F8_E8M0,
-                                      .dense_scale = RC_DTYPE_F8_E8M0 };
-static const rc_traits native_dspark = { .draft = RC_DRAFT_DSPARK,
-                                         .draft_blocks = 3,
-                                         .experts = RC_STORE_FP4,
-                                         .dense = RC_STORE_FP8,
-                                         .expert_scale = RC_DTYPE_F8_E8M0,
-                                         .dense_scale = RC_DTYPE_F8_E8M0 };
+#include "tests/unit/released.h"
 
 static rc_schema *make_schema(const rc_config *c, const rc_traits *t, rc_mem *mem)
 {
@@ -96,7 +42,7 @@ static void check_totals(const rc_config *c, const rc_traits *t, uint64_t tensor
 
 static void test_schema_flash(void **state)
 {
-    const rc_config c = make_config(false, 1);
+    const rc_config c = released_config(false, 1);
 
     (void)state;
     check_totals(&c, &native_mtp, 69187, 159609485896);
@@ -104,7 +50,7 @@ static void test_schema_flash(void **state)
 
 static void test_schema_pro(void **state)
 {
-    const rc_config c = make_config(true, 1);
+    const rc_config c = released_config(true, 1);
 
     (void)state;
     check_totals(&c, &native_mtp, 145116, 864704792696);
@@ -112,7 +58,7 @@ static void test_schema_pro(void **state)
 
 static void test_schema_flash_0731(void **state)
 {
-    const rc_config c = make_config(false, 3);
+    const rc_config c = released_config(false, 3);
 
     (void)state;
     check_totals(&c, &native_dspark, 72317, 166878536440);
@@ -120,7 +66,7 @@ static void test_schema_flash_0731(void **state)
 
 static void test_schema_pro_0813(void **state)
 {
-    const rc_config c = make_config(true, 3);
+    const rc_config c = released_config(true, 3);
 
     (void)state;
     check_totals(&c, &native_dspark, 149782, 892727580904);
@@ -129,7 +75,7 @@ static void test_schema_pro_0813(void **state)
 /* Same names as Flash; FP8 experts and F32 scales make it about 293 GB. */
 static void test_schema_flash_base(void **state)
 {
-    const rc_config c = make_config(false, 1);
+    const rc_config c = released_config(false, 1);
     rc_traits t = native_mtp;
     rc_mem mem = { 0 };
     rc_schema *s;
@@ -155,7 +101,7 @@ static void test_schema_flash_base(void **state)
 /* 72,633 published, less the 267 of the tower itself. */
 static void test_schema_vision_text_side(void **state)
 {
-    const rc_config c = make_config(false, 3);
+    const rc_config c = released_config(false, 3);
     rc_traits t = native_dspark;
     rc_mem mem = { 0 };
     rc_schema *s;
@@ -413,7 +359,7 @@ static void test_schema_shapes(void **state)
         "head.scale",
         "",
     };
-    const rc_config c = make_config(false, 3);
+    const rc_config c = released_config(false, 3);
     rc_mem mem = { 0 };
     rc_schema *s = make_schema(&c, &native_dspark, &mem);
 
@@ -426,7 +372,7 @@ static void test_schema_shapes(void **state)
 
 static void test_schema_order_is_the_models(void **state)
 {
-    const rc_config c = make_config(false, 1);
+    const rc_config c = released_config(false, 1);
     rc_mem mem = { 0 };
     rc_schema *s = make_schema(&c, &native_mtp, &mem);
     size_t head = 0;
@@ -462,7 +408,7 @@ static void test_schema_layouts(void **state)
 
 static void test_schema_tied_head(void **state)
 {
-    rc_config c = make_config(false, 1);
+    rc_config c = released_config(false, 1);
     rc_mem mem = { 0 };
     rc_schema *s;
 
@@ -489,31 +435,31 @@ static void refuse(const rc_config *c, const rc_traits *t, rc_code code, const c
 
 static void test_schema_refuses_contradictions(void **state)
 {
-    rc_config c = make_config(false, 1);
+    rc_config c = released_config(false, 1);
 
     (void)state;
     refuse(&c, &native_dspark, RC_E_TENSORSET, "compress_ratios is too short");
     c.compress_ratios[7] = 64;
     refuse(&c, &native_mtp, RC_E_TENSORSET, "layer 7");
-    c = make_config(false, 1);
+    c = released_config(false, 1);
     c.compress_ratios[43] = 5;
     refuse(&c, &native_mtp, RC_E_TENSORSET, "draft block 0");
-    c = make_config(false, 1);
+    c = released_config(false, 1);
     c.moe_intermediate_size = 2040;
     refuse(&c, &native_mtp, RC_E_TENSORSET, "2040");
-    c = make_config(false, 1);
+    c = released_config(false, 1);
     c.q_lora_rank = 0;
     refuse(&c, &native_mtp, RC_E_TENSORSET, "q_lora_rank");
-    c = make_config(false, 1);
+    c = released_config(false, 1);
     c.o_groups = 7;
     refuse(&c, &native_mtp, RC_E_TENSORSET, "o_groups");
-    c = make_config(false, 3);
+    c = released_config(false, 3);
     c.dspark_markov_rank = 0;
     refuse(&c, &native_dspark, RC_E_TENSORSET, "dspark_markov_rank");
-    c = make_config(false, 3);
+    c = released_config(false, 3);
     c.n_dspark_targets = 0;
     refuse(&c, &native_dspark, RC_E_TENSORSET, "dspark_target_layer_ids");
-    c = make_config(false, 1);
+    c = released_config(false, 1);
     c.n_shared_experts = 2;
     refuse(&c, &native_mtp, RC_E_TENSORSET, "n_shared_experts 2");
 }
@@ -521,7 +467,7 @@ static void test_schema_refuses_contradictions(void **state)
 /* The largest values that rc_config_parse() lets through. */
 static void test_schema_refuses_absurd_sizes(void **state)
 {
-    rc_config c = make_config(false, 1);
+    rc_config c = released_config(false, 1);
 
     (void)state;
     c.num_hidden_layers = 512;
@@ -530,14 +476,14 @@ static void test_schema_refuses_absurd_sizes(void **state)
     for (unsigned i = 43; i < 513; i++)
         c.compress_ratios[i] = 0;
     refuse(&c, &native_mtp, RC_E_LIMIT, "more than");
-    c = make_config(false, 1);
+    c = released_config(false, 1);
     c.num_attention_heads = c.head_dim = c.q_lora_rank = 1u << 24;
     refuse(&c, &native_mtp, RC_E_TENSORSET, "too large");
 }
 
 static void test_schema_survives_allocation_failures(void **state)
 {
-    const rc_config c = make_config(false, 1);
+    const rc_config c = released_config(false, 1);
 
     (void)state;
     for (size_t at = 1;; at++) {
