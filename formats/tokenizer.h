@@ -6,11 +6,14 @@
 #ifndef RC_FORMATS_TOKENIZER_H
 #define RC_FORMATS_TOKENIZER_H
 
+#include "formats/base/hash.h"
 #include "formats/base/log.h"
 #include "formats/base/mem.h"
 #include "formats/base/status.h"
 
-#define RC_TOKENIZER_MAX_BYTES (64u << 20) /* of tokenizer.json; ours */
+#define RC_TOKENIZER_MAX_BYTES    (64u << 20) /* of tokenizer.json, and of its config; ours */
+#define RC_TOKENIZER_MAX_TOKEN    4096u       /* bytes of a token's text; ours */
+#define RC_TOKENIZER_MAX_TEMPLATE (1u << 20)  /* bytes of the chat template; ours */
 
 /* GGUF token types. */
 typedef enum rc_token_type {
@@ -25,9 +28,12 @@ typedef enum rc_token_type {
 typedef struct rc_tokenizer rc_tokenizer; /* immutable */
 
 /** Parse. `config` may be NULL (config_len 0). vocab_size is the model's: ids without a
- *  token become "[PAD<id>]", unused; a token beyond it is an error.
- *    RC_E_DATA         malformed; an id twice or out of range; a merge of unknown tokens
- *    RC_E_UNSUPPORTED  not byte-level BPE (says what it is) */
+ *  token become "[PAD<id>]", unused, with one warning that counts them.
+ *    RC_E_DATA         malformed; an id or a text twice; a merge of unknown tokens
+ *    RC_E_TENSORSET    an id that the model does not have
+ *    RC_E_UNSUPPORTED  not byte-level BPE (says what it is)
+ *    RC_E_LIMIT        over one of the bounds above
+ *  Errors name tokenizer.json or tokenizer_config.json. */
 RC_MUST_CHECK
 rc_code rc_tokenizer_parse(rc_tokenizer **out, const uint8_t *json, size_t len,
                            const uint8_t *config, size_t config_len, uint32_t vocab_size,
@@ -35,21 +41,27 @@ rc_code rc_tokenizer_parse(rc_tokenizer **out, const uint8_t *json, size_t len,
 void rc_tokenizer_free(rc_tokenizer **t);
 
 uint32_t rc_tokenizer_count(const rc_tokenizer *t); /* == vocab_size */
+/** Text as GGUF wants it: bytes spelled as in byte_level.h, and in RC_TOKEN_USER plain spaces
+ *  where tokenizer.json has U+2581. NUL-terminated. */
 const char *rc_tokenizer_token(const rc_tokenizer *t, uint32_t id, size_t *len,
                                rc_token_type *type);
 size_t rc_tokenizer_merges(const rc_tokenizer *t);
 const char *rc_tokenizer_merge(const rc_tokenizer *t, size_t i, size_t *len); /* "A B" */
 
-/** Special ids by what tokenizer_config.json names; false when it names none. */
+/** Special ids by what tokenizer_config.json names; false when it names none (llama.cpp's
+ *  converter then takes config.json's bos_token_id and eos_token_id). */
 bool rc_tokenizer_bos(const rc_tokenizer *t, uint32_t *id);
 bool rc_tokenizer_eos(const rc_tokenizer *t, uint32_t *id);
 bool rc_tokenizer_pad(const rc_tokenizer *t, uint32_t *id);
-/** add_bos_token and add_eos_token: -1 when absent, else 0 or 1. */
+/** add_bos_token and add_eos_token: -1 when absent, else 0 or 1. A ByteLevel post-processor
+ *  adds nothing, whatever the config says. */
 int rc_tokenizer_add_bos(const rc_tokenizer *t);
 int rc_tokenizer_add_eos(const rc_tokenizer *t);
 /** The name that llama.cpp knows the pre-tokenizer by, from its definition: "joyai-llm" for
  *  DeepSeek-V4's; NULL when it is another one. */
 const char *rc_tokenizer_pre(const rc_tokenizer *t);
+/** Names the definition of any pre-tokenizer: for the message that it is not a known one. */
+rc_digest rc_tokenizer_pre_digest(const rc_tokenizer *t);
 /** chat_template of tokenizer_config.json, or NULL. */
 const char *rc_tokenizer_template(const rc_tokenizer *t);
 
