@@ -133,7 +133,7 @@ static rc_code sink(const char *src, rc_err *err)
     RC_TRY(rc_source_open(&source, src, &mem, err));
     RC_TRY(rc_ckpt_open(&ckpt, source, NULL, &mem, err));
     RC_TRY(rc_model_new(&model, ckpt, &mem, err));
-    RC_TRY(rc_plan_new(&plan, model, &recipe, &mem, err));
+    RC_TRY(rc_plan_new(&plan, model, &recipe, NULL, &mem, err));
     for (unsigned threads = 1; threads <= 2; threads++) {
         const double moved = (double)(rc_plan_read_bytes(plan) + rc_plan_tensor_bytes(plan));
         double best = 0;

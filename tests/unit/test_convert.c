@@ -91,6 +91,7 @@ static void make(bench *b, rc_op op, shape s, rc_dtype scale_in, rc_dtype scale_
                        .rows = s.rows,
                        .cols = s.cols,
                        .tiles = tr * tc };
+    b->job.out_weight.dtype = is_bf16(op) ? RC_DTYPE_BF16 : RC_DTYPE_F8_E4M3;
     if (!is_bf16(op)) {
         b->job.out_scale =
             (rc_dest){ .name = "s", .dtype = scale_out, .rank = 2, .shape = { tr, tc } };
@@ -175,6 +176,9 @@ static rc_verdict expected(const bench *b)
     return v;
 }
 
+static const rc_cast_how strict = { .allow_nonfinite = false };
+static const rc_cast_how lenient = { .allow_nonfinite = true };
+
 /* Run the job in chunks of `budget` bytes, each in slices of `slice`. */
 static rc_verdict cast_all(bench *b, uint64_t budget, uint64_t slice)
 {
@@ -193,9 +197,10 @@ static rc_verdict cast_all(bench *b, uint64_t budget, uint64_t slice)
 
             assert_int_equal(s.row, next);
             next += s.nrows;
-            if (rc_cast_chunk(
-                    &s, b->in + s.in_off, b->in_scale + s.in_scale_off, b->out + s.out_off,
-                    b->out_scale ? b->out_scale + s.out_scale_off : NULL, false, &v, &err) != RC_OK)
+            if (rc_cast_chunk(&s, b->in + s.in_off, b->in_scale + s.in_scale_off,
+                              b->out + s.out_off,
+                              b->out_scale ? b->out_scale + s.out_scale_off : NULL, &strict, &v,
+                              &err) != RC_OK)
                 fail_msg("%s", err.msg);
             rc_verdict_add(&sum, &v);
         }
@@ -300,7 +305,7 @@ static void test_cast_refuses(void **state)
             rc_chunk_at(&c, &b.job, rows, k);
             refused =
                 rc_cast_chunk(&c, b.in + c.in_off, b.in_scale + c.in_scale_off, b.out + c.out_off,
-                              b.out_scale ? b.out_scale + c.out_scale_off : NULL, true, &v,
+                              b.out_scale ? b.out_scale + c.out_scale_off : NULL, &lenient, &v,
                               &err) != RC_OK;
         }
         assert_true(refused);
@@ -327,13 +332,14 @@ static void test_cast_copy(void **state)
         in[i] = (uint8_t)(i & 0x3f);
     rc_chunk_at(&c, &job, rc_chunk_rows(&job, 1), 0);
     assert_int_equal(c.in_len, 60);
-    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, false, &v, &err), RC_OK);
+    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, &strict, &v, &err), RC_OK);
     assert_memory_equal(in + 1, out + 1, 60);
     memcpy(in + 1 + 4 * 7, "\0\0\x80\xff", 4); /* element (1, 2): -Inf */
-    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, false, &v, &err), RC_E_NUMERIC);
+    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, &strict, &v, &err),
+                     RC_E_NUMERIC);
     assert_int_equal(err.offset, 77 + 28);
     assert_non_null(strstr(err.msg, "row 1, column 2"));
-    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, true, &v, &err), RC_OK);
+    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, &lenient, &v, &err), RC_OK);
     assert_int_equal(v.nonfinite, 1);
     assert_memory_equal(in + 1, out + 1, 60);
     t.nbytes = 0; /* an empty tensor has one chunk, of nothing */
@@ -348,7 +354,12 @@ static void test_chunks_of_a_huge_tensor(void **state)
     const rc_tensor t = { .name = "t", .dtype = RC_DTYPE_F8_E4M3, .rank = 2, .nbytes = 1ull << 40 };
     const rc_tensor s = { .name = "s", .dtype = RC_DTYPE_F32, .rank = 2, .nbytes = 1ull << 28 };
     const rc_job job = {
-        .op = RC_OP_FP8_TO_BF16, .weight = &t, .scale = &s, .rows = 1ull << 24, .cols = 1 << 16
+        .op = RC_OP_FP8_TO_BF16,
+        .weight = &t,
+        .scale = &s,
+        .rows = 1ull << 24,
+        .cols = 1 << 16,
+        .out_weight = { .dtype = RC_DTYPE_BF16 },
     };
     const uint64_t rows = rc_chunk_rows(&job, 8 << 20), n = rc_chunk_count(&job, rows);
     rc_chunk c;
@@ -364,6 +375,7 @@ static void test_chunks_of_a_huge_tensor(void **state)
 /* --------------------------------------------------------------- journal */
 
 enum { JOBS = 6, SHARDS = 3, RECORD = 256 };
+#define JOURNAL "recast.journal"
 
 static rc_journal_id identity(uint8_t recipe, uint8_t source)
 {
@@ -384,7 +396,7 @@ static rc_code open_journal(rc_journal **j, const fx_dir *at, const rc_journal_i
     rc_code rc;
 
     assert_int_equal(rc_dir_open(&dir, at->path, false, &err), RC_OK);
-    rc = rc_journal_open(j, &dir, id, JOBS, SHARDS, restart, NULL, mem, &err);
+    rc = rc_journal_open(j, &dir, JOURNAL, id, JOBS, SHARDS, restart, NULL, mem, &err);
     rc_dir_close(&dir);
     return rc;
 }
@@ -412,7 +424,7 @@ static void write_journal(const fx_dir *dir, rc_mem *mem)
 
 static void poke(const fx_dir *dir, long at, int byte)
 {
-    FILE *f = fopen(fx_path(dir, RC_JOURNAL_NAME), "r+b");
+    FILE *f = fopen(fx_path(dir, JOURNAL), "r+b");
 
     assert_non_null(f);
     fseek(f, at, SEEK_SET);
@@ -475,7 +487,7 @@ static void test_journal_damaged(void **state)
         rc_err err;
 
         write_journal(&dir, &mem);
-        assert_int_equal(truncate(fx_path(&dir, RC_JOURNAL_NAME), cut), 0);
+        assert_int_equal(truncate(fx_path(&dir, JOURNAL), cut), 0);
         assert_int_equal(open_journal(&j, &dir, &id, false, &mem), RC_OK);
         assert_int_equal(rc_journal_has_shard(j, 0), cut >= 6 * RECORD);
         assert_int_equal(rc_journal_add(j, 5, &again, &err), RC_OK); /* on a record's border */
@@ -499,7 +511,7 @@ static void test_journal_is_a_file(void **state)
 
     (void)state;
     fx_text(&dir, "victim", "precious");
-    fx_link(&dir, "victim", RC_JOURNAL_NAME);
+    fx_link(&dir, "victim", JOURNAL);
     assert_int_equal(open_journal(&j, &dir, &id, false, &mem), RC_E_CANTCREATE);
     assert_int_equal(mem.used, 0);
     fx_close(&dir);
@@ -584,12 +596,12 @@ static void test_plan(void **state)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             const rc_recipe recipe = { .target = (rc_target)to,
                                        .scale_dtype = RC_DTYPE_F32,
-                                       .drop_draft = i & 1,
+                                       .draft = i & 1 ? RC_DRAFT_DROP : RC_DRAFT_KEEP,
                                        .shard_size = sizes[i] };
             rc_plan *plan;
             rc_err err;
 
-            assert_int_equal(rc_plan_new(&plan, p.model, &recipe, &p.mem, &err), RC_OK);
+            assert_int_equal(rc_plan_new(&plan, p.model, &recipe, NULL, &p.mem, &err), RC_OK);
             check_plan(plan, sizes[i]);
             rc_plan_free(&plan);
         }
@@ -610,11 +622,11 @@ static void test_plan_globs(void **state)
     (void)state;
     open_tiny(&p);
     recipe.globs = weight; /* its scale comes along */
-    assert_int_equal(rc_plan_new(&plan, p.model, &recipe, &p.mem, &err), RC_OK);
+    assert_int_equal(rc_plan_new(&plan, p.model, &recipe, NULL, &p.mem, &err), RC_OK);
     assert_int_equal(rc_plan_tensors(plan), 2);
     rc_plan_free(&plan);
     recipe.globs = scale; /* alone, a scale is nothing */
-    assert_int_equal(rc_plan_new(&plan, p.model, &recipe, &p.mem, &err), RC_E_USAGE);
+    assert_int_equal(rc_plan_new(&plan, p.model, &recipe, NULL, &p.mem, &err), RC_E_USAGE);
     assert_null(plan);
     for (unsigned i = 0; i < 64; i++)
         many[i] = "a-long-pattern-*";
