@@ -43,14 +43,18 @@ static inline void rc_u32_put(uint8_t p[4], uint32_t x)
 /* Q4_K and Q5_K: eight scales and eight mins of 6 bits in 12 bytes. For j < 4 both are the
  * low six bits of a byte, s[j] and s[j + 4]. The others put their low four bits into s[j + 4],
  * the scale's below, and their top two into the top of the byte where number j - 4 lives. */
-static inline uint8_t rc_k4_scale(const uint8_t s[12], unsigned j)
+static inline uint8_t rc_k4_scale(const uint8_t *s, unsigned j)
 {
-    return (uint8_t)(j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4);
+    if (j < 4)
+        return s[j] & 63;
+    return (uint8_t)((s[j + 4] & 15) | s[j - 4] >> 6 << 4);
 }
 
-static inline uint8_t rc_k4_min(const uint8_t s[12], unsigned j)
+static inline uint8_t rc_k4_min(const uint8_t *s, unsigned j)
 {
-    return (uint8_t)(j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4);
+    if (j < 4)
+        return s[j + 4] & 63;
+    return (uint8_t)(s[j + 4] >> 4 | s[j] >> 6 << 4);
 }
 
 static inline void rc_k4_pack(uint8_t s[12], const uint8_t scale[8], const uint8_t min[8])

@@ -31,4 +31,24 @@ const rc_dequant_blocks_impl *rc_dequant_blocks_impls(rc_dtype dtype);
 /** The fastest that the level in force allows; NULL when the type is no block type. */
 rc_dequant_blocks_fn *rc_dequant_blocks_best(rc_dtype dtype);
 
+/* X(dtype, name, elements of a block) for each type. */
+#define RC_DEQUANT_BLOCKS_TYPES(X)                                                                 \
+    X(Q4_0, q4_0, RC_BLOCK_SMALL)                                                                  \
+    X(Q8_0, q8_0, RC_BLOCK_SMALL)                                                                  \
+    X(Q2_K, q2_k, RC_BLOCK_SUPER)                                                                  \
+    X(Q3_K, q3_k, RC_BLOCK_SUPER)                                                                  \
+    X(Q4_K, q4_k, RC_BLOCK_SUPER)                                                                  \
+    X(Q5_K, q5_k, RC_BLOCK_SUPER)                                                                  \
+    X(Q6_K, q6_k, RC_BLOCK_SUPER)                                                                  \
+    X(IQ2_XXS, iq2_xxs, RC_BLOCK_SUPER)                                                            \
+    X(IQ4_XS, iq4_xs, RC_BLOCK_SUPER)                                                              \
+    X(MXFP4, mxfp4, RC_BLOCK_SMALL)                                                                \
+    X(NVFP4, nvfp4, RC_BLOCK_NVFP4)
+
+#define RC_DEQUANT_BLOCKS_DECLARE(TYPE, type, nelems)                                              \
+    rc_dequant_blocks_fn rc_dequant_##type##_ref, rc_dequant_##type##_avx2,                        \
+        rc_dequant_##type##_avx512;
+RC_DEQUANT_BLOCKS_TYPES(RC_DEQUANT_BLOCKS_DECLARE)
+#undef RC_DEQUANT_BLOCKS_DECLARE
+
 #endif

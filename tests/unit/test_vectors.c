@@ -2,14 +2,7 @@
  *
  * tests/data/README.md says who: ml_dtypes, and the official FP4 to FP8 cast rendered in
  * numpy. Runs in the root of the tree, as `make test` does. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "kernels/bf16.h"
@@ -19,6 +12,7 @@
 #include "kernels/e8m0.h"
 #include "kernels/recast_fp4_fp8.h"
 #include "quantize/fp8_rescale.h"
+#include "tests/unit/data.h"
 
 enum { SPREADS = 15, TILE = RC_FP8_TILE, GROUPS = TILE / RC_FP4_GROUP };
 enum { TILE_CODES = TILE * TILE / 2, TILE_SCALES = TILE * GROUPS, TILE_BYTES = TILE * TILE };
@@ -27,38 +21,16 @@ static uint8_t codes[TILE_CODES], group_scales[SPREADS][TILE_SCALES];
 static uint8_t want[SPREADS][TILE_BYTES], want_scale[SPREADS];
 static float e2m1[16], e4m3[256], e8m0[256];
 
-/* A whole file of at most `max` bytes; the numbers in it are little-endian, as here. */
-static size_t load(const char *name, void *out, size_t max)
-{
-    char path[64], more;
-    size_t n;
-    FILE *f;
-
-    snprintf(path, sizeof path, "tests/data/%s", name);
-    f = fopen(path, "rb");
-    if (!f)
-        fail_msg("%s is not there (run in the root of the tree)", path);
-    n = fread(out, 1, max, f);
-    assert_int_equal(fread(&more, 1, 1, f), 0);
-    fclose(f);
-    return n;
-}
-
-static void load_all(const char *name, void *out, size_t nbytes)
-{
-    assert_int_equal(load(name, out, nbytes), nbytes);
-}
-
 static int load_vectors(void **state)
 {
     (void)state;
-    load_all("e2m1.f32", e2m1, sizeof e2m1);
-    load_all("e4m3.f32", e4m3, sizeof e4m3);
-    load_all("e8m0.f32", e8m0, sizeof e8m0);
-    load_all("tiles.fp4", codes, sizeof codes);
-    load_all("tiles.fp4_scale", group_scales, sizeof group_scales);
-    load_all("tiles.fp8", want, sizeof want);
-    load_all("tiles.fp8_scale", want_scale, sizeof want_scale);
+    data_load_all("e2m1.f32", e2m1, sizeof e2m1);
+    data_load_all("e4m3.f32", e4m3, sizeof e4m3);
+    data_load_all("e8m0.f32", e8m0, sizeof e8m0);
+    data_load_all("tiles.fp4", codes, sizeof codes);
+    data_load_all("tiles.fp4_scale", group_scales, sizeof group_scales);
+    data_load_all("tiles.fp8", want, sizeof want);
+    data_load_all("tiles.fp8_scale", want_scale, sizeof want_scale);
     return 0;
 }
 
@@ -213,11 +185,11 @@ static void check_to_bf16(rc_f32_to_bf16_fn *fn, const char *name)
 {
     static float x[2048], back[2048];
     static uint16_t y[2048], got[2048];
-    const size_t n = load("to_bf16.f32", x, sizeof x) / sizeof *x;
+    const size_t n = data_load("to_bf16.f32", x, sizeof x) / sizeof *x;
     size_t inexact = 0;
 
     assert_true(n > 1000);
-    load_all("to_bf16.bf16", y, n * sizeof *y);
+    data_load_all("to_bf16.bf16", y, n * sizeof *y);
     rc_bf16_to_f32_ref(back, y, n);
     for (size_t i = 0; i < n; i++)
         inexact += back[i] != x[i];
@@ -240,11 +212,11 @@ static void test_vectors_to_e4m3(void **state)
 {
     static float x[1024];
     static uint8_t y[1024];
-    const size_t n = load("to_e4m3.f32", x, sizeof x) / sizeof *x;
+    const size_t n = data_load("to_e4m3.f32", x, sizeof x) / sizeof *x;
 
     (void)state;
     assert_true(n > 1000);
-    load_all("to_e4m3.e4m3", y, n);
+    data_load_all("to_e4m3.e4m3", y, n);
     for (size_t i = 0; i < n; i++) { /* rc_e4m3_nearest() gives the magnitude */
         const unsigned sign = signbit(x[i]) ? 0x80 : 0;
 
