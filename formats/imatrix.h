@@ -13,9 +13,11 @@
 #include "formats/base/mem.h"
 #include "formats/base/status.h"
 
-#define RC_IMATRIX_MAX_BYTES ((size_t)4 << 30) /* of the file; ours */
+#define RC_IMATRIX_MAX_BYTES   ((size_t)4 << 30) /* of the file; ours */
+#define RC_IMATRIX_MAX_ENTRIES (1u << 20)        /* ours */
+#define RC_IMATRIX_MAX_NAME    4096u             /* bytes of a name in a .dat; ours */
 
-typedef struct rc_imatrix rc_imatrix; /* immutable, shareable */
+typedef struct rc_imatrix rc_imatrix; /* immutable, shareable; keeps its file open */
 
 typedef struct rc_imatrix_entry {
     const char *name; /* of the GGUF tensor, "blk.3.ffn_gate_exps.weight" */
@@ -24,10 +26,12 @@ typedef struct rc_imatrix_entry {
     uint64_t values;  /* rows * cols */
 } rc_imatrix_entry;
 
-/** Read a file of either format.
+/** Read a file of either format: every value is looked at once, none is kept (those of a
+ *  release are half a gigabyte).
  *    RC_E_NOINPUT, RC_E_DENIED, RC_E_IO
  *    RC_E_DATA     malformed, a negative or non-finite value, two entries of one name
- *    RC_E_LIMIT    over RC_IMATRIX_MAX_BYTES */
+ *    RC_E_LIMIT    over one of the bounds above
+ *  Errors name the file, the byte and the entry. */
 RC_MUST_CHECK
 rc_code rc_imatrix_open(rc_imatrix **out, const char *path, const rc_log *log, rc_mem *mem,
                         rc_err *err);
@@ -51,9 +55,15 @@ typedef enum rc_imatrix_found {
 } rc_imatrix_found;
 
 /** Values of matrix `row` of tensor `name`: cols means of squares, into out (which may be
- *  NULL to ask only). */
-rc_imatrix_found rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
-                                uint64_t cols, float *out);
+ *  NULL to ask only; undefined unless RC_IMATRIX_FOUND). An entry for the one expert
+ *  ("<name>.expert.<row>", "<name>.expert_<row>": ds4's) goes before the stack's. The .dat
+ *  format has no counts, and writes 1 for every value of an expert that was not seen: that is
+ *  taken for what it means. Safe to call from many threads.
+ *    RC_E_IO         the file cannot be read any more
+ *    RC_E_INTEGRITY  it is not the one that was opened */
+RC_MUST_CHECK
+rc_code rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
+                       uint64_t cols, float *out, rc_imatrix_found *found, rc_err *err);
 /** A digest of all names and values: what a conversion's identity takes in. */
 uint64_t rc_imatrix_digest(const rc_imatrix *m);
 
