@@ -1,47 +1,25 @@
-/* formats/checkpoint.c - one table of tensors out of many headers.
+/* formats/checkpoint.c - one table of tensors out of many headers; those of GGUF files are
+ * read in ckpt_gguf.c.
  *
  * Shards are parsed one after the other and each header is freed before the next, so
  * that opening costs the table plus the largest header. The table holds its own copy of
  * the names: keeping the parsed headers instead would hold every entry twice. */
-#include "formats/checkpoint.h"
+#include "formats/checkpoint_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "formats/base/names.h"
 #include "formats/index.h"
 
 #define CONFIG_NAME "config.json"
 
 enum { PEEK = 512, SHOWN = 10 /* names in one message */ };
 
-struct rc_ckpt {
-    rc_mem *mem;
-    rc_source *src;
-    rc_config config;
-    uint8_t *config_text;
-    size_t config_len;
-
-    rc_arena text;    /* of tensors' names */
-    rc_shard *shards; /* names belong to src */
-    size_t nshards;
-    rc_tensor *tensors;
-    size_t count, capacity;
-    rc_names names; /* positions in `tensors` */
-    uint64_t nbytes;
-};
-
-/* Parsers do not know the name of the file that they warn about. */
-typedef struct file_log {
-    const rc_log *to;
-    const char *file;
-} file_log;
-
-static void warn_about_file(void *ctx, const rc_err *warning)
+void rc_file_log_warn(void *ctx, const rc_err *warning)
 {
-    const file_log *log = ctx;
+    const rc_file_log *log = ctx;
     rc_err named = *warning;
 
     rc_err_file(&named, log->file);
@@ -106,6 +84,7 @@ static bool is_foreign_weights(const char *name)
 static rc_code refuse_foreign(const rc_source *src, rc_err *err)
 {
     name_list foreign = { 0 };
+    bool gguf = false;
     size_t i;
 
     if (rc_source_find(src, RC_INDEX_NAME, &i))
@@ -117,12 +96,15 @@ static rc_code refuse_foreign(const rc_source *src, rc_err *err)
             return RC_OK;
         if (is_foreign_weights(name))
             list_name(&foreign, name);
+        gguf = gguf || ends_with(name, ".gguf");
     }
     if (foreign.count == 0)
         return RC_OK;
     rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "weights only in formats that are not read: %s",
             foreign.text);
-    rc_err_hint(err, "only .safetensors checkpoints are read; pickled files are never opened");
+    rc_err_hint(err, gguf ? "a .gguf file is named itself, not its folder"
+                          : "only .safetensors checkpoints are read; pickled files are never "
+                            "opened");
     return RC_E_UNSUPPORTED;
 }
 
@@ -141,8 +123,8 @@ static rc_code hint_unfinished(const rc_ckpt *ckpt, const char *otherwise, rc_er
 
 static rc_code read_config(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 {
-    file_log named = { log, CONFIG_NAME };
-    const rc_log sub = { warn_about_file, &named };
+    rc_file_log named = { log, CONFIG_NAME };
+    const rc_log sub = { rc_file_log_warn, &named };
     size_t file;
     rc_code rc;
 
@@ -161,8 +143,8 @@ static rc_code read_config(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 static rc_code read_index(rc_index **index, rc_ckpt *ckpt, size_t file, const rc_log *log,
                           rc_err *err)
 {
-    file_log named = { log, RC_INDEX_NAME };
-    const rc_log sub = { warn_about_file, &named };
+    rc_file_log named = { log, RC_INDEX_NAME };
+    const rc_log sub = { rc_file_log_warn, &named };
     uint8_t *text;
     size_t len;
     rc_code rc;
@@ -175,7 +157,7 @@ static rc_code read_index(rc_index **index, rc_ckpt *ckpt, size_t file, const rc
     return rc;
 }
 
-static rc_code make_shards(rc_ckpt *ckpt, size_t n, rc_err *err)
+rc_code rc_ckpt_make_shards(rc_ckpt *ckpt, size_t n, rc_err *err)
 {
     ckpt->shards = rc_mem_get(ckpt->mem, n * sizeof *ckpt->shards);
     if (!ckpt->shards)
@@ -184,7 +166,7 @@ static rc_code make_shards(rc_ckpt *ckpt, size_t n, rc_err *err)
     return RC_OK;
 }
 
-static void set_shard(rc_ckpt *ckpt, size_t i, size_t file)
+void rc_ckpt_set_shard(rc_ckpt *ckpt, size_t i, size_t file)
 {
     const rc_source_file *f = rc_source_at(ckpt->src, file);
 
@@ -215,12 +197,12 @@ static rc_code shards_of_index(rc_ckpt *ckpt, const rc_index *index, const rc_lo
     const size_t n = rc_index_shards(index);
     name_list missing = { 0 }, extra = { 0 };
 
-    RC_TRY(make_shards(ckpt, n, err));
+    RC_TRY(rc_ckpt_make_shards(ckpt, n, err));
     for (size_t i = 0; i < n; i++) {
         size_t file;
 
         if (rc_source_find(ckpt->src, rc_index_shard(index, i), &file))
-            set_shard(ckpt, i, file);
+            rc_ckpt_set_shard(ckpt, i, file);
         else
             list_name(&missing, rc_index_shard(index, i));
     }
@@ -278,8 +260,8 @@ static rc_code single_shard(rc_ckpt *ckpt, rc_err *err)
                 found, found == 1 ? "" : "s", stated > found ? (size_t)stated : found);
         return hint_unfinished(ckpt, "finish the download: the index is part of it", err);
     }
-    RC_TRY(make_shards(ckpt, 1, err));
-    set_shard(ckpt, 0, file);
+    RC_TRY(rc_ckpt_make_shards(ckpt, 1, err));
+    rc_ckpt_set_shard(ckpt, 0, file);
     return RC_OK;
 }
 
@@ -318,34 +300,39 @@ static rc_code fit(rc_ckpt *ckpt, rc_err *err)
     return RC_OK;
 }
 
-/* Copy a parsed header into the table. Its names become one block. */
+rc_code rc_ckpt_add(rc_ckpt *ckpt, const rc_tensor *t, rc_err *err)
+{
+    const size_t len = strlen(t->name);
+    rc_tensor *to;
+
+    RC_TRY(reserve(ckpt, ckpt->count + 1, err));
+    to = &ckpt->tensors[ckpt->count];
+    *to = *t;
+    to->name = rc_arena_strdup(&ckpt->text, t->name, len);
+    if (!to->name)
+        return rc_fail_nomem(err, ckpt->mem, len + 1);
+    ckpt->count++;
+    ckpt->nbytes += t->nbytes; /* a sum of parts of real files: fits */
+    return RC_OK;
+}
+
+/* Copy a parsed header into the table. */
 static rc_code append(rc_ckpt *ckpt, size_t shard, const rc_st *st, rc_err *err)
 {
     const size_t n = rc_st_count(st);
-    size_t text_len = 0;
-    char *text;
 
     RC_TRY(reserve(ckpt, ckpt->count + n, err));
-    for (size_t i = 0; i < n; i++)
-        text_len += strlen(rc_st_at(st, i)->name) + 1;
-    text = rc_arena_get(&ckpt->text, text_len);
-    if (!text)
-        return rc_fail_nomem(err, ckpt->mem, text_len);
     for (size_t i = 0; i < n; i++) {
         const rc_st_entry *e = rc_st_at(st, i);
-        const size_t len = strlen(e->name) + 1;
-        rc_tensor *t = &ckpt->tensors[ckpt->count++];
+        rc_tensor t = { .name = e->name,
+                        .dtype = e->dtype,
+                        .rank = e->rank,
+                        .shard = shard,
+                        .begin = e->begin,
+                        .nbytes = e->nbytes };
 
-        memcpy(text, e->name, len);
-        *t = (rc_tensor){ .name = text,
-                          .dtype = e->dtype,
-                          .rank = e->rank,
-                          .shard = shard,
-                          .begin = e->begin,
-                          .nbytes = e->nbytes };
-        memcpy(t->shape, e->shape, sizeof t->shape);
-        ckpt->nbytes += e->nbytes; /* a sum of parts of real files: fits */
-        text += len;
+        memcpy(t.shape, e->shape, sizeof t.shape);
+        RC_TRY(rc_ckpt_add(ckpt, &t, err));
     }
     ckpt->shards[shard].data_off = rc_st_data_off(st);
     return RC_OK;
@@ -354,8 +341,8 @@ static rc_code append(rc_ckpt *ckpt, size_t shard, const rc_st *st, rc_err *err)
 static rc_code read_header(rc_ckpt *ckpt, size_t shard, const rc_log *log, rc_err *err)
 {
     const rc_shard *s = &ckpt->shards[shard];
-    file_log named = { log, s->name };
-    const rc_log sub = { warn_about_file, &named };
+    rc_file_log named = { log, s->name };
+    const rc_log sub = { rc_file_log_warn, &named };
     const size_t peek = s->nbytes < PEEK ? (size_t)s->nbytes : PEEK;
     uint8_t start[PEEK], *head = NULL;
     rc_st *st = NULL;
@@ -488,7 +475,7 @@ static rc_code cross_check(const rc_ckpt *ckpt, const rc_index *index, const rc_
 
 /* ---------------------------------------------------------------- interface */
 
-static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
+static rc_code load_folder(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 {
     rc_index *index = NULL;
     size_t file;
@@ -510,6 +497,19 @@ static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 done:
     rc_index_free(&index);
     return rc;
+}
+
+static rc_code load_file(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
+{
+    RC_TRY(rc_ckpt_load_gguf(ckpt, log, err));
+    RC_TRY(fit(ckpt, err));
+    RC_TRY(name_tensors(ckpt, err));
+    return rc_ckpt_describe_gguf(ckpt, log, err);
+}
+
+static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
+{
+    return rc_source_named(ckpt->src) ? load_file(ckpt, log, err) : load_folder(ckpt, log, err);
 }
 
 rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *mem, rc_err *err)
@@ -544,6 +544,7 @@ void rc_ckpt_close(rc_ckpt **pckpt)
     if (!ckpt)
         return;
     rc_source_close(&ckpt->src);
+    rc_gguf_free(&ckpt->gguf);
     rc_mem_put(ckpt->mem, ckpt->config_text);
     rc_mem_put(ckpt->mem, ckpt->shards);
     rc_mem_put(ckpt->mem, ckpt->tensors);
@@ -566,6 +567,16 @@ const uint8_t *rc_ckpt_config_text(const rc_ckpt *ckpt, size_t *len)
 {
     *len = ckpt->config_len;
     return ckpt->config_text;
+}
+
+const rc_gguf *rc_ckpt_gguf(const rc_ckpt *ckpt)
+{
+    return ckpt->gguf;
+}
+
+rc_gguf_kind rc_ckpt_kind(const rc_ckpt *ckpt)
+{
+    return ckpt->kind;
 }
 
 size_t rc_ckpt_shards(const rc_ckpt *ckpt)

@@ -1,41 +1,15 @@
-/* formats/model.c - traits from tensors, binding, and the list of what is wrong.
+/* formats/model.c - traits from tensors, binding, and the list of what is wrong; GGUF files
+ * are bound in model_gguf.c.
  *
  * Binding goes over the tensors, not over the parameters: each tensor finds its
  * place in the schema or is left over, so nothing can be overlooked. */
-#include "formats/model.h"
+#include "formats/model_impl.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-
-enum { MAX_NOTES = 4 };
-
-struct tensor_list {
-    const rc_tensor **at;
-    size_t n, room;
-};
-
-struct rc_model {
-    rc_mem *mem;
-    rc_ckpt *ckpt;
-    rc_traits traits;
-    rc_schema *schema;
-    rc_bound *bound; /* one a parameter */
-    struct tensor_list opaque, extra;
-
-    rc_problem *problem;
-    size_t nproblems, room, total;
-    size_t kept[3]; /* by kind */
-    rc_arena names;
-    bool nomem; /* a problem could not be stored */
-
-    rc_err note[MAX_NOTES];
-    size_t nnotes;
-    size_t f32_norms, plain_wo_a;
-    char variant[128];
-};
 
 static const char *shard_of(const rc_model *m, const rc_tensor *t)
 {
@@ -54,7 +28,7 @@ static bool starts_with(const char *s, const char *prefix)
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-static bool push(rc_mem *mem, struct tensor_list *list, const rc_tensor *t)
+bool rc_model_push(rc_mem *mem, struct rc_tensor_list *list, const rc_tensor *t)
 {
     if (list->n == list->room) {
         const size_t room = list->room ? 2 * list->room : 64;
@@ -229,9 +203,8 @@ static rc_code read_traits(rc_model *m, rc_err *err)
 
 /* problems and notes */
 
-/* A problem to be filled in, or NULL when this one is only counted. */
-static rc_err *add_problem(rc_model *m, rc_problem_kind kind, const char *tensor,
-                           const rc_tensor *where)
+rc_err *rc_model_add_problem(rc_model *m, rc_problem_kind kind, const char *tensor,
+                             const rc_tensor *where)
 {
     rc_problem *p;
     char *name;
@@ -265,8 +238,7 @@ static rc_err *add_problem(rc_model *m, rc_problem_kind kind, const char *tensor
     return &p->what;
 }
 
-RC_PRINTF(2, 3)
-static void say(rc_err *e, const char *fmt, ...)
+void rc_model_say(rc_err *e, const char *fmt, ...)
 {
     va_list ap;
 
@@ -279,16 +251,16 @@ static void say(rc_err *e, const char *fmt, ...)
 
 static void config_problem(rc_model *m, const char *want, const char *got, const char *what)
 {
-    rc_err *e = add_problem(m, RC_MALFORMED, "", NULL);
+    rc_err *e = rc_model_add_problem(m, RC_MALFORMED, "", NULL);
     char shown[80];
 
     rc_err_file(e, "config.json");
-    say(e, "%s", what);
+    rc_model_say(e, "%s", what);
     rc_err_want(e, "%s", want);
     rc_err_got(e, "%s", rc_escape(shown, sizeof shown, got, strlen(got)));
 }
 
-static rc_err *add_note(rc_model *m)
+rc_err *rc_model_add_note(rc_model *m)
 {
     rc_err *e = &m->note[m->nnotes++];
 
@@ -296,7 +268,7 @@ static rc_err *add_note(rc_model *m)
     return e;
 }
 
-static const char *spell_shape(char buf[96], unsigned rank, const uint64_t *shape)
+const char *rc_model_spell_shape(char buf[96], unsigned rank, const uint64_t *shape)
 {
     size_t at = 0;
 
@@ -380,9 +352,9 @@ static rc_code assign_tensors(rc_model *m, rc_err *err)
         else if (owner && !m->bound[owner - first].scale)
             m->bound[owner - first].scale = t;
         else if (!owner && is_vision(t->name))
-            stored = push(m->mem, &m->opaque, t);
+            stored = rc_model_push(m->mem, &m->opaque, t);
         else
-            stored = push(m->mem, &m->extra, t);
+            stored = rc_model_push(m->mem, &m->extra, t);
         if (!stored)
             return rc_fail_nomem(err, m->mem, m->opaque.n * sizeof t);
     }
@@ -399,17 +371,17 @@ static void check_shape(rc_model *m, const rc_tensor *t, const rc_want *want)
         same = t->shape[i] == want->shape[i];
     if (same)
         return;
-    e = add_problem(m, RC_MALFORMED, t->name, t);
-    say(e, "wrong shape");
-    rc_err_want(e, "%s", spell_shape(a, want->rank, want->shape));
-    rc_err_got(e, "%s", spell_shape(b, t->rank, t->shape));
+    e = rc_model_add_problem(m, RC_MALFORMED, t->name, t);
+    rc_model_say(e, "wrong shape");
+    rc_err_want(e, "%s", rc_model_spell_shape(a, want->rank, want->shape));
+    rc_err_got(e, "%s", rc_model_spell_shape(b, t->rank, t->shape));
 }
 
 static void wrong_dtype(rc_model *m, const rc_tensor *t, rc_dtype want)
 {
-    rc_err *e = add_problem(m, RC_MALFORMED, t->name, t);
+    rc_err *e = rc_model_add_problem(m, RC_MALFORMED, t->name, t);
 
-    say(e, "wrong dtype");
+    rc_model_say(e, "wrong dtype");
     rc_err_want(e, "%s", rc_dtype_name(want));
     rc_err_got(e, "%s", rc_dtype_name(t->dtype));
 }
@@ -438,9 +410,9 @@ static void check_scale(rc_model *m, const rc_bound *b, const rc_want *want)
     rc_err *e;
 
     if (!b->scale) {
-        e = add_problem(m, RC_MISSING, want->name, NULL);
+        e = rc_model_add_problem(m, RC_MISSING, want->name, NULL);
         rc_err_file(e, shard_of(m, b->weight));
-        say(e, "missing: its weight cannot be read without it");
+        rc_model_say(e, "missing: its weight cannot be read without it");
         return;
     }
     if (b->scale->dtype != want->dtype)
@@ -480,46 +452,47 @@ static void check_quantized(rc_model *m, rc_bound *b)
     }
     check_shape(m, t, &want[0]);
     if (b->scale) {
-        e = add_problem(m, RC_EXTRA, b->scale->name, b->scale);
-        say(e, "a scale beside a weight that is not quantized (%s)", rc_dtype_name(t->dtype));
+        e = rc_model_add_problem(m, RC_EXTRA, b->scale->name, b->scale);
+        rc_model_say(e, "a scale beside a weight that is not quantized (%s)",
+                     rc_dtype_name(t->dtype));
     }
 }
 
 static void check_missing(rc_model *m, rc_bound *b)
 {
-    rc_err *e = add_problem(m, RC_MISSING, b->param->name, NULL);
+    rc_err *e = rc_model_add_problem(m, RC_MISSING, b->param->name, NULL);
 
     b->store = b->param->quant == RC_QUANT_EXPERT  ? m->traits.experts
                : b->param->quant == RC_QUANT_DENSE ? m->traits.dense
                                                    : RC_STORE_PLAIN;
     if (b->scale)
         rc_err_file(e, shard_of(m, b->scale));
-    say(e, "missing%s", b->scale ? ": its scale is there without it" : "");
+    rc_model_say(e, "missing%s", b->scale ? ": its scale is there without it" : "");
 }
 
 /* What a tensor that has no place was probably meant to be. */
 static void explain_extra(rc_model *m, const rc_tensor *t)
 {
     const rc_config *c = rc_ckpt_config(m->ckpt);
-    rc_err *e = add_problem(m, RC_EXTRA, t->name, t);
+    rc_err *e = rc_model_add_problem(m, RC_EXTRA, t->name, t);
     const char *expert = strstr(t->name, ".ffn.experts.");
     unsigned long layer, number;
 
     if (sscanf(t->name, "layers.%9lu.", &layer) == 1 && layer >= c->num_hidden_layers) {
-        say(e, "belongs to a layer beyond num_hidden_layers");
+        rc_model_say(e, "belongs to a layer beyond num_hidden_layers");
         rc_err_want(e, "layer < %" PRIu32, c->num_hidden_layers);
         rc_err_got(e, "%lu", layer);
     } else if (expert && sscanf(expert, ".ffn.experts.%9lu.", &number) == 1 &&
                number >= c->n_routed_experts) {
-        say(e, "belongs to an expert beyond n_routed_experts");
+        rc_model_say(e, "belongs to an expert beyond n_routed_experts");
         rc_err_want(e, "expert < %" PRIu32, c->n_routed_experts);
         rc_err_got(e, "%lu", number);
     } else if (param_of_scale(m->schema, t->name)) {
-        say(e, "a second scale of the same weight");
+        rc_model_say(e, "a second scale of the same weight");
     } else if (strcmp(t->name, "head.weight") == 0) {
-        say(e, "the config ties the head to the embedding (tie_word_embeddings)");
+        rc_model_say(e, "the config ties the head to the embedding (tie_word_embeddings)");
     } else {
-        say(e, "unknown tensor");
+        rc_model_say(e, "unknown tensor");
     }
 }
 
@@ -545,13 +518,16 @@ static void write_notes(rc_model *m)
     const rc_config *c = rc_ckpt_config(m->ckpt);
 
     if (m->traits.draft == RC_DRAFT_NONE && c->num_nextn_predict_layers)
-        say(add_note(m), "no draft tensors (mtp.*), although the config provides for a draft");
+        rc_model_say(rc_model_add_note(m),
+                     "no draft tensors (mtp.*), although the config provides for a draft");
     if (m->f32_norms)
-        say(add_note(m), "%zu norms are stored as F32, releases have BF16", m->f32_norms);
+        rc_model_say(rc_model_add_note(m), "%zu norms are stored as F32, releases have BF16",
+                     m->f32_norms);
     if (m->plain_wo_a)
-        say(add_note(m), "%zu attn.wo_a.weight are stored as BF16 without a scale", m->plain_wo_a);
+        rc_model_say(rc_model_add_note(m),
+                     "%zu attn.wo_a.weight are stored as BF16 without a scale", m->plain_wo_a);
     if (m->opaque.n)
-        say(add_note(m), "%zu vision tensors are kept as they are", m->opaque.n);
+        rc_model_say(rc_model_add_note(m), "%zu vision tensors are kept as they are", m->opaque.n);
 }
 
 static void write_variant(rc_model *m)
@@ -586,10 +562,43 @@ static void write_variant(rc_model *m)
              layout);
 }
 
+rc_code rc_model_expand(rc_model *m, const char *config_file, rc_err *err)
+{
+    const rc_code rc = rc_schema_new(&m->schema, rc_ckpt_config(m->ckpt), &m->traits, m->mem, err);
+    size_t n;
+
+    if (rc != RC_OK) {
+        rc_err_file(err, config_file);
+        return rc;
+    }
+    n = rc_schema_count(m->schema);
+    m->bound = rc_mem_get(m->mem, n * sizeof *m->bound);
+    if (!m->bound)
+        return rc_fail_nomem(err, m->mem, n * sizeof *m->bound);
+    for (size_t i = 0; i < n; i++) {
+        const rc_param *p = rc_schema_at(m->schema, i);
+
+        m->bound[i].param = p;
+        m->bound[i].pitch = p->rank ? p->shape[p->rank - 1] : 1;
+    }
+    return RC_OK;
+}
+
+static rc_code bind_safetensors(rc_model *m, rc_err *err)
+{
+    RC_TRY(refuse_foreign(m, err));
+    RC_TRY(read_traits(m, err));
+    RC_TRY(rc_model_expand(m, "config.json", err));
+    RC_TRY(assign_tensors(m, err));
+    check_set(m);
+    write_notes(m);
+    write_variant(m);
+    return RC_OK;
+}
+
 rc_code rc_model_new(rc_model **out, rc_ckpt *ckpt, rc_mem *mem, rc_err *err)
 {
     rc_model *m = rc_mem_get(mem, sizeof *m);
-    size_t n;
     rc_code rc;
 
     *out = NULL;
@@ -597,28 +606,13 @@ rc_code rc_model_new(rc_model **out, rc_ckpt *ckpt, rc_mem *mem, rc_err *err)
         return rc_fail_nomem(err, mem, sizeof *m);
     m->mem = m->names.mem = mem;
     m->ckpt = ckpt;
-    RC_TRY_GOTO(rc, done, refuse_foreign(m, err));
-    RC_TRY_GOTO(rc, done, read_traits(m, err));
-    rc = rc_schema_new(&m->schema, rc_ckpt_config(ckpt), &m->traits, mem, err);
-    if (rc != RC_OK) {
-        rc_err_file(err, "config.json");
-        goto done;
-    }
-    n = rc_schema_count(m->schema);
-    if (!(m->bound = rc_mem_get(mem, n * sizeof *m->bound)))
-        RC_TRY_GOTO(rc, done, rc_fail_nomem(err, mem, n * sizeof *m->bound));
-    for (size_t i = 0; i < n; i++)
-        m->bound[i].param = rc_schema_at(m->schema, i);
-    RC_TRY_GOTO(rc, done, assign_tensors(m, err));
-    check_set(m);
-    if (m->nomem)
-        RC_TRY_GOTO(rc, done, rc_fail_nomem(err, mem, m->nproblems * sizeof *m->problem));
-    write_notes(m);
-    write_variant(m);
-    *out = m;
-    return RC_OK;
-done:
-    rc_model_free(&m);
+    rc = rc_ckpt_gguf(ckpt) ? rc_model_bind_gguf(m, err) : bind_safetensors(m, err);
+    if (rc == RC_OK && m->nomem)
+        rc = rc_fail_nomem(err, mem, m->nproblems * sizeof *m->problem);
+    if (rc == RC_OK)
+        *out = m;
+    else
+        rc_model_free(&m);
     return rc;
 }
 

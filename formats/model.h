@@ -13,8 +13,14 @@ typedef struct rc_model rc_model;
 typedef struct rc_bound {
     const rc_param *param;
     rc_store store;
-    const rc_tensor *weight; /* NULL when missing (a problem says so) */
-    const rc_tensor *scale;  /* NULL for PLAIN, and when missing */
+    bool elsewhere;          /* this kind of file has no place for it: not missing */
+    const rc_tensor *weight; /* NULL when missing (a problem says so), or elsewhere */
+    const rc_tensor *scale;  /* NULL for PLAIN and BLOCKS, and when missing */
+
+    /* Where in `weight` it lies. A GGUF file stacks experts and joins matrices side by
+     * side; otherwise 0, 0 and the parameter's own row. */
+    uint64_t row, col; /* of its first element; rows count through the stack */
+    uint64_t pitch;    /* elements in a row of the tensor */
 } rc_bound;
 
 typedef enum rc_problem_kind { RC_MISSING, RC_EXTRA, RC_MALFORMED } rc_problem_kind;
@@ -30,6 +36,8 @@ typedef struct rc_problem {
  *  `.weight_scale_inv` are both understood. Two harmless departures are only noted:
  *  norms in F32, and a BF16 attn.wo_a.weight without scale (a published re-pack).
  *  A draft that is wholly absent is fine; one that is half there is not.
+ *  In a GGUF file every parameter may be of any float or block type, and a table of
+ *  integers I32; what the kind of file has no place for is elsewhere.
  *  Problems are collected, not thrown: fails only when nothing sensible can be said
  *    RC_E_TENSORSET    config and tensors contradict (see rc_schema_new)
  *    RC_E_UNSUPPORTED  the layout of another program (AWQ, GPTQ, NVFP4, compressed-

@@ -537,7 +537,7 @@ const char *rc_role_name(rc_role role)
 
 const char *rc_store_name(rc_store store)
 {
-    static const char *const names[RC_STORE_COUNT] = { "plain", "fp8", "fp4" };
+    static const char *const names[RC_STORE_COUNT] = { "plain", "fp8", "fp4", "blocks" };
 
     return names[store];
 }

@@ -40,9 +40,10 @@ const char *rc_role_name(rc_role role);
 
 /* How a parameter is stored. */
 typedef enum rc_store {
-    RC_STORE_PLAIN, /* one tensor of `dtype` under the logical shape */
-    RC_STORE_FP8,   /* F8_E4M3 [o, i] + scale [ceil(o/128), ceil(i/128)], E8M0 or F32 */
-    RC_STORE_FP4,   /* I8 [o, i/2], low nibble first, + E8M0 scale [o, i/32] */
+    RC_STORE_PLAIN,  /* one tensor of `dtype` under the logical shape */
+    RC_STORE_FP8,    /* F8_E4M3 [o, i] + scale [ceil(o/128), ceil(i/128)], E8M0 or F32 */
+    RC_STORE_FP4,    /* I8 [o, i/2], low nibble first, + E8M0 scale [o, i/32] */
+    RC_STORE_BLOCKS, /* in a GGUF file: rows of blocks that hold their own scales */
     RC_STORE_COUNT
 } rc_store;
 const char *rc_store_name(rc_store store);
@@ -70,8 +71,8 @@ typedef struct rc_param {
 typedef struct rc_traits {
     rc_draft draft;
     uint32_t draft_blocks; /* 0; 1 for MTP; 3 for DSpark */
-    rc_store experts;      /* of routed experts: FP4, FP8, or PLAIN (BF16) */
-    rc_store dense;        /* of RC_QUANT_DENSE parameters: FP8, or PLAIN (BF16) */
+    rc_store experts;      /* of routed experts: FP4, FP8, PLAIN (BF16), or BLOCKS */
+    rc_store dense;        /* of RC_QUANT_DENSE parameters: FP8, PLAIN (BF16), or BLOCKS */
     rc_dtype expert_scale; /* F8_E8M0 or F32 */
     rc_dtype dense_scale;
     bool vision;

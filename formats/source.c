@@ -1,4 +1,4 @@
-/* formats/source.c - a local folder as a source.
+/* formats/source.c - a local folder, or some GGUF files in one, as a source.
  *
  * Names are hostile. A file is reached from the folder's descriptor, component by
  * component, with O_NOFOLLOW; a link is resolved to its real path first, that path is
@@ -45,6 +45,8 @@ struct rc_source {
     rc_mem *mem;
     rc_arena arena; /* names */
     char *where;
+    const char *named;   /* in `where`: the file that was named, or NULL */
+    rc_split_name split; /* of that file; count 0: it stands alone */
     char real[PATH_MAX]; /* of the folder, "" for "/" */
     bool follows;        /* `real` is known */
     size_t repo_len;     /* real[0..repo_len) is the repository of a hub cache */
@@ -278,6 +280,47 @@ static rc_code add(rc_source *src, const char *prefix, const char *name, const s
     return RC_OK;
 }
 
+static bool five_digits(const char *s, uint32_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 5; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+        *out = 10 * *out + (uint32_t)(s[i] - '0');
+    }
+    return true;
+}
+
+bool rc_split_name_of(rc_split_name *out, const char *name)
+{
+    static const char like[] = "-00001-of-00001.gguf";
+    const size_t len = strlen(name), n = sizeof like - 1;
+    const char *tail = len < n ? "" : name + len - n;
+
+    *out = (rc_split_name){ 0 };
+    if (tail[0] != '-' || !five_digits(tail + 1, &out->no) || memcmp(tail + 6, "-of-", 4) != 0 ||
+        !five_digits(tail + 10, &out->count) || strcmp(tail + 15, ".gguf") != 0 || out->no == 0 ||
+        out->no > out->count) {
+        *out = (rc_split_name){ 0 };
+        return false;
+    }
+    out->prefix = len - n;
+    return true;
+}
+
+/* Is this entry of the folder part of the source? */
+static bool belongs(const rc_source *src, const char *name)
+{
+    rc_split_name other;
+
+    if (!src->named)
+        return name[0] != '.';
+    if (strcmp(name, src->named) == 0)
+        return true;
+    return src->split.count && rc_split_name_of(&other, name) && other.count == src->split.count &&
+           other.prefix == src->split.prefix && memcmp(name, src->named, other.prefix) == 0;
+}
+
 /* List the folder `fd`, which it closes. `prefix` is "" or "folder/". */
 static rc_code scan(rc_source *src, int fd, const char *prefix, rc_err *err)
 {
@@ -300,14 +343,14 @@ static rc_code scan(rc_source *src, int fd, const char *prefix, rc_err *err)
                 rc = rc_fail_errno(err, errno, "cannot be listed");
             break;
         }
-        if (e->d_name[0] == '.')
+        if (!belongs(src, e->d_name))
             continue;
         if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
             if (errno != ENOENT) /* it just went away */
                 rc = rc_fail_errno(err, errno, "cannot be listed");
         } else if (!S_ISDIR(st.st_mode)) {
             rc = add(src, prefix, e->d_name, &st, err);
-        } else if (!prefix[0]) {
+        } else if (!prefix[0] && !src->named) {
             const int sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             char sub_prefix[NAME_MAX + 2];
 
@@ -366,20 +409,46 @@ static void find_blobs(rc_source *src)
         src->blobs = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* The folder of a path that names a GGUF file: "" stands for the current one. */
+static const char *folder_of(const rc_source *src, char buf[PATH_MAX])
+{
+    const size_t len = (size_t)(src->named - src->where);
+
+    if (len == 0)
+        return ".";
+    if (len >= PATH_MAX)
+        return src->where; /* fails as too long when it is opened */
+    memcpy(buf, src->where, len);
+    buf[len] = '\0';
+    return buf;
+}
+
+/* Does the path name a file that ends in .gguf? */
+static void recognise_file(rc_source *src)
+{
+    const char *slash = strrchr(src->where, '/'), *name = slash ? slash + 1 : src->where;
+    const size_t len = strlen(name);
+    struct stat st;
+
+    if (len <= 5 || strcmp(name + len - 5, ".gguf") != 0 || stat(src->where, &st) != 0 ||
+        S_ISDIR(st.st_mode))
+        return;
+    src->named = name;
+    (void)rc_split_name_of(&src->split, name);
+}
+
 static rc_code open_folder(rc_source *src, const char *where, rc_err *err)
 {
     int again;
 
-    src->where = rc_mem_strdup(src->mem, where, strlen(where));
-    if (!src->where)
-        return rc_fail_nomem(err, src->mem, strlen(where) + 1);
     src->root = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (src->root < 0) {
         const int errnum = errno;
         const rc_code rc = fail_path(err, errnum);
 
         if (errnum == ENOTDIR)
-            rc_err_hint(err, "name the folder that holds config.json and the shards");
+            rc_err_hint(err, "name the folder that holds config.json and the shards, or a .gguf "
+                             "file");
         return rc;
     }
     if (realpath(where, src->real)) {
@@ -393,6 +462,17 @@ static rc_code open_folder(rc_source *src, const char *where, rc_err *err)
         return rc_fail_errno(err, errno, "cannot be listed");
     RC_TRY(scan(src, again, "", err));
     return sort(src, err);
+}
+
+static rc_code open_where(rc_source *src, const char *where, rc_err *err)
+{
+    char folder[PATH_MAX];
+
+    src->where = rc_mem_strdup(src->mem, where, strlen(where));
+    if (!src->where)
+        return rc_fail_nomem(err, src->mem, strlen(where) + 1);
+    recognise_file(src);
+    return open_folder(src, src->named ? folder_of(src, folder) : where, err);
 }
 
 rc_code rc_source_open(rc_source **out, const char *where, rc_mem *mem, rc_err *err)
@@ -410,7 +490,7 @@ rc_code rc_source_open(rc_source **out, const char *where, rc_mem *mem, rc_err *
         src->slots[s].fd = -1;
     pthread_mutex_init(&src->lock, NULL); /* with no attributes, cannot fail on Linux */
     pthread_cond_init(&src->idle, NULL);
-    rc = open_folder(src, where, err);
+    rc = open_where(src, where, err);
     if (rc == RC_OK)
         *out = src;
     else
@@ -445,6 +525,19 @@ void rc_source_close(rc_source **psrc)
 const char *rc_source_where(const rc_source *src)
 {
     return src->where;
+}
+
+const char *rc_source_named(const rc_source *src)
+{
+    return src->named;
+}
+
+const char *rc_source_path(const rc_source *src, const char *name, char *buf, size_t n)
+{
+    const size_t len = src->named ? (size_t)(src->named - src->where) : strlen(src->where);
+
+    snprintf(buf, n, "%.*s%s%s", (int)len, src->where, src->named ? "" : "/", name);
+    return buf;
 }
 
 size_t rc_source_count(const rc_source *src)

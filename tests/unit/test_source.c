@@ -177,6 +177,71 @@ static void test_source_opens_an_empty_folder(void **state)
     closed(src);
 }
 
+/* One file, or those of its set; the rest of the folder is nobody's business. */
+static void test_source_of_gguf_files(void **state)
+{
+    static const char *const set[] = { "m-00001-of-00003.gguf", "m-00002-of-00003.gguf",
+                                       "m-00003-of-00003.gguf" };
+    static const char *const others[] = { "n-00002-of-00003.gguf", "m-00001-of-00002.gguf",
+                                          "m-00000-of-00003.gguf", "m-00004-of-00003.gguf",
+                                          "m-0000x-of-00003.gguf", "config.json" };
+    rc_source *src;
+    char path[600];
+
+    (void)state;
+    fx_text(&dir, "one.gguf", "1");
+    fx_mkdir(&dir, "folder.gguf");
+    for (size_t i = 0; i < 3; i++)
+        fx_text(&dir, set[i], "ab");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        fx_text(&dir, others[i], "x");
+
+    src = opened(fx_path(&dir, "one.gguf"));
+    assert_int_equal(rc_source_count(src), 1);
+    assert_string_equal(rc_source_named(src), "one.gguf");
+    assert_string_equal(rc_source_where(src), fx_path(&dir, "one.gguf"));
+    assert_string_equal(rc_source_path(src, "one.gguf", path, sizeof path),
+                        fx_path(&dir, "one.gguf"));
+    assert_int_equal(read1(src, "one.gguf"), RC_OK);
+    closed(src);
+
+    src = opened(fx_path(&dir, set[1]));
+    assert_int_equal(rc_source_count(src), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(rc_source_at(src, i)->name, set[i]);
+    closed(src);
+
+    src = opened(fx_path(&dir, "folder.gguf"));
+    assert_null(rc_source_named(src));
+    assert_string_equal(rc_source_path(src, "a", path, sizeof path),
+                        fx_path(&dir, "folder.gguf/a"));
+    closed(src);
+    assert_int_equal(rc_source_open(&src, fx_path(&dir, "two.gguf"), &mem, &err), RC_E_NOINPUT);
+}
+
+static void test_source_split_names(void **state)
+{
+    static const char *const none[] = { "",
+                                        ".gguf",
+                                        "a-00001-of-00001.GGUF",
+                                        "a-00002-of-00001.gguf",
+                                        "a-0001-of-0001.gguf",
+                                        "a-000010-of-00001.gguf",
+                                        "a_00001-of-00001.gguf",
+                                        "a-+0001-of-00001.gguf" };
+    rc_split_name s;
+
+    (void)state;
+    assert_true(rc_split_name_of(&s, "a-00001-of-00002-00002-of-00012.gguf"));
+    assert_int_equal(s.prefix, 16);
+    assert_int_equal(s.no, 2);
+    assert_int_equal(s.count, 12);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_false(rc_split_name_of(&s, none[i]));
+        assert_int_equal(s.count, 0);
+    }
+}
+
 static void test_source_refuses_what_is_no_folder(void **state)
 {
     char longest[5000];
@@ -775,6 +840,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_source_##name, setup, teardown)
         TEST(lists_two_levels_sorted),
         TEST(opens_an_empty_folder),
+        TEST(of_gguf_files),
+        TEST(split_names),
         TEST(refuses_what_is_no_folder),
         TEST(escapes_hostile_names),
         TEST(follows_links_inside),
