@@ -1,0 +1,326 @@
+/* quantize/search_lanes.h - the searches of search.h on VEC runs at once, one run a lane.
+ *
+ * Element i of all runs is vector i, so every lane does what the scalar does, operation by
+ * operation and in its order: the results are the same to the bit. Where the scalar branches,
+ * lanes that do not take the branch keep their values. Codes stay floats; instead of copying
+ * the best ones along, a search returns from which scale they came. */
+#ifndef RC_QUANTIZE_SEARCH_LANES_H
+#define RC_QUANTIZE_SEARCH_LANES_H
+
+#include "quantize/search.h"
+#include "quantize/vec.h"
+
+/* rc_search_round(), with whatever that gives out of range. */
+VEC_INLINE veci lanes_round(vec x)
+{
+    const veci bits = veci_and(vec_bits(x + vec_of(RC_ROUND_MAGIC)), veci_of(0x7fffff));
+
+    return veci_add(bits, veci_of(-0x400000));
+}
+
+VEC_INLINE vec lanes_round_within(vec x, int32_t low, int32_t high)
+{
+    return vec_from(veci_clamp(lanes_round(x), veci_of(low), veci_of(high)));
+}
+
+/* The same, sooner, for |x| <= 2^22 and whole limits. */
+VEC_INLINE vec lanes_round_small(vec x, vec low, vec high)
+{
+    return vec_min(vec_max(vec_round(x), low), high);
+}
+
+VEC_INLINE vec lanes_extreme(const vec *x, unsigned n)
+{
+    vec largest = vec_of(0), value = vec_of(0);
+
+    for (unsigned i = 0; i < n; i++) {
+        const vecm more = vec_less(largest, vec_abs(x[i]));
+        largest = vec_pick(more, vec_abs(x[i]), largest);
+        value = vec_pick(more, x[i], value);
+    }
+    return vec_pick(vec_less(largest, vec_of(RC_SEARCH_ZERO)), vec_of(0), value);
+}
+
+typedef struct lanes_signed {
+    vec scale;
+    vec inverse; /* codes are round(inverse * x) + top; 0 where all codes are 0 */
+} lanes_signed;
+
+/* Moments of the codes under two scales: half the loads, and two chains of sums. */
+VEC_INLINE void lanes_signed_moments(const vec *x, const vec *wx, const vec *w, unsigned n, int top,
+                                     const vec inverse[2], vec lx[2], vec l2[2])
+{
+    const vec low = vec_of((float)-top), high = vec_of((float)(top - 1));
+
+    lx[0] = lx[1] = l2[0] = l2[1] = vec_of(0);
+    for (unsigned i = 0; i < n; i++) {
+        const vec a = lanes_round_small(inverse[0] * x[i], low, high);
+        const vec b = lanes_round_small(inverse[1] * x[i], low, high);
+        lx[0] += wx[i] * a;
+        lx[1] += wx[i] * b;
+        l2[0] += w[i] * a * a;
+        l2[1] += w[i] * b * b;
+    }
+}
+
+VEC_INLINE void lanes_signed_better(lanes_signed *best, vec *least, vec inverse, vec lx, vec l2)
+{
+    const vecm better = vec_and(vec_less(vec_of(0), l2), vec_less(*least * l2, lx * lx));
+
+    if (!vec_any(better))
+        return;
+    const vec scale = lx / l2;
+    best->scale = vec_pick(better, scale, best->scale);
+    best->inverse = vec_pick(better, inverse, best->inverse);
+    *least = vec_pick(better, scale * lx, *least);
+}
+
+VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned n, int top)
+{
+    /* in the scalar's order; the last once more, which changes nothing, to make pairs */
+    static const float steps[20] = { 0, -9, -8, -7, -6, -5, -4, -3, -2, -1,
+                                     1, 2,  3,  4,  5,  6,  7,  8,  9,  9 };
+    const vec max = lanes_extreme(x, n), zero = vec_of(0);
+    const vecm zeros = vec_equal(max, zero);
+    vec wx[RC_SEARCH_MAX], inverse[2], lx[2], l2[2], least = zero;
+    lanes_signed best = { zero, zero };
+
+    for (unsigned i = 0; i < n; i++)
+        wx[i] = w[i] * x[i];
+    for (unsigned k = 0; k < 20; k += 2) {
+        inverse[0] = vec_of(-((float)top + 0.1f * steps[k])) / max;
+        inverse[1] = vec_of(-((float)top + 0.1f * steps[k + 1])) / max;
+        lanes_signed_moments(x, wx, w, n, top, inverse, lx, l2);
+        if (k == 0) { /* the first is taken whatever it is */
+            best.inverse = inverse[0];
+            best.scale = vec_pick(vec_equal(l2[0], zero), zero, lx[0] / l2[0]);
+            least = best.scale * lx[0];
+        } else
+            lanes_signed_better(&best, &least, inverse[0], lx[0], l2[0]);
+        lanes_signed_better(&best, &least, inverse[1], lx[1], l2[1]);
+    }
+    best.scale = vec_pick(zeros, zero, best.scale);
+    best.inverse = vec_pick(zeros, zero, best.inverse);
+    return best;
+}
+
+typedef struct lanes_codes {
+    vec l[RC_SEARCH_MAX];
+    vec lx, l2; /* moments, as in search.c */
+} lanes_codes;
+
+/* Move the code of element i, in the lanes of `may` where that pays: descend_*() in search.c. */
+VEC_INLINE bool lanes_descend(lanes_codes *c, unsigned i, vec x, vec w, int top, bool positive,
+                              vecm may)
+{
+    const vec wx = w * x, old = c->l[i], zero = vec_of(0);
+    vec lx = c->lx - wx * old, l2 = c->l2 - w * old * old;
+    const veci to = veci_clamp(lanes_round(x * l2 / lx), veci_of(positive ? INT32_MIN : -top),
+                               veci_of(positive ? top : top - 1));
+
+    may = vec_and(may, vec_less(zero, lx));
+    if (positive)
+        may = vec_and(may, vec_less(zero, l2));
+    may = vec_and_not(may, vec_equal(vec_from(to), old));
+    lx += wx * vec_from(to);
+    l2 += w * vec_from(to) * vec_from(to);
+    if (!positive)
+        may = vec_and(may, vec_less(zero, l2));
+    may = vec_and(may, vec_less(c->lx * c->lx * l2, lx * lx * c->l2));
+    /* unsigned codes are bytes in the scalar, which matters when `to` is out of range */
+    c->l[i] = vec_pick(may, vec_from(positive ? veci_and(to, veci_of(0xff)) : to), old);
+    c->lx = vec_pick(may, lx, c->lx);
+    c->l2 = vec_pick(may, l2, c->l2);
+    return vec_any(may);
+}
+
+/* Codes c, given as a start, to their end; returns the scale, 0 in other lanes than `may`. A
+ * lane that comes to rest before the others stays at rest. */
+VEC_INLINE vec lanes_descent(lanes_codes *c, const vec *x, const vec *w, unsigned n, int top,
+                             bool positive, vecm may)
+{
+    const vec zero = vec_of(0);
+
+    c->lx = c->l2 = zero;
+    for (unsigned i = 0; i < n; i++) {
+        c->lx += w[i] * x[i] * c->l[i];
+        c->l2 += w[i] * c->l[i] * c->l[i];
+    }
+    for (int pass = 0; pass < RC_SEARCH_PASSES; pass++) {
+        bool moved = false;
+        for (unsigned i = 0; i < n; i++)
+            moved |= lanes_descend(c, i, x[i], w[i], top, positive, may);
+        if (!moved)
+            break;
+    }
+    return vec_pick(vec_and(may, vec_less(zero, c->l2)), c->lx / c->l2, zero);
+}
+
+/* As rc_search_signed_descent(), but codes c->l are -top .. top - 1; those of zeros are -top. */
+VEC_INLINE vec lanes_search_signed_descent(lanes_codes *c, const vec *x, unsigned n, int top)
+{
+    const vec max = lanes_extreme(x, n), low = vec_of((float)-top), high = vec_of((float)(top - 1));
+    const vecm zeros = vec_equal(max, vec_of(0)), all = vec_equal(low, low);
+    const vec inverse = low / max;
+    vec w[RC_SEARCH_MAX];
+
+    for (unsigned i = 0; i < n; i++) {
+        c->l[i] = lanes_round_small(inverse * x[i], low, high);
+        w[i] = x[i] * x[i];
+    }
+    const vec scale = lanes_descent(c, x, w, n, top, false, vec_and_not(all, zeros));
+    for (unsigned i = 0; i < n; i++)
+        c->l[i] = vec_pick(zeros, low, c->l[i]);
+    return scale;
+}
+
+VEC_INLINE vec lanes_positive_error(const vec *x, const vec *w, unsigned n, int top, vec inverse,
+                                    bool first)
+{
+    const vec scale = vec_of(1) / inverse;
+    const veci low = veci_of(INT32_MIN), high = veci_of(top);
+    vec error = vec_of(0);
+
+    for (unsigned i = 0; i < n; i++) {
+        const veci l = lanes_round(inverse * x[i]);
+        const veci q = first ? veci_and(l, veci_of(0xff)) : veci_clamp(l, low, high);
+        const vec off = x[i] - scale * vec_from(q);
+        error += w[i] * off * off;
+    }
+    return error;
+}
+
+/* As rc_search_positive(); codes in c->l. */
+VEC_INLINE vec lanes_search_positive(lanes_codes *c, const vec *x, const vec *w, unsigned n,
+                                     int top)
+{
+    vec max = vec_of(0);
+
+    for (unsigned i = 0; i < n; i++)
+        max = vec_max(max, x[i]);
+    const vecm some = vec_at_most(vec_of(RC_SEARCH_ZERO), max);
+    vec inverse = vec_of((float)top) / max;
+    vec least = lanes_positive_error(x, w, n, top, inverse, true);
+
+    for (int k = -4; k <= 4; k++) {
+        const vec tried = vec_of(0.1f * (float)k + (float)top) / max;
+        if (k == 0)
+            continue;
+        const vec error = lanes_positive_error(x, w, n, top, tried, false);
+        const vecm better = vec_less(error, least);
+        least = vec_pick(better, error, least);
+        inverse = vec_pick(better, tried, inverse);
+    }
+    for (unsigned i = 0; i < n; i++)
+        c->l[i] = lanes_round_within(inverse * x[i], INT32_MIN, top);
+    const vec scale = lanes_descent(c, x, w, n, top, true, some);
+    for (unsigned i = 0; i < n; i++)
+        c->l[i] = vec_pick(some, c->l[i], vec_of(0));
+    return scale;
+}
+
+typedef struct lanes_affine {
+    vec scale, min;
+    vec inverse, base; /* codes are round(inverse * (x - base)) */
+    vecm odd;          /* lanes that left the range where these operations are the scalar's */
+} lanes_affine;
+
+typedef struct lanes_affine_job {
+    const vec *x, *w;
+    unsigned n;
+    bool absolute;
+    vec top, sum_w, sum_x;
+    vec q[RC_SEARCH_MAX];
+} lanes_affine_job;
+
+VEC_INLINE vec lanes_affine_error(const lanes_affine_job *j, vec scale, vec low)
+{
+    vec error = vec_of(0);
+
+    for (unsigned i = 0; i < j->n; i++) {
+        const vec off = scale * j->q[i] + low - j->x[i], square = off * off;
+        error += j->w[i] * (j->absolute ? vec_abs(off) : square);
+    }
+    return error;
+}
+
+/* affine_fit() of search.c; the lanes in which the codes determine a scale. */
+VEC_INLINE vecm lanes_affine_fit(lanes_affine_job *j, vec inverse, vec base, vec *scale, vec *low)
+{
+    const vec zero = vec_of(0);
+    vec sum_l = zero, sum_l2 = zero, sum_lx = zero;
+
+    for (unsigned i = 0; i < j->n; i++) {
+        const vec l = lanes_round_small(inverse * (j->x[i] - base), zero, j->top);
+        const vec wl = j->w[i] * l;
+        j->q[i] = l;
+        sum_l += wl;
+        sum_l2 += wl * l;
+        sum_lx += wl * j->x[i];
+    }
+    const vec det = j->sum_w * sum_l2 - sum_l * sum_l;
+    *scale = (j->sum_w * sum_lx - j->sum_x * sum_l) / det;
+    *low = (sum_l2 * j->sum_x - sum_l * sum_lx) / det;
+    const vecm above = vec_less(zero, *low);
+    if (vec_any(above)) {
+        *low = vec_pick(above, zero, *low);
+        *scale = vec_pick(above, sum_lx / sum_l2, *scale);
+    }
+    return vec_less(zero, det);
+}
+
+/* As rc_search_affine(). The weights of a lane sum to *sum_w. */
+VEC_INLINE lanes_affine lanes_search_affine(const vec *x, const vec *w, unsigned n, int top,
+                                            const rc_affine_steps *steps, vec *sum_w)
+{
+    const vec zero = vec_of(0), one = vec_of(1), huge = vec_of(1e30f), far = vec_of(1e6f);
+    lanes_affine_job j = { .x = x, .w = w, .n = n, .absolute = steps->absolute };
+    vec low = x[0], high = x[0];
+
+    j.top = vec_of((float)top);
+    j.sum_w = w[0];
+    j.sum_x = w[0] * x[0];
+    for (unsigned i = 1; i < n; i++) {
+        low = vec_min(x[i], low);
+        high = vec_max(x[i], high);
+        j.sum_w += w[i];
+        j.sum_x += w[i] * x[i];
+    }
+    low = vec_min(low, zero);
+    *sum_w = j.sum_w;
+    const vecm flat = vec_equal(high, low), all = vec_equal(zero, zero);
+    const vec lowest = low;
+    lanes_affine best = { .base = low, .odd = vec_and_not(all, vec_less(high - low, huge)) };
+
+    best.inverse = j.top / vec_pick(flat, one, high - low);
+    best.scale = one / best.inverse;
+    best.odd = vec_or(best.odd, vec_and_not(all, vec_at_most(best.inverse, huge)));
+    for (unsigned i = 0; i < n; i++)
+        j.q[i] = lanes_round_small(best.inverse * (x[i] - low), zero, j.top);
+    vec least = lanes_affine_error(&j, best.scale, low);
+
+    for (unsigned k = 0; k < steps->count; k++) {
+        const vec span = vec_of(steps->first + steps->step * (float)k + (float)top);
+        const vec inverse = span / vec_pick(flat, one, high - low), base = low;
+        vec scale, offset;
+        const vecm off = vec_at_most(vec_abs(inverse * (lowest - base)), far);
+        const vecm fits = lanes_affine_fit(&j, inverse, base, &scale, &offset);
+        const vec error = lanes_affine_error(&j, scale, offset);
+        const vecm better = vec_and_not(vec_and(fits, vec_less(error, least)), flat);
+
+        best.odd = vec_or(best.odd, vec_and_not(all, off));
+        if (!vec_any(better))
+            continue;
+        least = vec_pick(better, error, least);
+        best.scale = vec_pick(better, scale, best.scale);
+        best.inverse = vec_pick(better, inverse, best.inverse);
+        best.base = vec_pick(better, base, best.base);
+        low = vec_pick(better, offset, low);
+    }
+    best.scale = vec_pick(flat, zero, best.scale);
+    best.inverse = vec_pick(flat, zero, best.inverse);
+    best.min = zero - low;
+    return best;
+}
+
+#endif
