@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernels/block_tables.h"
+#include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
 #include "quantize/iq2_grid.h"
@@ -217,6 +218,8 @@ void rc_quant_iq2_xxs_ref(uint8_t *restrict out, const float *restrict x,
 
 static const rc_quant_impl impls[] = {
     { "ref", 0, rc_quant_iq2_xxs_ref },
+    { "avx2", RC_CPU_AVX2, rc_quant_iq2_xxs_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_quant_iq2_xxs_avx512 },
     { 0 },
 };
 

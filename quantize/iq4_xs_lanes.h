@@ -15,15 +15,12 @@
 
 #include "kernels/block_tables.h"
 #include "kernels/f16.h"
-#include "kernels/rounding.h"
 #include "quantize/iq4_xs.h"
-#include "quantize/search_lanes.h"
+#include "quantize/iq_lanes.h"
 
 #define SUB    RC_IQ4_SUB
-#define SUPERS (VEC / RC_IQ4_SUBS) /* super-blocks in the lanes of a vector */
 #define LOWEST (-127)
 #define TRIES  7
-#define AHEAD  8 /* super-blocks whose squares are summed together */
 
 /* Threshold k lies half-way between the values k and k + 1, and a number on it gets the upper
  * code: their differences are exact where it matters. After the last one nothing does. */
@@ -50,10 +47,6 @@ VEC_INLINE vec multiply_add(vec a, vec b, vec c)
 {
     return _mm512_fmadd_ps(a, b, c);
 }
-VEC_INLINE veci whole(vec x)
-{
-    return _mm512_cvttps_epi32(x);
-}
 VEC_INLINE veci plus_one_where(vecm m, veci x)
 {
     return _mm512_mask_add_epi32(x, m, x, _mm512_set1_epi32(1));
@@ -66,14 +59,6 @@ VEC_INLINE veci join_bytes(veci a, veci b, veci c, veci d)
 {
     return _mm512_or_si512(_mm512_or_si512(a, _mm512_slli_epi32(b, 8)),
                            _mm512_or_si512(_mm512_slli_epi32(c, 16), _mm512_slli_epi32(d, 24)));
-}
-VEC_INLINE void veci_store(uint32_t *p, veci x)
-{
-    _mm512_storeu_si512(p, x);
-}
-VEC_INLINE veci vec_nearest(vec x)
-{
-    return lanes_round(x);
 }
 #else
 typedef struct lookup {
@@ -94,10 +79,6 @@ VEC_INLINE vec multiply_add(vec a, vec b, vec c)
 {
     return _mm256_fmadd_ps(a, b, c);
 }
-VEC_INLINE veci whole(vec x)
-{
-    return _mm256_cvttps_epi32(x);
-}
 VEC_INLINE veci plus_one_where(vecm m, veci x)
 {
     return _mm256_sub_epi32(x, _mm256_castps_si256(m));
@@ -111,10 +92,6 @@ VEC_INLINE veci join_bytes(veci a, veci b, veci c, veci d)
     return _mm256_or_si256(_mm256_or_si256(a, _mm256_slli_epi32(b, 8)),
                            _mm256_or_si256(_mm256_slli_epi32(c, 16), _mm256_slli_epi32(d, 24)));
 }
-VEC_INLINE void veci_store(uint32_t *p, veci x)
-{
-    _mm256_storeu_si256((__m256i *)(void *)p, x);
-}
 #endif
 
 typedef struct tables {
@@ -125,7 +102,7 @@ typedef struct tables {
 VEC_INLINE veci codes_within(const tables *t, vec x)
 {
     const vec slope = multiply_add(vec_abs(x), vec_of(-0.000214f), vec_of(0.087f));
-    const veci bucket = whole(multiply_add(x, slope, vec_of(7.9f)));
+    const veci bucket = vec_whole(multiply_add(x, slope, vec_of(7.9f)));
 
     return plus_one_where(vec_at_most(look_up(&t->thresholds, bucket), x), bucket);
 }
@@ -266,7 +243,7 @@ VEC_INLINE vec put_scales(rc_block_iq4_xs *out, vec scale)
     float whole_multiple[VEC];
 
     vec_store(scales, scale);
-    for (unsigned b = 0; b < SUPERS; b++) {
+    for (unsigned b = 0; b < IQ_SUPERS; b++) {
         const float *s = scales + b * RC_IQ4_SUBS;
         float max = 0;
         for (unsigned i = 0; i < RC_IQ4_SUBS; i++)
@@ -291,11 +268,12 @@ VEC_INLINE vec put_scales(rc_block_iq4_xs *out, vec scale)
     return vec_pick(vec_equal(step, zero), zero, vec_of(1) / step);
 }
 
-/* SUPERS super-blocks. sigma2: one each. */
-VEC_INLINE void quantize_some(rc_block_iq4_xs *out, const float *x, const float *importance,
+/* IQ_SUPERS super-blocks: iq_row_fn. */
+VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importance,
                               const float *sigma2)
 {
     const tables t = { lookup_of(thresholds), lookup_of(values) };
+    rc_block_iq4_xs blocks[IQ_SUPERS];
     float sigmas[VEC];
     sub_blocks b;
 
@@ -303,70 +281,12 @@ VEC_INLINE void quantize_some(rc_block_iq4_xs *out, const float *x, const float 
         sigmas[lane] = sigma2[lane / RC_IQ4_SUBS];
     vec_load_rows(b.x, x, SUB, SUB);
     weigh(&b, importance, vec_load(sigmas));
-    put_codes(out, &t, &b, put_scales(out, search(&t, &b)));
-}
-
-/* Twice the mean square of `count` super-blocks: each sum in order, but several at a time, as
- * one waits for itself most of the time. */
-VEC_INLINE void mean_squares(float sigma2[AHEAD], const float *x, size_t count)
-{
-    for (size_t b = 0; b < AHEAD; b++)
-        sigma2[b] = 0;
-    if (count == AHEAD) {
-        for (size_t i = 0; i < RC_BLOCK_SUPER; i++) {
-            RC_UNROLL for (size_t b = 0; b < AHEAD; b++)
-            {
-                const float value = x[b * RC_BLOCK_SUPER + i];
-                sigma2[b] += value * value;
-            }
-        }
-    } else
-        for (size_t i = 0; i < count * RC_BLOCK_SUPER; i++)
-            sigma2[i / RC_BLOCK_SUPER] += x[i] * x[i];
-    for (size_t b = 0; b < AHEAD; b++)
-        sigma2[b] *= 2.0f / RC_BLOCK_SUPER;
-}
-
-/* Fewer super-blocks than lanes: zeros for the missing ones, results to be thrown away. */
-VEC_INLINE void quantize_last(rc_block_iq4_xs *out, const float *x, const float *importance,
-                              const float *sigma2)
-{
-    float padded[2][VEC * SUB] = { { 0 }, { 0 } };
-
-    memcpy(padded[0], x, RC_BLOCK_SUPER * sizeof *x);
-    if (importance)
-        memcpy(padded[1], importance, RC_BLOCK_SUPER * sizeof *x);
-    quantize_some(out, padded[0], importance ? padded[1] : NULL, sigma2);
-}
-
-VEC_INLINE void quantize_row(uint8_t *out, const float *x, const float *importance, size_t n)
-{
-    const rc_rounding saved = rc_rounding_enter();
-    const size_t nblocks = n / RC_BLOCK_SUPER;
-    rc_block_iq4_xs blocks[SUPERS];
-    float sigma2[AHEAD + 1]; /* one more: quantize_last() */
-
-    for (size_t b = 0, count; b < nblocks; b += count, out += count * sizeof *blocks) {
-        const size_t left = nblocks - b;
-        const float *xb = x + b * RC_BLOCK_SUPER;
-        const float *imp = importance ? importance + b * RC_BLOCK_SUPER : NULL;
-
-        if (b % AHEAD == 0)
-            mean_squares(sigma2, xb, left < AHEAD ? left : AHEAD);
-        count = left < SUPERS ? left : SUPERS;
-        if (count < SUPERS)
-            quantize_last(blocks, xb, imp, sigma2 + b % AHEAD);
-        else
-            quantize_some(blocks, xb, imp, sigma2 + b % AHEAD);
-        memcpy(out, blocks, count * sizeof *blocks);
-    }
-    rc_rounding_leave(saved);
+    put_codes(blocks, &t, &b, put_scales(blocks, search(&t, &b)));
+    memcpy(out, blocks, sizeof blocks);
 }
 
 #undef SUB
-#undef SUPERS
 #undef LOWEST
 #undef TRIES
-#undef AHEAD
 
 #endif
