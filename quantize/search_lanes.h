@@ -159,6 +159,8 @@ VEC_INLINE vec lanes_descent(lanes_codes *c, const vec *x, const vec *w, unsigne
     for (unsigned i = 0; i < n; i++) {
         c->lx += w[i] * x[i] * c->l[i];
         c->l2 += w[i] * c->l[i] * c->l[i];
+        if (positive) /* from here on the scalar has bytes: -1, of a negative x, is 255 */
+            c->l[i] = vec_from(veci_and(vec_whole(c->l[i]), veci_of(0xff)));
     }
     for (int pass = 0; pass < RC_SEARCH_PASSES; pass++) {
         bool moved = false;

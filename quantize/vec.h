@@ -114,6 +114,11 @@ VEC_INLINE vec vec_from(veci x)
 {
     return _mm512_cvtepi32_ps(x);
 }
+/* Cut towards zero. */
+VEC_INLINE veci vec_whole(vec x)
+{
+    return _mm512_cvttps_epi32(x);
+}
 /* The low bytes of all elements. */
 VEC_INLINE void veci_store_bytes(uint8_t *p, veci x)
 {
@@ -248,6 +253,10 @@ VEC_INLINE veci vec_bits(vec x)
 VEC_INLINE vec vec_from(veci x)
 {
     return _mm256_cvtepi32_ps(x);
+}
+VEC_INLINE veci vec_whole(vec x)
+{
+    return _mm256_cvttps_epi32(x);
 }
 VEC_INLINE void veci_store_bytes(uint8_t *p, veci x)
 {

@@ -1,0 +1,432 @@
+/* quantize/iq2_xxs_lanes.h - IQ2_XXS, written once for both vector widths.
+ *
+ * What iq2_xxs.c does, with its operations and their order, three ways round: the first scale
+ * has one sub-block a lane; the choice of a point has one neighbour a lane; the sums that
+ * judge the thirteen tries have one try a lane. A run's cost table holds the error of every
+ * element under every digit, so that the error of a neighbour is eight lookups and their
+ * sum. Super-blocks whose numbers leave the range in which all this is the scalar's are the
+ * reference's. */
+#ifndef RC_QUANTIZE_IQ2_XXS_LANES_H
+#define RC_QUANTIZE_IQ2_XXS_LANES_H
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/block_tables.h"
+#include "quantize/iq2_xxs.h"
+#include "quantize/iq_lanes.h"
+
+#define SUB   RC_IQ2_SUB
+#define RUN   RC_IQ2_RUN
+#define TRIES 13
+#define QUADS 4 /* floats a digit selects from: those of 0, 1, 2, and one that none selects */
+
+/* Limits of the range: on the mean square, on weights, and on an element in scales. */
+#define MOST_SQUARE 1e18f
+#define MOST_WEIGHT 1e20f
+#define MOST_SCALES 1e5f
+/* Nearer than this, in scales, to the middle between two digits, rounding could make the
+ * wrong one of them the better: see rc_iq2_list. The sum of all roundings is below 1e-6. */
+#define DOUBT 1e-5f
+
+#if VEC == 16
+VEC_INLINE vec quad_of(const float *p)
+{
+    return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+}
+VEC_INLINE vec quad_look_up(vec quad, veci digit)
+{
+    return _mm512_permutevar_ps(quad, digit);
+}
+VEC_INLINE veci next_digit(veci digits)
+{
+    return _mm512_srli_epi32(digits, 2);
+}
+VEC_INLINE veci veci_load(const uint32_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+VEC_INLINE veci veci_load_words(const uint16_t *p)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+VEC_INLINE veci veci_pick(vecm m, veci yes, veci no)
+{
+    return _mm512_mask_blend_epi32(m, no, yes);
+}
+/* The lowest lane that holds the least of x >= 0. */
+VEC_INLINE unsigned first_least(vec x)
+{
+    const __m256 half = _mm256_min_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 least = _mm_min_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+
+    least = _mm_min_ps(least, _mm_movehl_ps(least, least));
+    least = _mm_min_ss(least, _mm_movehdup_ps(least));
+    return (unsigned)__builtin_ctz(_mm512_cmp_ps_mask(x, _mm512_broadcastss_ps(least), _CMP_EQ_OQ));
+}
+#else
+VEC_INLINE vec quad_of(const float *p)
+{
+    return _mm256_broadcast_ps((const __m128 *)(const void *)p);
+}
+VEC_INLINE vec quad_look_up(vec quad, veci digit)
+{
+    return _mm256_permutevar_ps(quad, digit);
+}
+VEC_INLINE veci next_digit(veci digits)
+{
+    return _mm256_srli_epi32(digits, 2);
+}
+VEC_INLINE veci veci_load(const uint32_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+VEC_INLINE veci veci_load_words(const uint16_t *p)
+{
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+VEC_INLINE veci veci_pick(vecm m, veci yes, veci no)
+{
+    return _mm256_blendv_epi8(no, yes, _mm256_castps_si256(m));
+}
+VEC_INLINE unsigned first_least(vec x)
+{
+    __m128 least = _mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+
+    least = _mm_min_ps(least, _mm_movehl_ps(least, least));
+    least = _mm_min_ss(least, _mm_movehdup_ps(least));
+    return (unsigned)__builtin_ctz(
+        (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_broadcastss_ps(least), _CMP_EQ_OQ)));
+}
+#endif
+
+/* VEC sub-blocks: what iq2_xxs.c knows about one of them. */
+typedef struct sub_blocks {
+    float x[VEC][SUB], w[VEC][SUB], root_w[VEC][SUB];
+    float scale[VEC];
+    uint32_t signs[VEC];
+    bool odd[IQ_SUPERS]; /* leave it to the reference */
+} sub_blocks;
+
+/* One sub-block, element i four times over: for its cost tables, and what digit l of it adds to
+ * the sums. */
+typedef struct spread {
+    float x[SUB][QUADS], root_w[SUB][QUADS];
+    float qx[SUB][QUADS], q2[SUB][QUADS];
+} spread;
+
+static const float digit_values[8] = { 1, 3, 5, 0, 1, 3, 5, 0 };
+
+/* The sign bit of element `index`, of none for 8. */
+VEC_INLINE __m256 sign_at(unsigned index)
+{
+    static const uint32_t bits[16] = { [8] = 0x80000000u };
+
+    return _mm256_loadu_ps((const float *)(const void *)(bits + 8 - index));
+}
+
+/* The least of eight in all lanes. */
+VEC_INLINE __m256 least_of_run(__m256 x)
+{
+    x = _mm256_min_ps(x, _mm256_permute2f128_ps(x, x, 1));
+    x = _mm256_min_ps(x, _mm256_permute_ps(x, 0x4e));
+    return _mm256_min_ps(x, _mm256_permute_ps(x, 0xb1));
+}
+
+/* Magnitudes and seven signs of a run, a vector of eight in both widths. */
+VEC_INLINE uint32_t take_signs(float *magnitude, const float *xp, const float *wp)
+{
+    const __m256 x = _mm256_loadu_ps(xp), minus = _mm256_set1_ps(-0.0f);
+    const __m256 negative = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NGE_UQ);
+    const __m256 loss = _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(wp), x), x);
+    const __m256 least = _mm256_cmp_ps(loss, least_of_run(loss), _CMP_EQ_OQ);
+    const unsigned signs = (unsigned)_mm256_movemask_ps(negative);
+    const unsigned cheapest = (unsigned)__builtin_ctz((unsigned)_mm256_movemask_ps(least) | 128);
+    const unsigned odd = (unsigned)__builtin_parity(signs);
+    __m256 positive = _mm256_xor_ps(x, _mm256_and_ps(negative, minus));
+
+    positive = _mm256_xor_ps(positive, sign_at(odd ? cheapest : RUN));
+    _mm256_storeu_ps(magnitude, positive);
+    return (signs ^ odd << cheapest) & 127;
+}
+
+/* False: out of range. */
+VEC_INLINE bool load_sub_block(sub_blocks *b, unsigned lane, const float *x,
+                               const float *importance, float sigma2)
+{
+    vec most = vec_of(0);
+
+    for (unsigned i = 0; i < SUB; i += VEC) {
+        const vec v = vec_load(x + i);
+        const vec w = vec_load(importance + i) * vec_sqrt(vec_of(sigma2) + v * v);
+        vec_store(b->w[lane] + i, w);
+        vec_store(b->root_w[lane] + i, vec_sqrt(w));
+        most = vec_max(most, w);
+    }
+    b->signs[lane] = 0;
+    for (unsigned r = 0; r < RC_IQ2_RUNS; r++)
+        b->signs[lane] |= take_signs(b->x[lane] + r * RUN, x + r * RUN, b->w[lane] + r * RUN)
+                          << 7 * r;
+    return sigma2 < MOST_SQUARE && vec_all(vec_less(most, vec_of(MOST_WEIGHT)));
+}
+
+/* Where all tries start. */
+VEC_INLINE void first_scales(sub_blocks *b)
+{
+    vec x[SUB], w[SUB];
+    lanes_codes codes;
+
+    vec_load_rows(x, b->x[0], SUB, SUB);
+    vec_load_rows(w, b->w[0], SUB, SUB);
+    vec_store(b->scale, lanes_search_positive(&codes, x, w, SUB, 4));
+}
+
+VEC_INLINE void spread_sub_block(spread *s, const float *x, const float *w, const float *root_w)
+{
+    const __m256 q = _mm256_loadu_ps(digit_values);
+
+    for (unsigned i = 0; i < SUB; i += 2) {
+        const __m256i two = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+#define TWO(p)                                                                                     \
+    _mm256_permutevar8x32_ps(                                                                      \
+        _mm256_castpd_ps(_mm256_broadcast_sd((const double *)(const void *)((p) + i))), two)
+        const __m256 xs = TWO(x), ws = TWO(w);
+        _mm256_storeu_ps(s->x[i], xs);
+        _mm256_storeu_ps(s->root_w[i], TWO(root_w));
+#undef TWO
+        _mm256_storeu_ps(s->qx[i], _mm256_mul_ps(_mm256_mul_ps(ws, xs), q));
+        _mm256_storeu_ps(s->q2[i], _mm256_mul_ps(_mm256_mul_ps(ws, q), q));
+    }
+}
+
+/* The errors of a run under every digit. */
+VEC_INLINE void fill_costs(float costs[RUN][QUADS], const spread *s, unsigned run, float scale)
+{
+    const vec values = vec_of(scale) * quad_of(digit_values);
+
+    RC_UNROLL for (unsigned j = 0; j < RUN; j += VEC / QUADS)
+    {
+        const vec off = values - vec_load(s->x[run * RUN + j]);
+        vec_store(costs[j], vec_load(s->root_w[run * RUN + j]) * off * off);
+    }
+}
+
+/* The digits of the best neighbour. */
+VEC_INLINE uint32_t best_neighbour(const uint16_t *digits, unsigned nvectors,
+                                   float costs[RUN][QUADS])
+{
+    uint32_t found[VEC];
+    vec least = vec_of(INFINITY);
+    veci winner = veci_of(0);
+
+    for (unsigned v = 0; v < nvectors; v++, digits += VEC) {
+        const veci own = veci_load_words(digits);
+        veci rest = own;
+        vec error = quad_look_up(quad_of(costs[0]), rest);
+        RC_UNROLL for (unsigned j = 1; j < RUN; j++)
+        {
+            rest = next_digit(rest);
+            error += quad_look_up(quad_of(costs[j]), rest);
+        }
+        const vecm less = vec_less(error, least);
+        least = vec_pick(less, error, least);
+        winner = veci_pick(less, own, winner);
+    }
+    veci_store(found, winner);
+    return found[first_least(least)];
+}
+
+/* The digits of the point for a run. */
+VEC_INLINE uint32_t choose(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
+                           const spread *s, unsigned run, float scale, float inverse)
+{
+    const float *x = b->x[lane] + run * RUN;
+    const __m256 t = _mm256_mul_ps(_mm256_set1_ps(inverse), _mm256_loadu_ps(x));
+    /* digits are 1 where t is within 1 of 3, beyond that 2, or 0: round((t - 1) / 2) */
+    const __m256 one = _mm256_set1_ps(1), minus = _mm256_set1_ps(-0.0f);
+    const __m256 from3 = _mm256_andnot_ps(minus, _mm256_sub_ps(t, _mm256_set1_ps(3)));
+    const __m256 edge = _mm256_andnot_ps(minus, _mm256_sub_ps(from3, one));
+    const __m256 is1 = _mm256_cmp_ps(from3, one, _CMP_LT_OQ);
+    const __m256 is2 = _mm256_cmp_ps(t, _mm256_set1_ps(4), _CMP_GE_OQ);
+    const __m256 doubt = _mm256_cmp_ps(edge, _mm256_set1_ps(DOUBT), _CMP_LT_OQ);
+    const unsigned tuple = l->ones[_mm256_movemask_ps(is1)] + 2u * l->ones[_mm256_movemask_ps(is2)];
+    const rc_iq2_list *list = &l->lists[tuple];
+    float costs[RUN][QUADS];
+
+    if (list->nvectors == 0)
+        return list->digits;
+    if (_mm256_movemask_ps(doubt))
+        return rc_iq2_xxs_digits[rc_iq2_xxs_choose(rc_iq2_grid_get(), x,
+                                                   b->root_w[lane] + run * RUN, scale, inverse)];
+    fill_costs(costs, s, run, scale);
+    return best_neighbour(l->digits + list->first, list->nvectors, costs);
+}
+
+/* One lane a try, `TRIES` of them. */
+typedef struct tries {
+    float scale[16], inverse[16];
+    uint32_t digits[RC_IQ2_RUNS][16];
+    float qx[16], q2[16];
+} tries;
+
+VEC_INLINE void judge(tries *t, const spread *s)
+{
+    for (unsigned from = 0; from < 16; from += VEC) {
+        vec qx = vec_of(0), q2 = vec_of(0);
+
+        for (unsigned r = 0; r < RC_IQ2_RUNS; r++) {
+            veci digits = veci_load(t->digits[r] + from);
+            RC_UNROLL for (unsigned j = 0; j < RUN; j++)
+            {
+                qx += quad_look_up(quad_of(s->qx[r * RUN + j]), digits);
+                q2 += quad_look_up(quad_of(s->q2[r * RUN + j]), digits);
+                digits = next_digit(digits);
+            }
+        }
+        vec_store(t->qx + from, qx);
+        vec_store(t->q2 + from, q2);
+    }
+}
+
+/* The best try, or TRIES when none is better than nothing; *scale becomes its. */
+VEC_INLINE unsigned best_try(const tries *t, float *scale)
+{
+    unsigned found = TRIES;
+    float best = 0;
+
+    for (unsigned k = 0; k < TRIES; k++) {
+        const float fitted = t->qx[k] / t->q2[k];
+        const bool better = t->q2[k] > 0 && t->qx[k] * t->qx[k] > best * t->q2[k];
+        best = better ? fitted * t->qx[k] : best;
+        *scale = better ? fitted : *scale;
+        found = better ? k : found;
+    }
+    return found;
+}
+
+/* The points once more, under the scale that was found; returns the scale for those. */
+VEC_INLINE float refit(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane, const spread *s,
+                       float scale, uint32_t digits[RC_IQ2_RUNS])
+{
+    const float inverse = 1 / scale;
+    float qx = 0, q2 = 0;
+
+    for (unsigned r = 0; r < RC_IQ2_RUNS; r++) {
+        uint32_t rest = digits[r] = choose(l, b, lane, s, r, scale, inverse);
+        for (unsigned j = 0; j < RUN; j++, rest >>= 2) {
+            qx += s->qx[r * RUN + j][rest & 3];
+            q2 += s->q2[r * RUN + j][rest & 3];
+        }
+    }
+    return q2 > 0 ? qx / q2 : scale;
+}
+
+VEC_INLINE float largest_of(const float *x)
+{
+    vec most = vec_of(0);
+    float lanes[VEC], found = 0;
+
+    for (unsigned i = 0; i < SUB; i += VEC)
+        most = vec_max(most, vec_abs(vec_load(x + i)));
+    vec_store(lanes, most);
+    for (unsigned i = 0; i < VEC; i++)
+        found = lanes[i] > found ? lanes[i] : found;
+    return found;
+}
+
+/* Points and signs to qs, the scale to *scale. False: out of range. */
+VEC_INLINE bool search_sub_block(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
+                                 uint8_t qs[8], float *scale)
+{
+    const float reach = b->scale[lane] * 3, largest = largest_of(b->x[lane]);
+    uint32_t digits[RC_IQ2_RUNS] = { 0 }, signs = b->signs[lane];
+    float found = b->scale[lane];
+    spread s;
+    tries t;
+
+    *scale = 0;
+    if (!(reach > 0 && reach < INFINITY))
+        return true;
+    for (unsigned k = 0; k < 16; k++) {
+        t.inverse[k] = (5 + (float)((int)k - TRIES / 2) * 0.1f) / reach;
+        t.scale[k] = 1 / t.inverse[k];
+    }
+    if (!(largest * t.inverse[TRIES - 1] < MOST_SCALES))
+        return false;
+    spread_sub_block(&s, b->x[lane], b->w[lane], b->root_w[lane]);
+    memset(t.digits, 0, sizeof t.digits);
+    for (unsigned r = 0; r < RC_IQ2_RUNS; r++)
+        for (unsigned k = 0; k < TRIES; k++)
+            t.digits[r][k] = choose(l, b, lane, &s, r, t.scale[k], t.inverse[k]);
+    judge(&t, &s);
+    const unsigned best = best_try(&t, &found);
+    if (found > 0) {
+        if (!(largest < MOST_SCALES * found))
+            return false;
+        found = refit(l, b, lane, &s, found, digits);
+    } else
+        for (unsigned r = 0; r < RC_IQ2_RUNS && best < TRIES; r++)
+            digits[r] = t.digits[r][best];
+    if (found < 0) {
+        found = -found;
+        signs ^= 0x0fffffff;
+    }
+    for (unsigned r = 0; r < RC_IQ2_RUNS; r++)
+        qs[r] = l->points[digits[r]];
+    rc_u32_put(qs + 4, signs);
+    *scale = found;
+    return true;
+}
+
+/* The blocks of b, for which the scales were found, or the reference's. */
+VEC_INLINE void put_blocks(rc_block_iq2_xxs *blocks, const sub_blocks *b, const float *scales,
+                           const float *x, const float *importance)
+{
+    for (unsigned s = 0; s < IQ_SUPERS; s++) {
+        const size_t at = s * RC_BLOCK_SUPER;
+        const float *own = scales + s * RC_IQ2_SUBS;
+        float longest = 0;
+
+        for (unsigned i = 0; i < RC_IQ2_SUBS; i++)
+            longest = own[i] > longest ? own[i] : longest;
+        if (b->odd[s])
+            rc_quant_iq2_xxs_block(&blocks[s], x + at, importance + at);
+        else
+            rc_iq2_xxs_put_scales(&blocks[s], own, longest);
+    }
+}
+
+/* IQ_SUPERS super-blocks: iq_row_fn. */
+VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importance,
+                              const float *sigma2)
+{
+    const rc_iq2_lists *l = rc_iq2_lists_get(VEC);
+    rc_block_iq2_xxs blocks[IQ_SUPERS] = { 0 };
+    sub_blocks b = { .odd = { false } };
+    float scales[VEC] = { 0 };
+
+    for (unsigned lane = 0; lane < VEC; lane++)
+        if (!load_sub_block(&b, lane, x + lane * SUB, importance + lane * SUB,
+                            sigma2[lane / RC_IQ2_SUBS]))
+            b.odd[lane / RC_IQ2_SUBS] = true;
+    first_scales(&b);
+    for (unsigned lane = 0; lane < VEC; lane++) {
+        const unsigned s = lane / RC_IQ2_SUBS;
+        uint8_t *qs = blocks[s].qs + lane % RC_IQ2_SUBS * 8;
+        if (!b.odd[s] && !search_sub_block(l, &b, lane, qs, &scales[lane]))
+            b.odd[s] = true;
+    }
+    put_blocks(blocks, &b, scales, x, importance);
+    memcpy(out, blocks, sizeof blocks);
+}
+
+#undef SUB
+#undef RUN
+#undef TRIES
+#undef QUADS
+#undef MOST_SQUARE
+#undef MOST_WEIGHT
+#undef MOST_SCALES
+#undef DOUBT
+
+#endif
