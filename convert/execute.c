@@ -519,15 +519,18 @@ static rc_code load_importance(const run *r, const rc_chunk *c, const flow *f, c
                                rc_err *err)
 {
     const rc_job *job = c->job;
+    rc_imatrix_found found;
 
     if (job->importance == RC_IMPORTANCE_ENERGY)
         rc_cast_energy(c, f->weight, f->scale, own->importance, own->work);
-    if (job->importance == RC_IMPORTANCE_MATRIX &&
-        rc_imatrix_get(rc_plan_recipe(r->plan)->imatrix, job->out_weight.name, job->expert,
-                       job->experts, job->cols, own->importance) != RC_IMATRIX_FOUND) {
-        rc_fail(err, RC_E_IO, RC_NO_OFFSET, "the importance matrix cannot be read any more");
+    if (job->importance != RC_IMPORTANCE_MATRIX)
+        return RC_OK;
+    RC_TRY(rc_imatrix_get(rc_plan_recipe(r->plan)->imatrix, job->out_weight.name, job->expert,
+                          job->experts, job->cols, own->importance, &found, err));
+    if (found != RC_IMATRIX_FOUND) {
+        rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the importance matrix has changed");
         rc_err_tensor(err, job->out_weight.name);
-        return RC_E_IO;
+        return RC_E_INTEGRITY;
     }
     return RC_OK;
 }

@@ -355,8 +355,8 @@ static rc_code lay_out(build *b, rc_err *err)
             char *name = p->shards[f->first_shard + s].name;
 
             if (f->nsplits > 1)
-                snprintf(name, RC_PLAN_NAME, "%.220s-%05zu-of-%05zu.gguf", f->stem, s + 1,
-                         f->nsplits);
+                snprintf(name, RC_PLAN_NAME, "%.200s-%05u-of-%05u.gguf", f->stem, (unsigned)s + 1,
+                         (unsigned)f->nsplits);
             else
                 snprintf(name, RC_PLAN_NAME, "%.240s.gguf", f->stem);
             RC_TRY(lay_out_split(b, f, s, err));
@@ -376,7 +376,8 @@ static rc_code choose_importance(build *b, rc_job *job, const tensor *t, rc_err 
     if (job->op != RC_OP_ENCODE || !q || !q->searches)
         return RC_OK;
     if (im)
-        found = rc_imatrix_get(im, t->put.name, job->expert, job->experts, job->cols, NULL);
+        RC_TRY(rc_imatrix_get(im, t->put.name, job->expert, job->experts, job->cols, NULL, &found,
+                              err));
     if (found == RC_IMATRIX_MISMATCH) {
         rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET,
                 "the importance matrix is of another model: its entry has another size");
