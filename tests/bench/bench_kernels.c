@@ -12,7 +12,6 @@
 #include "kernels/recast_fp4_fp8.h"
 #include "kernels/repack_mxfp4.h"
 #include "kernels/scan.h"
-#include "quantize/block_quant.h"
 #include "quantize/fp4_q8_0.h"
 #include "tests/bench/bench.h"
 
@@ -36,7 +35,6 @@ typedef struct job {
         rc_f32_to_f16_fn *narrow_f16;
         rc_dequant_blocks_fn *blocks;
         rc_repack_mxfp4_fn *repack;
-        rc_quant_row_fn *quant;
         rc_fp4_q8_0_fn *fp4_q8_0;
         rc_scan_fn *scan;
     } fn;
@@ -49,7 +47,6 @@ typedef struct job {
     size_t bands;
     bool stream, perturb;
     rc_dtype dtype;
-    const float *importance; /* of COLS columns, or NULL */
     uint64_t sink[BENCH_MAX_THREADS][16];
 } job;
 
@@ -259,58 +256,6 @@ static void bench_blocks(job *j)
     }
 }
 
-static void quantize(void *arg, unsigned thread, unsigned threads)
-{
-    job *j = arg;
-    const size_t row_bytes = (size_t)rc_dtype_row_bytes(j->dtype, COLS);
-    size_t from, to;
-
-    share(j, thread, threads, &from, &to);
-    for (size_t r = from * 32; r < to * 32; r++) /* a quarter of the matrix, as f32 */
-        j->fn.quant(j->codes + r * row_bytes, (const float *)(void *)j->out + r * COLS,
-                    j->importance, COLS);
-}
-
-static void bench_quantizer(job *j, const rc_quantizer *q, const rc_quant_impl *impls,
-                            const char *what)
-{
-    const double w = (double)W / 4, bytes = (double)rc_dtype_row_bytes(q->dtype, W / 4);
-    char name[48];
-
-    j->dtype = q->dtype;
-    snprintf(name, sizeof name, "quantize %s%s", rc_dtype_name(q->dtype), what);
-    for (const rc_quant_impl *row = impls; row->fn; row++) {
-        j->fn.quant = row->fn;
-        j->bands = !q->searches ? BANDS : row->need ? SMALL : 2;
-        measure(j, name, row->name, row->need, quantize, w, 4 * w + bytes);
-    }
-}
-
-/* Sums of random bytes, somewhat normal, in the size of weights. */
-static void bench_quantizers(job *j)
-{
-    const uint8_t *random = j->codes;
-    float *x = (float *)(void *)j->out, *importance = (float *)(void *)j->tile_scales;
-
-    for (size_t i = 0; i < W / 4; i++)
-        x[i] = 0x1p-12f * (float)(random[i] + random[i + 1] + random[i + 2] - 3 * 128);
-    for (size_t i = 0; i < COLS; i++)
-        importance[i] = (float)(1 + random[W / 4 + i]);
-    for (unsigned t = 0; t < RC_DTYPE_COUNT; t++) {
-        const rc_quantizer *q = rc_quantizer_of((rc_dtype)t);
-        if (!q)
-            continue;
-        j->importance = NULL;
-        if (!q->needs_importance)
-            bench_quantizer(j, q, q->impls, "");
-        j->importance = importance;
-        if (q->searches)
-            bench_quantizer(j, q, q->impls, ", imatrix");
-        if (q->better)
-            bench_quantizer(j, q, q->better, ", best");
-    }
-}
-
 void bench_kernels(void)
 {
     const double w = (double)W;
@@ -319,7 +264,7 @@ void bench_kernels(void)
         .scales = bench_buffer(W / 32),
         .out = bench_buffer(W),
         .tiles = bench_buffer(W / (128 * 128) * sizeof(rc_fp8_tile)),
-        .tile_scales = bench_buffer(COLS * sizeof(float)),
+        .tile_scales = bench_buffer(COLS / 128 * sizeof(float)),
         .bands = BANDS,
     };
     const rc_scan_impl *s;
@@ -379,8 +324,7 @@ void bench_kernels(void)
         measure(&j, "verify FP4, FP8: different", rc_compare_f32_impls[k].name,
                 rc_compare_f32_impls[k].need, verify, w, w * (1.5 + 1.0 / 32));
     }
-    bench_blocks(&j); /* changes the codes */
-    bench_quantizers(&j);
+    bench_blocks(&j); /* last: it changes the codes */
     free(j.codes);
     free(j.scales);
     free(j.out);
