@@ -43,7 +43,7 @@ VEC_INLINE void affine_load(const affine_batch *b, vec *out, const float *from, 
         memcpy(padded, from, left * sub * sizeof *from);
         from = padded;
     }
-    vec_load_rows(out, GROUPS, from, sub, sub);
+    vec_load_rows_apart(out, GROUPS, from, sub, sub);
 }
 
 /* Group g of w becomes its weights; with importance it comes in as that. */
@@ -99,8 +99,8 @@ static void affine_round_batch(affine_batch *b)
     float d[VEC], q[RC_AFFINE_SUBS][VEC];
 
     memcpy(b->weight + half, b->weight, half * sizeof *b->weight);
-    vec_load_rows(x, 1, b->found, b->subs, b->subs);
-    vec_load_rows(w, 1, b->weight, b->subs, b->subs);
+    vec_load_rows(x, b->found, b->subs, b->subs);
+    vec_load_rows(w, b->weight, b->subs, b->subs);
     vec_store(d, lanes_search_positive(&codes, x, w, b->subs, b->kind->top_scale));
     for (unsigned j = 0; j < b->subs; j++)
         vec_store(q[j], codes.l[j]);

@@ -7,6 +7,8 @@
 #ifndef RC_QUANTIZE_SEARCH_LANES_H
 #define RC_QUANTIZE_SEARCH_LANES_H
 
+#include <math.h>
+
 #include "quantize/search.h"
 #include "quantize/vec.h"
 
@@ -48,14 +50,16 @@ typedef struct lanes_signed {
 
 /* Moments of the codes under two scales: half the loads, and two chains of sums. */
 VEC_INLINE void lanes_signed_moments(const vec *x, const vec *wx, const vec *w, unsigned n, int top,
-                                     const vec inverse[2], vec lx[2], vec l2[2])
+                                     bool finite, const vec inverse[2], vec lx[2], vec l2[2])
 {
     const vec low = vec_of((float)-top), high = vec_of((float)(top - 1));
 
     lx[0] = lx[1] = l2[0] = l2[1] = vec_of(0);
     for (unsigned i = 0; i < n; i++) {
-        const vec a = lanes_round_small(inverse[0] * x[i], low, high);
-        const vec b = lanes_round_small(inverse[1] * x[i], low, high);
+        const vec a = finite ? lanes_round_small(inverse[0] * x[i], low, high)
+                             : lanes_round_within(inverse[0] * x[i], -top, top - 1);
+        const vec b = finite ? lanes_round_small(inverse[1] * x[i], low, high)
+                             : lanes_round_within(inverse[1] * x[i], -top, top - 1);
         lx[0] += wx[i] * a;
         lx[1] += wx[i] * b;
         l2[0] += w[i] * a * a;
@@ -74,7 +78,9 @@ VEC_INLINE void lanes_signed_better(lanes_signed *best, vec *least, vec inverse,
     *least = vec_pick(better, scale * lx, *least);
 }
 
-VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned n, int top)
+/* finite: so are all x, and no product with a scale is out of range. */
+VEC_INLINE lanes_signed lanes_search_signed_any(const vec *x, const vec *w, unsigned n, int top,
+                                                bool finite)
 {
     /* in the scalar's order; the last once more, which changes nothing, to make pairs */
     static const float steps[20] = { 0, -9, -8, -7, -6, -5, -4, -3, -2, -1,
@@ -89,7 +95,7 @@ VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned
     for (unsigned k = 0; k < 20; k += 2) {
         inverse[0] = vec_of(-((float)top + 0.1f * steps[k])) / max;
         inverse[1] = vec_of(-((float)top + 0.1f * steps[k + 1])) / max;
-        lanes_signed_moments(x, wx, w, n, top, inverse, lx, l2);
+        lanes_signed_moments(x, wx, w, n, top, finite, inverse, lx, l2);
         if (k == 0) { /* the first is taken whatever it is */
             best.inverse = inverse[0];
             best.scale = vec_pick(vec_equal(l2[0], zero), zero, lx[0] / l2[0]);
@@ -98,9 +104,17 @@ VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned
             lanes_signed_better(&best, &least, inverse[0], lx[0], l2[0]);
         lanes_signed_better(&best, &least, inverse[1], lx[1], l2[1]);
     }
+    if (!finite) /* an infinite extreme: all codes are 0 + top, as NaN gives them */
+        best.inverse = vec_pick(vec_equal(best.inverse, zero), vec_of(NAN), best.inverse);
     best.scale = vec_pick(zeros, zero, best.scale);
     best.inverse = vec_pick(zeros, zero, best.inverse);
     return best;
+}
+
+/* As rc_search_signed(), x finite. */
+VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned n, int top)
+{
+    return lanes_search_signed_any(x, w, n, top, true);
 }
 
 typedef struct lanes_codes {

@@ -48,7 +48,7 @@ VEC_INLINE void signed_weigh(signed_batch *b, unsigned first, const vec x[SUB], 
     const vec spread = vec_load(b->spread + first);
     vec sum = vec_of(0);
 
-    vec_load_rows(w, 1, b->importance + SUB * first, SUB, SUB);
+    vec_load_rows(w, b->importance + SUB * first, SUB, SUB);
     for (unsigned i = 0; i < SUB; i++) {
         w[i] = w[i] * vec_sqrt(spread + x[i] * x[i]);
         sum += w[i];
@@ -62,7 +62,7 @@ static void q3_k_search(signed_batch *b)
     lanes_codes codes;
 
     for (unsigned first = 0; first < b->blocks * SUB; first += VEC) {
-        vec_load_rows(x, 1, b->x + SUB * first, SUB, SUB);
+        vec_load_rows(x, b->x + SUB * first, SUB, SUB);
         if (b->importance) {
             signed_weigh(b, first, x, w);
             const lanes_signed found = lanes_search_signed(x, w, SUB, RC_Q3_K_TOP);
@@ -73,15 +73,15 @@ static void q3_k_search(signed_batch *b)
     }
 }
 
-/* With importance: one block a lane. */
+/* With importance: one block a lane. Huge weights may have given scales that are no numbers. */
 static void q3_k_round_batch(signed_batch *b)
 {
     vec x[SUB], w[SUB];
     float d[VEC], inverse[VEC];
 
-    vec_load_rows(x, 1, b->found, SUB, SUB);
-    vec_load_rows(w, 1, b->weight, SUB, SUB);
-    const lanes_signed found = lanes_search_signed(x, w, SUB, RC_Q3_K_SCALES);
+    vec_load_rows(x, b->found, SUB, SUB);
+    vec_load_rows(w, b->weight, SUB, SUB);
+    const lanes_signed found = lanes_search_signed_any(x, w, SUB, RC_Q3_K_SCALES, false);
     vec_store(d, found.scale);
     vec_store(inverse, found.inverse);
     for (unsigned k = 0; k < b->blocks; k++) {
@@ -141,9 +141,9 @@ VEC_INLINE void q6_k_block(rc_block_q6_k *restrict out, const float *x, const fl
     uint16_t d;
 
     for (unsigned first = 0; first < SUB; first += VEC) {
-        vec_load_rows(v, 1, x + SUB * first, SUB, SUB);
+        vec_load_rows(v, x + SUB * first, SUB, SUB);
         if (importance)
-            vec_load_rows(w, 1, importance + SUB * first, SUB, SUB);
+            vec_load_rows(w, importance + SUB * first, SUB, SUB);
         for (unsigned i = 0; !importance && i < SUB; i++)
             w[i] = v[i] * v[i];
         const lanes_signed best = lanes_search_signed(v, w, SUB, RC_Q6_K_TOP);

@@ -298,7 +298,8 @@ VEC_INLINE void vec_transpose(vec r[VEC])
 
 /* VEC rows of n floats, `stride` apart: element i of row k to lane k of out[i * step]. Reads, and
  * writes, n rounded up to whole vectors. */
-VEC_INLINE void vec_load_rows(vec *out, size_t step, const float *rows, size_t stride, unsigned n)
+VEC_INLINE void vec_load_rows_apart(vec *out, size_t step, const float *rows, size_t stride,
+                                    unsigned n)
 {
     for (unsigned from = 0; from < n; from += VEC) {
         vec r[VEC];
@@ -312,6 +313,11 @@ VEC_INLINE void vec_load_rows(vec *out, size_t step, const float *rows, size_t s
             out[(from + k) * step] = r[k];
         }
     }
+}
+
+VEC_INLINE void vec_load_rows(vec *out, const float *rows, size_t stride, unsigned n)
+{
+    vec_load_rows_apart(out, 1, rows, stride, n);
 }
 
 #endif

@@ -12,7 +12,7 @@
 #include "kernels/recast_fp4_fp8.h"
 #include "kernels/repack_mxfp4.h"
 #include "kernels/scan.h"
-#include "quantize/block_quant.h"
+#include "quantize/fp4_q8_0.h"
 #include "tests/bench/bench.h"
 
 #define COLS  4096u
@@ -35,7 +35,7 @@ typedef struct job {
         rc_f32_to_f16_fn *narrow_f16;
         rc_dequant_blocks_fn *blocks;
         rc_repack_mxfp4_fn *repack;
-        rc_quant_row_fn *quant;
+        rc_fp4_q8_0_fn *fp4_q8_0;
         rc_scan_fn *scan;
     } fn;
     rc_compare_f32_fn *compare;
@@ -47,7 +47,6 @@ typedef struct job {
     size_t bands;
     bool stream, perturb;
     rc_dtype dtype;
-    const float *importance; /* of COLS columns, or NULL */
     uint64_t sink[BENCH_MAX_THREADS][16];
 } job;
 
@@ -81,6 +80,20 @@ static void repack(void *arg, unsigned thread, unsigned threads)
                             (size_t)128 * COLS, j->stream);
     }
     j->sink[thread][0] += nan;
+}
+
+static void fp4_q8_0(void *arg, unsigned thread, unsigned threads)
+{
+    job *j = arg;
+    size_t from, to, lost = 0;
+
+    share(j, thread, threads, &from, &to);
+    for (size_t b = from; b < to; b++) {
+        const size_t at = b * 128 * COLS;
+        lost += j->fn.fp4_q8_0(j->out + at / 32 * 34, j->codes + at / 2, j->scales + at / 32,
+                               (size_t)128 * COLS);
+    }
+    j->sink[thread][0] += lost;
 }
 
 /* In cache: what the conversion does, where a band is hashed at once. */
@@ -243,58 +256,6 @@ static void bench_blocks(job *j)
     }
 }
 
-static void quantize(void *arg, unsigned thread, unsigned threads)
-{
-    job *j = arg;
-    const size_t row_bytes = (size_t)rc_dtype_row_bytes(j->dtype, COLS);
-    size_t from, to;
-
-    share(j, thread, threads, &from, &to);
-    for (size_t r = from * 32; r < to * 32; r++) /* a quarter of the matrix, as f32 */
-        j->fn.quant(j->codes + r * row_bytes, (const float *)(void *)j->out + r * COLS,
-                    j->importance, COLS);
-}
-
-static void bench_quantizer(job *j, const rc_quantizer *q, const rc_quant_impl *impls,
-                            const char *what)
-{
-    const double w = (double)W / 4, bytes = (double)rc_dtype_row_bytes(q->dtype, W / 4);
-    char name[48];
-
-    j->dtype = q->dtype;
-    snprintf(name, sizeof name, "quantize %s%s", rc_dtype_name(q->dtype), what);
-    for (const rc_quant_impl *row = impls; row->fn; row++) {
-        j->fn.quant = row->fn;
-        j->bands = !q->searches ? BANDS : row->need ? SMALL : 2;
-        measure(j, name, row->name, row->need, quantize, w, 4 * w + bytes);
-    }
-}
-
-/* Sums of random bytes, somewhat normal, in the size of weights. */
-static void bench_quantizers(job *j)
-{
-    const uint8_t *random = j->codes;
-    float *x = (float *)(void *)j->out, *importance = (float *)(void *)j->tile_scales;
-
-    for (size_t i = 0; i < W / 4; i++)
-        x[i] = 0x1p-12f * (float)(random[i] + random[i + 1] + random[i + 2] - 3 * 128);
-    for (size_t i = 0; i < COLS; i++)
-        importance[i] = (float)(1 + random[W / 4 + i]);
-    for (unsigned t = 0; t < RC_DTYPE_COUNT; t++) {
-        const rc_quantizer *q = rc_quantizer_of((rc_dtype)t);
-        if (!q)
-            continue;
-        j->importance = NULL;
-        if (!q->needs_importance)
-            bench_quantizer(j, q, q->impls, "");
-        j->importance = importance;
-        if (q->searches)
-            bench_quantizer(j, q, q->impls, ", imatrix");
-        if (q->better)
-            bench_quantizer(j, q, q->better, ", best");
-    }
-}
-
 void bench_kernels(void)
 {
     const double w = (double)W;
@@ -303,7 +264,7 @@ void bench_kernels(void)
         .scales = bench_buffer(W / 32),
         .out = bench_buffer(W),
         .tiles = bench_buffer(W / (128 * 128) * sizeof(rc_fp8_tile)),
-        .tile_scales = bench_buffer(COLS * sizeof(float)),
+        .tile_scales = bench_buffer(COLS / 128 * sizeof(float)),
         .bands = BANDS,
     };
     const rc_scan_impl *s;
@@ -333,6 +294,11 @@ void bench_kernels(void)
         if (row->need)
             measure(&j, "repack_mxfp4, stream", row->name, row->need, repack, w, w * 34 / 32);
     }
+    for (const rc_fp4_q8_0_impl *row = rc_fp4_q8_0_impls; row->fn; row++) {
+        j.fn.fp4_q8_0 = row->fn;
+        j.bands = row->need ? BANDS / 2 : SMALL; /* the blocks are larger than FP8 */
+        measure(&j, "fp4_q8_0", row->name, row->need, fp4_q8_0, w, w * (1.5 + 3.0 / 32));
+    }
     j.bands = BANDS; /* a whole, clean FP8 matrix for what follows */
     j.fn.recast = rc_recast_fp4_fp8_best();
     recast(&j, 0, 1);
@@ -358,8 +324,7 @@ void bench_kernels(void)
         measure(&j, "verify FP4, FP8: different", rc_compare_f32_impls[k].name,
                 rc_compare_f32_impls[k].need, verify, w, w * (1.5 + 1.0 / 32));
     }
-    bench_blocks(&j); /* changes the codes */
-    bench_quantizers(&j);
+    bench_blocks(&j); /* last: it changes the codes */
     free(j.codes);
     free(j.scales);
     free(j.out);
