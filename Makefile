@@ -61,6 +61,9 @@ lib: $(O)/librecast.a
 $(O)/%_avx2.o:   isa_flags := -mavx2 -mfma -mf16c
 $(O)/%_avx512.o: isa_flags := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx2 -mfma -mf16c
 
+# What the assembler takes in is in no .d file.
+$(O)/formats/chat_template.o: formats/chat_template.jinja
+
 # Changing a flag rebuilds what it touches.
 $(O)/flags: FORCE
 	@mkdir -p $(O)
