@@ -22,19 +22,19 @@ typedef struct affine_batch {
     const rc_affine_kind *kind;
     const float *x, *importance;
     unsigned blocks, subs; /* subs: of one block */
-    /* by sub-block; the scales of the whole batch, then its mins. A vector too many at the end */
-    float found[2 * BATCH_SUBS + VEC], weight[2 * BATCH_SUBS + VEC];
-    float inverse[BATCH_SUBS + VEC], base[BATCH_SUBS + VEC]; /* where the search's codes are from */
-    float spread[BATCH_SUBS + VEC];                          /* of the block */
+    /* by sub-block; the scales of the whole batch, then its mins. */
+    float found[2 * BATCH_SUBS], weight[2 * BATCH_SUBS];
+    float inverse[BATCH_SUBS], base[BATCH_SUBS]; /* where the search's codes are from */
+    float spread[BATCH_SUBS];                    /* of the block */
     bool odd;
     rc_affine_scales rounded[BATCH];
 } affine_batch;
 
-/* x of VEC sub-blocks, transposed; beyond the end of the batch, zeros. */
+/* VEC sub-blocks from number `first` on, transposed; beyond the end of the batch, zeros. */
 VEC_INLINE void affine_load(const affine_batch *b, vec *out, const float *from, unsigned first,
                             unsigned sub)
 {
-    const unsigned left = b->blocks * b->subs - first;
+    const unsigned all = b->blocks * b->subs, left = first < all ? all - first : 0;
     float padded[VEC * RC_SEARCH_MAX];
 
     from += first * sub;
@@ -43,44 +43,51 @@ VEC_INLINE void affine_load(const affine_batch *b, vec *out, const float *from, 
         memcpy(padded, from, left * sub * sizeof *from);
         from = padded;
     }
-    vec_load_rows(out, from, sub, sub);
+    vec_load_rows_apart(out, GROUPS, from, sub, sub);
 }
 
-VEC_INLINE void affine_weigh(const affine_batch *b, vec *w, const vec *x, unsigned first,
-                             unsigned sub)
+/* Group g of w becomes its weights; with importance it comes in as that. */
+VEC_INLINE void affine_weigh(const affine_batch *b, vec (*w)[GROUPS], vec (*x)[GROUPS], unsigned g,
+                             unsigned first, unsigned sub)
 {
     if (b->importance) {
         const vec spread = vec_load(b->spread + first);
-        affine_load(b, w, b->importance, first, sub);
         for (unsigned i = 0; i < sub; i++)
-            w[i] = w[i] * vec_sqrt(spread + x[i] * x[i]);
+            w[i][g] = w[i][g] * vec_sqrt(spread + x[i][g] * x[i][g]);
     } else {
         vec level = vec_of(0);
         if (b->kind->level) {
             for (unsigned i = 0; i < sub; i++)
-                level += x[i] * x[i];
+                level += x[i][g] * x[i][g];
             level = vec_sqrt(level / vec_of((float)sub));
         }
         for (unsigned i = 0; i < sub; i++)
-            w[i] = level + vec_abs(x[i]);
+            w[i][g] = level + vec_abs(x[i][g]);
     }
 }
 
 VEC_INLINE void affine_search(affine_batch *b, unsigned first, unsigned sub)
 {
     const rc_affine_kind *kind = b->kind;
-    vec x[RC_SEARCH_MAX], w[RC_SEARCH_MAX], sum_w;
+    vec x[RC_SEARCH_MAX][GROUPS], w[RC_SEARCH_MAX][GROUPS];
+    lanes_affine found;
 
-    affine_load(b, x, b->x, first, sub);
-    affine_weigh(b, w, x, first, sub);
-    const lanes_affine found = lanes_search_affine(
-        x, w, sub, kind->top, b->importance ? &kind->weighted : &kind->plain, &sum_w);
-    vec_store(b->found + first, found.scale);
-    vec_store(b->found + BATCH * b->subs + first, found.min);
-    vec_store(b->inverse + first, found.inverse);
-    vec_store(b->base + first, found.base);
-    vec_store(b->weight + first, sum_w);
+    for (unsigned g = 0; g < GROUPS; g++) {
+        affine_load(b, &x[0][g], b->x, first + g * VEC, sub);
+        if (b->importance)
+            affine_load(b, &w[0][g], b->importance, first + g * VEC, sub);
+        affine_weigh(b, w, x, g, first + g * VEC, sub);
+    }
+    lanes_search_affine(&found, x, w, sub, kind->top,
+                        b->importance ? &kind->weighted : &kind->plain);
     b->odd |= vec_any(found.odd);
+    for (unsigned g = 0; g < GROUPS; g++, first += VEC) {
+        vec_store(b->found + first, found.scale[g]);
+        vec_store(b->found + BATCH * b->subs + first, found.min[g]);
+        vec_store(b->inverse + first, found.inverse[g]);
+        vec_store(b->base + first, found.base[g]);
+        vec_store(b->weight + first, found.sum_w[g]);
+    }
 }
 
 /* With importance: lanes 0 .. BATCH-1 are the scales of a block, the others its mins. */
@@ -134,7 +141,7 @@ VEC_INLINE void affine_run(affine_batch *b, uint8_t *restrict out, unsigned sub)
     b->odd = false;
     if (b->importance)
         rc_kquant_spreads(b->spread, b->x, b->blocks, b->subs, b->kind->spread);
-    for (unsigned first = 0; first < b->blocks * b->subs; first += VEC)
+    for (unsigned first = 0; first < b->blocks * b->subs; first += GROUPS * VEC)
         affine_search(b, first, sub);
     if (b->odd) {
         rc_affine_row_ref(b->kind, out, b->x, b->importance, b->blocks * RC_BLOCK_SUPER);

@@ -7,6 +7,8 @@
 #ifndef RC_QUANTIZE_SEARCH_LANES_H
 #define RC_QUANTIZE_SEARCH_LANES_H
 
+#include <math.h>
+
 #include "quantize/search.h"
 #include "quantize/vec.h"
 
@@ -48,14 +50,16 @@ typedef struct lanes_signed {
 
 /* Moments of the codes under two scales: half the loads, and two chains of sums. */
 VEC_INLINE void lanes_signed_moments(const vec *x, const vec *wx, const vec *w, unsigned n, int top,
-                                     const vec inverse[2], vec lx[2], vec l2[2])
+                                     bool finite, const vec inverse[2], vec lx[2], vec l2[2])
 {
     const vec low = vec_of((float)-top), high = vec_of((float)(top - 1));
 
     lx[0] = lx[1] = l2[0] = l2[1] = vec_of(0);
     for (unsigned i = 0; i < n; i++) {
-        const vec a = lanes_round_small(inverse[0] * x[i], low, high);
-        const vec b = lanes_round_small(inverse[1] * x[i], low, high);
+        const vec a = finite ? lanes_round_small(inverse[0] * x[i], low, high)
+                             : lanes_round_within(inverse[0] * x[i], -top, top - 1);
+        const vec b = finite ? lanes_round_small(inverse[1] * x[i], low, high)
+                             : lanes_round_within(inverse[1] * x[i], -top, top - 1);
         lx[0] += wx[i] * a;
         lx[1] += wx[i] * b;
         l2[0] += w[i] * a * a;
@@ -63,19 +67,20 @@ VEC_INLINE void lanes_signed_moments(const vec *x, const vec *wx, const vec *w, 
     }
 }
 
+/* No branch: with so many lanes it would go either way, and a wrong guess costs more. */
 VEC_INLINE void lanes_signed_better(lanes_signed *best, vec *least, vec inverse, vec lx, vec l2)
 {
     const vecm better = vec_and(vec_less(vec_of(0), l2), vec_less(*least * l2, lx * lx));
-
-    if (!vec_any(better))
-        return;
     const vec scale = lx / l2;
+
     best->scale = vec_pick(better, scale, best->scale);
     best->inverse = vec_pick(better, inverse, best->inverse);
     *least = vec_pick(better, scale * lx, *least);
 }
 
-VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned n, int top)
+/* finite: so are all x, and no product with a scale is out of range. */
+VEC_INLINE lanes_signed lanes_search_signed_any(const vec *x, const vec *w, unsigned n, int top,
+                                                bool finite)
 {
     /* in the scalar's order; the last once more, which changes nothing, to make pairs */
     static const float steps[20] = { 0, -9, -8, -7, -6, -5, -4, -3, -2, -1,
@@ -90,7 +95,7 @@ VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned
     for (unsigned k = 0; k < 20; k += 2) {
         inverse[0] = vec_of(-((float)top + 0.1f * steps[k])) / max;
         inverse[1] = vec_of(-((float)top + 0.1f * steps[k + 1])) / max;
-        lanes_signed_moments(x, wx, w, n, top, inverse, lx, l2);
+        lanes_signed_moments(x, wx, w, n, top, finite, inverse, lx, l2);
         if (k == 0) { /* the first is taken whatever it is */
             best.inverse = inverse[0];
             best.scale = vec_pick(vec_equal(l2[0], zero), zero, lx[0] / l2[0]);
@@ -99,9 +104,17 @@ VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned
             lanes_signed_better(&best, &least, inverse[0], lx[0], l2[0]);
         lanes_signed_better(&best, &least, inverse[1], lx[1], l2[1]);
     }
+    if (!finite) /* an infinite extreme: all codes are 0 + top, as NaN gives them */
+        best.inverse = vec_pick(vec_equal(best.inverse, zero), vec_of(NAN), best.inverse);
     best.scale = vec_pick(zeros, zero, best.scale);
     best.inverse = vec_pick(zeros, zero, best.inverse);
     return best;
+}
+
+/* As rc_search_signed(), x finite. */
+VEC_INLINE lanes_signed lanes_search_signed(const vec *x, const vec *w, unsigned n, int top)
+{
+    return lanes_search_signed_any(x, w, n, top, true);
 }
 
 typedef struct lanes_codes {
@@ -109,15 +122,30 @@ typedef struct lanes_codes {
     vec lx, l2; /* moments, as in search.c */
 } lanes_codes;
 
+/* The lanes in which code l is plainly the one that value x asks for, as the others are: most of
+ * them. Without a division, so it leaves out what is near a tie. lx, l2: of the others. */
+VEC_INLINE vecm lanes_at_rest(vec x, vec l, vec lx, vec l2, int top, bool positive)
+{
+    const vec near = vec_of(0.499f), far = vec_of(1e6f); /* within what lanes_round() rounds */
+    const vec off = x * l2 - l * lx;
+    const vec above = vec_pick(vec_equal(l, vec_of((float)(positive ? top : top - 1))), far, near);
+    const vec below = positive ? near : vec_pick(vec_equal(l, vec_of((float)-top)), far, near);
+
+    return vec_and(vec_less(off, above * lx), vec_less(vec_of(0) - below * lx, off));
+}
+
 /* Move the code of element i, in the lanes of `may` where that pays: descend_*() in search.c. */
 VEC_INLINE bool lanes_descend(lanes_codes *c, unsigned i, vec x, vec w, int top, bool positive,
                               vecm may)
 {
     const vec wx = w * x, old = c->l[i], zero = vec_of(0);
     vec lx = c->lx - wx * old, l2 = c->l2 - w * old * old;
+
+    may = vec_and_not(may, lanes_at_rest(x, old, lx, l2, top, positive));
+    if (!vec_any(may))
+        return false;
     const veci to = veci_clamp(lanes_round(x * l2 / lx), veci_of(positive ? INT32_MIN : -top),
                                veci_of(positive ? top : top - 1));
-
     may = vec_and(may, vec_less(zero, lx));
     if (positive)
         may = vec_and(may, vec_less(zero, l2));
@@ -221,108 +249,161 @@ VEC_INLINE vec lanes_search_positive(lanes_codes *c, const vec *x, const vec *w,
     return scale;
 }
 
+/* Two groups of VEC runs are searched side by side, as the sums of one are a chain of additions
+ * that leaves the processor idle. */
+#define GROUPS     2u
+#define EACH_GROUP RC_UNROLL for (unsigned g = 0; g < GROUPS; g++)
+
 typedef struct lanes_affine {
-    vec scale, min;
-    vec inverse, base; /* codes are round(inverse * (x - base)) */
-    vecm odd;          /* lanes that left the range where these operations are the scalar's */
+    vec scale[GROUPS], min[GROUPS];
+    vec inverse[GROUPS], base[GROUPS]; /* codes are round(inverse * (x - base)) */
+    vec sum_w[GROUPS];                 /* of the weights */
+    vecm odd; /* not 0: some lane left the range where these operations are the scalar's */
 } lanes_affine;
 
 typedef struct lanes_affine_job {
-    const vec *x, *w;
+    vec (*x)[GROUPS], (*w)[GROUPS];
     unsigned n;
     bool absolute;
-    vec top, sum_w, sum_x;
-    vec q[RC_SEARCH_MAX];
+    vec top, sum_w[GROUPS], sum_x[GROUPS];
+    vec low[GROUPS], high[GROUPS];
+    vecm flat[GROUPS]; /* all values the same */
+    vec q[RC_SEARCH_MAX][GROUPS];
 } lanes_affine_job;
 
-VEC_INLINE vec lanes_affine_error(const lanes_affine_job *j, vec scale, vec low)
+VEC_INLINE void lanes_affine_error(const lanes_affine_job *j, const vec scale[GROUPS],
+                                   const vec low[GROUPS], vec error[GROUPS])
 {
-    vec error = vec_of(0);
+    vec sum[GROUPS];
 
-    for (unsigned i = 0; i < j->n; i++) {
-        const vec off = scale * j->q[i] + low - j->x[i], square = off * off;
-        error += j->w[i] * (j->absolute ? vec_abs(off) : square);
-    }
-    return error;
+    EACH_GROUP sum[g] = vec_of(0);
+    for (unsigned i = 0; i < j->n; i++)
+        EACH_GROUP
+        {
+            const vec off = scale[g] * j->q[i][g] + low[g] - j->x[i][g], square = off * off;
+            sum[g] += j->w[i][g] * (j->absolute ? vec_abs(off) : square);
+        }
+    EACH_GROUP error[g] = sum[g];
 }
 
-/* affine_fit() of search.c; the lanes in which the codes determine a scale. */
-VEC_INLINE vecm lanes_affine_fit(lanes_affine_job *j, vec inverse, vec base, vec *scale, vec *low)
+/* affine_fit() of search.c. */
+VEC_INLINE void lanes_affine_fit(lanes_affine_job *j, const vec inverse[GROUPS], vec scale[GROUPS],
+                                 vec low[GROUPS], vecm fits[GROUPS])
 {
     const vec zero = vec_of(0);
-    vec sum_l = zero, sum_l2 = zero, sum_lx = zero;
+    vec sum_l[GROUPS], sum_l2[GROUPS], sum_lx[GROUPS];
 
-    for (unsigned i = 0; i < j->n; i++) {
-        const vec l = lanes_round_small(inverse * (j->x[i] - base), zero, j->top);
-        const vec wl = j->w[i] * l;
-        j->q[i] = l;
-        sum_l += wl;
-        sum_l2 += wl * l;
-        sum_lx += wl * j->x[i];
+    EACH_GROUP sum_l[g] = sum_l2[g] = sum_lx[g] = zero;
+    for (unsigned i = 0; i < j->n; i++)
+        EACH_GROUP
+        {
+            const vec l = lanes_round_small(inverse[g] * (j->x[i][g] - j->low[g]), zero, j->top);
+            const vec wl = j->w[i][g] * l;
+            j->q[i][g] = l;
+            sum_l[g] += wl;
+            sum_l2[g] += wl * l;
+            sum_lx[g] += wl * j->x[i][g];
+        }
+    EACH_GROUP
+    {
+        const vec det = j->sum_w[g] * sum_l2[g] - sum_l[g] * sum_l[g];
+        const vec sw = j->sum_w[g], sx = j->sum_x[g];
+        const vec offset = (sum_l2[g] * sx - sum_l[g] * sum_lx[g]) / det;
+        const vecm above = vec_less(zero, offset);
+        low[g] = vec_pick(above, zero, offset);
+        scale[g] = (sw * sum_lx[g] - sx * sum_l[g]) / det;
+        if (vec_any(above))
+            scale[g] = vec_pick(above, sum_lx[g] / sum_l2[g], scale[g]);
+        fits[g] = vec_less(zero, det);
     }
-    const vec det = j->sum_w * sum_l2 - sum_l * sum_l;
-    *scale = (j->sum_w * sum_lx - j->sum_x * sum_l) / det;
-    *low = (sum_l2 * j->sum_x - sum_l * sum_lx) / det;
-    const vecm above = vec_less(zero, *low);
-    if (vec_any(above)) {
-        *low = vec_pick(above, zero, *low);
-        *scale = vec_pick(above, sum_lx / sum_l2, *scale);
-    }
-    return vec_less(zero, det);
 }
 
-/* As rc_search_affine(). The weights of a lane sum to *sum_w. */
-VEC_INLINE lanes_affine lanes_search_affine(const vec *x, const vec *w, unsigned n, int top,
-                                            const rc_affine_steps *steps, vec *sum_w)
+VEC_INLINE void lanes_affine_begin(lanes_affine_job *j)
 {
-    const vec zero = vec_of(0), one = vec_of(1), huge = vec_of(1e30f), far = vec_of(1e6f);
+    EACH_GROUP
+    {
+        vec low = j->x[0][g], high = low, sum_w = j->w[0][g], sum_x = sum_w * low;
+        for (unsigned i = 1; i < j->n; i++) {
+            low = vec_min(j->x[i][g], low);
+            high = vec_max(j->x[i][g], high);
+            sum_w += j->w[i][g];
+            sum_x += j->w[i][g] * j->x[i][g];
+        }
+        j->low[g] = vec_min(low, vec_of(0));
+        j->high[g] = high;
+        j->sum_w[g] = sum_w;
+        j->sum_x[g] = sum_x;
+        j->flat[g] = vec_equal(high, j->low[g]);
+    }
+}
+
+/* What the values and code 0 are apart, 1 where that is nothing. */
+VEC_INLINE vec lanes_affine_span(const lanes_affine_job *j, unsigned g)
+{
+    return vec_pick(j->flat[g], vec_of(1), j->high[g] - j->low[g]);
+}
+
+/* The scale that the range of values asks for. */
+VEC_INLINE void lanes_affine_first(lanes_affine_job *j, lanes_affine *best, vec least[GROUPS])
+{
+    const vec one = vec_of(1), huge = vec_of(1e30f);
+    const vecm all = vec_equal(one, one);
+
+    EACH_GROUP
+    {
+        best->inverse[g] = j->top / lanes_affine_span(j, g);
+        best->base[g] = j->low[g];
+        best->scale[g] = one / best->inverse[g];
+        best->sum_w[g] = j->sum_w[g];
+        const vecm sound =
+            vec_and(vec_at_most(best->inverse[g], huge), vec_at_most(j->high[g] - j->low[g], huge));
+        best->odd = g == 0 ? vec_and_not(all, sound) : vec_or(best->odd, vec_and_not(all, sound));
+        for (unsigned i = 0; i < j->n; i++)
+            j->q[i][g] =
+                lanes_round_small(best->inverse[g] * (j->x[i][g] - j->low[g]), vec_of(0), j->top);
+    }
+    lanes_affine_error(j, best->scale, j->low, least);
+}
+
+/* As rc_search_affine(). */
+VEC_INLINE void lanes_search_affine(lanes_affine *best, vec (*x)[GROUPS], vec (*w)[GROUPS],
+                                    unsigned n, int top, const rc_affine_steps *steps)
+{
     lanes_affine_job j = { .x = x, .w = w, .n = n, .absolute = steps->absolute };
-    vec low = x[0], high = x[0];
+    vec least[GROUPS], lowest[GROUPS];
 
     j.top = vec_of((float)top);
-    j.sum_w = w[0];
-    j.sum_x = w[0] * x[0];
-    for (unsigned i = 1; i < n; i++) {
-        low = vec_min(x[i], low);
-        high = vec_max(x[i], high);
-        j.sum_w += w[i];
-        j.sum_x += w[i] * x[i];
-    }
-    low = vec_min(low, zero);
-    *sum_w = j.sum_w;
-    const vecm flat = vec_equal(high, low), all = vec_equal(zero, zero);
-    const vec lowest = low;
-    lanes_affine best = { .base = low, .odd = vec_and_not(all, vec_less(high - low, huge)) };
-
-    best.inverse = j.top / vec_pick(flat, one, high - low);
-    best.scale = one / best.inverse;
-    best.odd = vec_or(best.odd, vec_and_not(all, vec_at_most(best.inverse, huge)));
-    for (unsigned i = 0; i < n; i++)
-        j.q[i] = lanes_round_small(best.inverse * (x[i] - low), zero, j.top);
-    vec least = lanes_affine_error(&j, best.scale, low);
-
+    lanes_affine_begin(&j);
+    lanes_affine_first(&j, best, least);
+    EACH_GROUP lowest[g] = j.low[g];
     for (unsigned k = 0; k < steps->count; k++) {
         const vec span = vec_of(steps->first + steps->step * (float)k + (float)top);
-        const vec inverse = span / vec_pick(flat, one, high - low), base = low;
-        vec scale, offset;
-        const vecm off = vec_at_most(vec_abs(inverse * (lowest - base)), far);
-        const vecm fits = lanes_affine_fit(&j, inverse, base, &scale, &offset);
-        const vec error = lanes_affine_error(&j, scale, offset);
-        const vecm better = vec_and_not(vec_and(fits, vec_less(error, least)), flat);
-
-        best.odd = vec_or(best.odd, vec_and_not(all, off));
-        if (!vec_any(better))
-            continue;
-        least = vec_pick(better, error, least);
-        best.scale = vec_pick(better, scale, best.scale);
-        best.inverse = vec_pick(better, inverse, best.inverse);
-        best.base = vec_pick(better, base, best.base);
-        low = vec_pick(better, offset, low);
+        vec inverse[GROUPS], scale[GROUPS], low[GROUPS], error[GROUPS];
+        vecm fits[GROUPS];
+        EACH_GROUP inverse[g] = span / lanes_affine_span(&j, g);
+        lanes_affine_fit(&j, inverse, scale, low, fits);
+        lanes_affine_error(&j, scale, low, error);
+        EACH_GROUP
+        {
+            /* no value is further than this below code 0, so all roundings were right */
+            const vec below = vec_abs(inverse[g] * (lowest[g] - j.low[g]));
+            const vecm all = vec_equal(span, span);
+            const vecm better =
+                vec_and_not(vec_and(fits[g], vec_less(error[g], least[g])), j.flat[g]);
+            best->odd = vec_or(best->odd, vec_and_not(all, vec_at_most(below, vec_of(1e6f))));
+            least[g] = vec_pick(better, error[g], least[g]);
+            best->scale[g] = vec_pick(better, scale[g], best->scale[g]);
+            best->inverse[g] = vec_pick(better, inverse[g], best->inverse[g]);
+            best->base[g] = vec_pick(better, j.low[g], best->base[g]);
+            j.low[g] = vec_pick(better, low[g], j.low[g]);
+        }
     }
-    best.scale = vec_pick(flat, zero, best.scale);
-    best.inverse = vec_pick(flat, zero, best.inverse);
-    best.min = zero - low;
-    return best;
+    EACH_GROUP
+    {
+        best->scale[g] = vec_pick(j.flat[g], vec_of(0), best->scale[g]);
+        best->inverse[g] = vec_pick(j.flat[g], vec_of(0), best->inverse[g]);
+        best->min[g] = vec_of(0) - j.low[g];
+    }
 }
 
 #endif

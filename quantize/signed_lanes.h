@@ -73,7 +73,7 @@ static void q3_k_search(signed_batch *b)
     }
 }
 
-/* With importance: one block a lane. */
+/* With importance: one block a lane. Huge weights may have given scales that are no numbers. */
 static void q3_k_round_batch(signed_batch *b)
 {
     vec x[SUB], w[SUB];
@@ -81,7 +81,7 @@ static void q3_k_round_batch(signed_batch *b)
 
     vec_load_rows(x, b->found, SUB, SUB);
     vec_load_rows(w, b->weight, SUB, SUB);
-    const lanes_signed found = lanes_search_signed(x, w, SUB, RC_Q3_K_SCALES);
+    const lanes_signed found = lanes_search_signed_any(x, w, SUB, RC_Q3_K_SCALES, false);
     vec_store(d, found.scale);
     vec_store(inverse, found.inverse);
     for (unsigned k = 0; k < b->blocks; k++) {

@@ -296,9 +296,10 @@ VEC_INLINE void vec_transpose(vec r[VEC])
 }
 #endif
 
-/* VEC rows of n floats, `stride` apart: element i of row k to lane k of out[i]. Reads, and
+/* VEC rows of n floats, `stride` apart: element i of row k to lane k of out[i * step]. Reads, and
  * writes, n rounded up to whole vectors. */
-VEC_INLINE void vec_load_rows(vec *out, const float *rows, size_t stride, unsigned n)
+VEC_INLINE void vec_load_rows_apart(vec *out, size_t step, const float *rows, size_t stride,
+                                    unsigned n)
 {
     for (unsigned from = 0; from < n; from += VEC) {
         vec r[VEC];
@@ -309,9 +310,14 @@ VEC_INLINE void vec_load_rows(vec *out, const float *rows, size_t stride, unsign
         vec_transpose(r);
         RC_UNROLL for (unsigned k = 0; k < VEC; k++)
         {
-            out[from + k] = r[k];
+            out[(from + k) * step] = r[k];
         }
     }
+}
+
+VEC_INLINE void vec_load_rows(vec *out, const float *rows, size_t stride, unsigned n)
+{
+    vec_load_rows_apart(out, 1, rows, stride, n);
 }
 
 #endif

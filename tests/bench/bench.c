@@ -1,6 +1,7 @@
 /* tests/bench/bench.c - main of the benchmark; see bench.h.
  *
  *     bench kernels [NAME]                   kernels whose name contains NAME
+ *     bench quant [NAME]                     quantizers whose name contains NAME
  *     bench disk FOLDER READ_FROM READ WRITE  the disk's own time for so many bytes
  *     bench sink SRC                          convert SRC to FP8, output dropped */
 #include "tests/bench/bench.h"
@@ -133,8 +134,9 @@ void bench_row(const char *kernel, const char *variant, unsigned threads, double
 
     if (bytes > 0) /* a copy moves its payload twice */
         snprintf(share, sizeof share, "%.2f", bytes / seconds / (2 * bench_copy_limit(threads)));
-    printf("%-28s %-8s %7u %9.2f %9.2f %8s %6.2f\n", kernel, variant, threads,
-           elements / seconds / 1e9, bytes / seconds / 1e9, share, cpu_share);
+    printf("%-28s %-8s %7u %9.*f %9.2f %8s %6.2f\n", kernel, variant, threads,
+           elements / seconds < 1e9 ? 4 : 2, elements / seconds / 1e9, bytes / seconds / 1e9, share,
+           cpu_share);
     fflush(stdout);
 }
 
@@ -143,7 +145,7 @@ bool bench_wanted(const char *kernel)
     return !wanted || strstr(kernel, wanted);
 }
 
-static int kernels(const char *name)
+static int kernels(const char *name, void (*measure)(void))
 {
     wanted = name;
     printf("%-28s %-8s %7s %9s %9s %8s %6s\n", "kernel", "variant", "threads", "G el/s", "GB/s",
@@ -154,19 +156,23 @@ static int kernels(const char *name)
         bench_row("memcpy, one large call", "libc", threads, (double)COPY_BYTES / limit,
                   (double)COPY_BYTES, 2.0 * (double)COPY_BYTES);
     }
-    bench_kernels();
+    measure();
     return 0;
 }
 
 int main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "kernels") == 0)
-        return kernels(argc > 2 ? argv[2] : NULL);
+        return kernels(argc > 2 ? argv[2] : NULL, bench_kernels);
+    if (argc >= 2 && strcmp(argv[1], "quant") == 0)
+        return kernels(argc > 2 ? argv[2] : NULL, bench_quantizers);
     if (argc == 6 && strcmp(argv[1], "disk") == 0)
         return bench_disk(argv[2], argv[3], strtoull(argv[4], NULL, 10),
                           strtoull(argv[5], NULL, 10));
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
-    fputs("usage: bench kernels [NAME] | disk FOLDER READ_FROM READ WRITE | sink SRC\n", stderr);
+    fputs("usage: bench kernels [NAME] | quant [NAME] | disk FOLDER READ_FROM READ WRITE | sink "
+          "SRC\n",
+          stderr);
     return 64;
 }

@@ -31,6 +31,7 @@ void bench_row(const char *kernel, const char *variant, unsigned threads, double
 bool bench_wanted(const char *kernel);
 
 void bench_kernels(void);
+void bench_quantizers(void);
 
 /** Seconds that the disk alone needs to read READ bytes of a checkpoint folder, to write
  *  WRITE bytes into a file in `folder`, and for both at once; prints them. */

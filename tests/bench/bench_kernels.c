@@ -1,13 +1,18 @@
 /* tests/bench/bench_kernels.c - every row of every table, memory to memory or in cache. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/bf16.h"
 #include "kernels/compare_f32.h"
+#include "kernels/dequant_blocks.h"
 #include "kernels/dequant_fp4.h"
 #include "kernels/dequant_fp8.h"
+#include "kernels/f16.h"
 #include "kernels/recast_fp4_fp8.h"
+#include "kernels/repack_mxfp4.h"
 #include "kernels/scan.h"
+#include "quantize/fp4_q8_0.h"
 #include "tests/bench/bench.h"
 
 #define COLS  4096u
@@ -26,6 +31,11 @@ typedef struct job {
         rc_dequant_fp8_bf16_fn *fp8_bf16;
         rc_bf16_to_f32_fn *widen;
         rc_f32_to_bf16_fn *narrow;
+        rc_f16_to_f32_fn *widen_f16;
+        rc_f32_to_f16_fn *narrow_f16;
+        rc_dequant_blocks_fn *blocks;
+        rc_repack_mxfp4_fn *repack;
+        rc_fp4_q8_0_fn *fp4_q8_0;
         rc_scan_fn *scan;
     } fn;
     rc_compare_f32_fn *compare;
@@ -58,6 +68,34 @@ static void recast(void *arg, unsigned thread, unsigned threads)
                      j->stream);
 }
 
+static void repack(void *arg, unsigned thread, unsigned threads)
+{
+    job *j = arg;
+    size_t from, to, nan = 0;
+
+    share(j, thread, threads, &from, &to);
+    for (size_t b = from; b < to; b++) {
+        const size_t at = b * 128 * COLS;
+        nan += j->fn.repack(j->out + at / 32 * 17, j->codes + at / 2, j->scales + at / 32,
+                            (size_t)128 * COLS, j->stream);
+    }
+    j->sink[thread][0] += nan;
+}
+
+static void fp4_q8_0(void *arg, unsigned thread, unsigned threads)
+{
+    job *j = arg;
+    size_t from, to, lost = 0;
+
+    share(j, thread, threads, &from, &to);
+    for (size_t b = from; b < to; b++) {
+        const size_t at = b * 128 * COLS;
+        lost += j->fn.fp4_q8_0(j->out + at / 32 * 34, j->codes + at / 2, j->scales + at / 32,
+                               (size_t)128 * COLS);
+    }
+    j->sink[thread][0] += lost;
+}
+
 /* In cache: what the conversion does, where a band is hashed at once. */
 static void recast_hot(void *arg, unsigned thread, unsigned threads)
 {
@@ -72,7 +110,7 @@ static void recast_hot(void *arg, unsigned thread, unsigned threads)
 }
 
 /* One row of source a time into a buffer that stays in cache. */
-enum { FP4, FP4_BF16, FP8, FP8_BF16, WIDEN, NARROW };
+enum { FP4, FP4_BF16, FP8, FP8_BF16, WIDEN, NARROW, WIDEN_F16, NARROW_F16, BLOCKS };
 static int which;
 
 static void decode(void *arg, unsigned thread, unsigned threads)
@@ -100,6 +138,15 @@ static void decode(void *arg, unsigned thread, unsigned threads)
             break;
         case WIDEN: /* half the bytes, so half the weights a row */
             j->fn.widen(y, (const uint16_t *)(void *)(j->out + r * COLS), COLS / 2);
+            break;
+        case WIDEN_F16:
+            j->fn.widen_f16(y, (const uint16_t *)(void *)(j->out + r * COLS), COLS / 2);
+            break;
+        case NARROW_F16:
+            sink += j->fn.narrow_f16(h, (const float *)(void *)(j->out + r * COLS), COLS / 4);
+            break;
+        case BLOCKS:
+            j->fn.blocks(y, j->codes + r * rc_dtype_row_bytes(j->dtype, COLS / 4), COLS / 4);
             break;
         default:
             sink += j->fn.narrow(h, (const float *)(void *)(j->out + r * COLS), COLS / 4);
@@ -181,7 +228,32 @@ static void bench_decoders(job *j)
     EACH(dequant_fp8_bf16, fp8_bf16, FP8_BF16, w, w)
     EACH(bf16_to_f32, widen, WIDEN, w / 2, w)
     EACH(f32_to_bf16, narrow, NARROW, w / 4, w)
+    EACH(f16_to_f32, widen_f16, WIDEN_F16, w / 2, w)
+    EACH(f32_to_f16, narrow_f16, NARROW_F16, w / 4, w)
 #undef EACH
+}
+
+/* A scale that is no number is the
+ * reference's, so the random bytes that all types read here hold none: without bit 2 no f16
+ * has a full exponent, and no byte is 255. */
+static void bench_blocks(job *j)
+{
+    char name[32];
+
+    for (size_t i = 0; i < W / 2; i++)
+        j->codes[i] &= (uint8_t)~4u;
+    which = BLOCKS;
+    for (unsigned t = 0; t < RC_DTYPE_COUNT; t++) {
+        const rc_dequant_blocks_impl *row = rc_dequant_blocks_impls((rc_dtype)t);
+        j->dtype = (rc_dtype)t;
+        snprintf(name, sizeof name, "dequant %s", rc_dtype_name(j->dtype));
+        for (; row && row->fn; row++) {
+            j->fn.blocks = row->fn;
+            j->bands = row->need ? BANDS : SMALL;
+            measure(j, name, row->name, row->need, decode, (double)W / 4,
+                    (double)rc_dtype_row_bytes(j->dtype, W / 4));
+        }
+    }
 }
 
 void bench_kernels(void)
@@ -213,6 +285,20 @@ void bench_kernels(void)
                     w * (1.5 + 1.0 / 32));
         measure(&j, "recast_fp4_fp8, in cache", row->name, row->need, recast_hot, w, 0);
     }
+    for (const rc_repack_mxfp4_impl *row = rc_repack_mxfp4_impls; row->fn; row++) {
+        j.fn.repack = row->fn;
+        j.bands = row->need ? BANDS : SMALL;
+        j.stream = false;
+        measure(&j, "repack_mxfp4", row->name, row->need, repack, w, w * 34 / 32);
+        j.stream = true;
+        if (row->need)
+            measure(&j, "repack_mxfp4, stream", row->name, row->need, repack, w, w * 34 / 32);
+    }
+    for (const rc_fp4_q8_0_impl *row = rc_fp4_q8_0_impls; row->fn; row++) {
+        j.fn.fp4_q8_0 = row->fn;
+        j.bands = row->need ? BANDS / 2 : SMALL; /* the blocks are larger than FP8 */
+        measure(&j, "fp4_q8_0", row->name, row->need, fp4_q8_0, w, w * (1.5 + 3.0 / 32));
+    }
     j.bands = BANDS; /* a whole, clean FP8 matrix for what follows */
     j.fn.recast = rc_recast_fp4_fp8_best();
     recast(&j, 0, 1);
@@ -238,6 +324,7 @@ void bench_kernels(void)
         measure(&j, "verify FP4, FP8: different", rc_compare_f32_impls[k].name,
                 rc_compare_f32_impls[k].need, verify, w, w * (1.5 + 1.0 / 32));
     }
+    bench_blocks(&j); /* last: it changes the codes */
     free(j.codes);
     free(j.scales);
     free(j.out);

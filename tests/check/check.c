@@ -22,6 +22,7 @@ static const struct {
 } ops[] = {
 #define RC_OP(op) { #op, check_##op },
 #include "kernels/ops.def"
+#include "quantize/ops.def"
 #undef RC_OP
 };
 

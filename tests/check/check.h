@@ -14,6 +14,7 @@
 /* An operation without a check does not link. */
 #define RC_OP(op) void check_##op(void);
 #include "kernels/ops.def"
+#include "quantize/ops.def"
 #undef RC_OP
 
 /** Start a row. False, after printing `skip`, when the machine lacks `need`. */
