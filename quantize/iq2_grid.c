@@ -127,7 +127,7 @@ static uint32_t add_list(rc_iq2_lists *to, uint32_t at, unsigned lanes, unsigned
     to->lists[t] = (rc_iq2_list){ at, (uint16_t)nvectors, digits_of(t) };
     assert(at + nvectors * lanes <= RC_IQ2_LISTED);
     for (unsigned p = 0; p < nvectors * lanes; p++)
-        to->digits[at + p % nvectors * lanes + p / nvectors] = kept[p < n ? p : 0];
+        to->digits[at + p % nvectors * lanes + p / nvectors] = p < n ? kept[p] : 0xffff;
     return at + nvectors * lanes;
 }
 

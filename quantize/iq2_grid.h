@@ -30,7 +30,7 @@ typedef struct rc_iq2_grid {
  * Its error is never the smaller one as long as errors grow with the distance from
  * the tuple's digit, which they do unless a weight lies within rounding of the middle
  * between two digits. Position p of a list of n vectors is lane p / n of vector p % n, so that
- * the first of equals is in the lowest lane; the first neighbour fills the end. */
+ * the first of equals is in the lowest lane; what is left at the end has digits 3. */
 typedef struct rc_iq2_list {
     uint32_t first;    /* in rc_iq2_lists.digits */
     uint16_t nvectors; /* 0: the tuple is a point */

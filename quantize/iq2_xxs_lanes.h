@@ -19,7 +19,7 @@
 #define SUB   RC_IQ2_SUB
 #define RUN   RC_IQ2_RUN
 #define TRIES 13
-#define QUADS 4 /* floats a digit selects from: those of 0, 1, 2, and one that none selects */
+#define QUADS 4 /* floats that a digit selects from */
 
 /* Limits of the range: on the mean square, on weights, and on an element in scales. */
 #define MOST_SQUARE 1e18f
@@ -27,7 +27,10 @@
 #define MOST_SCALES 1e5f
 /* Nearer than this, in scales, to the middle between two digits, rounding could make the
  * wrong one of them the better: see rc_iq2_list. The sum of all roundings is below 1e-6. */
-#define DOUBT 1e-5f
+#define DOUBT 2e-6f
+/* A winner is clear by this share of the errors, its own and one of a scale in every element. */
+#define MARGIN 1e-4f
+#define MANY   4 /* vectors of a list: this many or more */
 
 #if VEC == 16
 VEC_INLINE vec quad_of(const float *p)
@@ -54,15 +57,19 @@ VEC_INLINE veci veci_pick(vecm m, veci yes, veci no)
 {
     return _mm512_mask_blend_epi32(m, no, yes);
 }
-/* The lowest lane that holds the least of x >= 0. */
-VEC_INLINE unsigned first_least(vec x)
+/* The least of all lanes, in the lowest of the result. */
+VEC_INLINE __m128 least_of(vec x)
 {
     const __m256 half = _mm256_min_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
     __m128 least = _mm_min_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 
     least = _mm_min_ps(least, _mm_movehl_ps(least, least));
-    least = _mm_min_ss(least, _mm_movehdup_ps(least));
-    return (unsigned)__builtin_ctz(_mm512_cmp_ps_mask(x, _mm512_broadcastss_ps(least), _CMP_EQ_OQ));
+    return _mm_min_ss(least, _mm_movehdup_ps(least));
+}
+/* A bit for each lane of at most x[0]. */
+VEC_INLINE unsigned lanes_within(vec lanes, __m128 x)
+{
+    return _mm512_cmp_ps_mask(lanes, _mm512_broadcastss_ps(x), _CMP_LE_OQ);
 }
 #else
 VEC_INLINE vec quad_of(const float *p)
@@ -89,14 +96,16 @@ VEC_INLINE veci veci_pick(vecm m, veci yes, veci no)
 {
     return _mm256_blendv_epi8(no, yes, _mm256_castps_si256(m));
 }
-VEC_INLINE unsigned first_least(vec x)
+VEC_INLINE __m128 least_of(vec x)
 {
     __m128 least = _mm_min_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
 
     least = _mm_min_ps(least, _mm_movehl_ps(least, least));
-    least = _mm_min_ss(least, _mm_movehdup_ps(least));
-    return (unsigned)__builtin_ctz(
-        (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_broadcastss_ps(least), _CMP_EQ_OQ)));
+    return _mm_min_ss(least, _mm_movehdup_ps(least));
+}
+VEC_INLINE unsigned lanes_within(vec lanes, __m128 x)
+{
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(lanes, _mm256_broadcastss_ps(x), _CMP_LE_OQ));
 }
 #endif
 
@@ -115,7 +124,8 @@ typedef struct spread {
     float qx[SUB][QUADS], q2[SUB][QUADS];
 } spread;
 
-static const float digit_values[8] = { 1, 3, 5, 0, 1, 3, 5, 0 };
+/* Digit 3, of places of a list that hold no neighbour, is far from any element. */
+static const float digit_values[8] = { 1, 3, 5, 1e6f, 1, 3, 5, 1e6f };
 
 /* The sign bit of element `index`, of none for 8. */
 VEC_INLINE __m256 sign_at(unsigned index)
@@ -211,63 +221,236 @@ VEC_INLINE void fill_costs(float costs[RUN][QUADS], const spread *s, unsigned ru
     }
 }
 
-/* The digits of the best neighbour. */
-VEC_INLINE uint32_t best_neighbour(const uint16_t *digits, unsigned nvectors,
-                                   float costs[RUN][QUADS])
+VEC_INLINE vec errors_of(veci digits, float costs[RUN][QUADS])
 {
-    uint32_t found[VEC];
-    vec least = vec_of(INFINITY);
-    veci winner = veci_of(0);
+    vec error = quad_look_up(quad_of(costs[0]), digits);
 
-    for (unsigned v = 0; v < nvectors; v++, digits += VEC) {
-        const veci own = veci_load_words(digits);
-        veci rest = own;
-        vec error = quad_look_up(quad_of(costs[0]), rest);
-        RC_UNROLL for (unsigned j = 1; j < RUN; j++)
-        {
-            rest = next_digit(rest);
-            error += quad_look_up(quad_of(costs[j]), rest);
-        }
-        const vecm less = vec_less(error, least);
-        least = vec_pick(less, error, least);
-        winner = veci_pick(less, own, winner);
+    RC_UNROLL for (unsigned j = 1; j < RUN; j++)
+    {
+        digits = next_digit(digits);
+        error += quad_look_up(quad_of(costs[j]), digits);
     }
-    veci_store(found, winner);
-    return found[first_least(least)];
+    return error;
 }
 
-/* The digits of the point for a run. */
-VEC_INLINE uint32_t choose(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
-                           const spread *s, unsigned run, float scale, float inverse)
+typedef struct choice {
+    uint32_t digits;
+    float error;
+    bool clear; /* every other neighbour's error is larger by `margin` and MARGIN * error */
+} choice;
+
+/* The best neighbour. */
+VEC_INLINE choice best_neighbour(const uint16_t *digits, unsigned nvectors, float costs[RUN][QUADS],
+                                 float margin)
 {
-    const float *x = b->x[lane] + run * RUN;
+    vec least = errors_of(veci_load_words(digits), costs), second = vec_of(INFINITY);
+    veci winner = veci_load_words(digits);
+    uint32_t found[VEC];
+
+    for (unsigned v = 1; v < nvectors; v++) {
+        const veci own = veci_load_words(digits + v * VEC);
+        const vec error = errors_of(own, costs);
+        winner = veci_pick(vec_less(error, least), own, winner);
+        second = vec_min(second, vec_max(error, least));
+        least = vec_min(error, least);
+    }
+    const __m128 best = least_of(least);
+    const __m128 limit = _mm_set_ss(_mm_cvtss_f32(best) * (1 + MARGIN) + margin);
+    const unsigned close = lanes_within(least, limit);
+    const unsigned lane = (unsigned)__builtin_ctz(lanes_within(least, best) | 1u << (VEC - 1));
+    choice c = { digits[lane], _mm_cvtss_f32(best), (close & (close - 1)) == 0 };
+
+    if (nvectors > 1) {
+        veci_store(found, winner);
+        c.digits = found[lane];
+        c.clear &= lanes_within(second, limit) == 0;
+    }
+    return c;
+}
+
+/* The nearest digits of a run: 1 where t is within 1 of 3, beyond that 2, or 0, which is
+ * round((t - 1) / 2). Adds to *doubt the bits of elements too near to the middle. */
+VEC_INLINE unsigned nearest_tuple(const rc_iq2_lists *l, const float *x, float inverse,
+                                  unsigned *doubt)
+{
     const __m256 t = _mm256_mul_ps(_mm256_set1_ps(inverse), _mm256_loadu_ps(x));
-    /* digits are 1 where t is within 1 of 3, beyond that 2, or 0: round((t - 1) / 2) */
     const __m256 one = _mm256_set1_ps(1), minus = _mm256_set1_ps(-0.0f);
     const __m256 from3 = _mm256_andnot_ps(minus, _mm256_sub_ps(t, _mm256_set1_ps(3)));
     const __m256 edge = _mm256_andnot_ps(minus, _mm256_sub_ps(from3, one));
     const __m256 is1 = _mm256_cmp_ps(from3, one, _CMP_LT_OQ);
     const __m256 is2 = _mm256_cmp_ps(t, _mm256_set1_ps(4), _CMP_GE_OQ);
-    const __m256 doubt = _mm256_cmp_ps(edge, _mm256_set1_ps(DOUBT), _CMP_LT_OQ);
-    const unsigned tuple = l->ones[_mm256_movemask_ps(is1)] + 2u * l->ones[_mm256_movemask_ps(is2)];
-    const rc_iq2_list *list = &l->lists[tuple];
-    float costs[RUN][QUADS];
+    const __m256 near = _mm256_cmp_ps(edge, _mm256_set1_ps(DOUBT), _CMP_LT_OQ);
 
-    if (list->nvectors == 0)
-        return list->digits;
-    if (_mm256_movemask_ps(doubt))
-        return rc_iq2_xxs_digits[rc_iq2_xxs_choose(rc_iq2_grid_get(), x,
-                                                   b->root_w[lane] + run * RUN, scale, inverse)];
-    fill_costs(costs, s, run, scale);
-    return best_neighbour(l->digits + list->first, list->nvectors, costs);
+    *doubt |= (unsigned)_mm256_movemask_ps(near);
+    return l->ones[_mm256_movemask_ps(is1)] + 2u * l->ones[_mm256_movemask_ps(is2)];
 }
 
-/* One lane a try, `TRIES` of them. */
+/* One lane a try, TRIES of them. */
 typedef struct tries {
     float scale[16], inverse[16];
+    float margin[RC_IQ2_RUNS][16];
     uint32_t digits[RC_IQ2_RUNS][16];
+    float error[RC_IQ2_RUNS][16];
     float qx[16], q2[16];
 } tries;
+
+/* Choices, as bits 16 r + k for run r of try k. */
+#define FIRST_TRIES 0x0001000100010001u
+#define ALL_TRIES   (FIRST_TRIES * ((1u << TRIES) - 1))
+
+/* The choices to make first, by the length of their lists: so that the processor foresees the
+ * branches. */
+typedef struct queue {
+    unsigned count[MANY + 1];
+    uint8_t jobs[MANY + 1][RC_IQ2_RUNS * TRIES];
+} queue;
+
+/* From each stretch of tries under which a run has the same tuple, the first and the last. */
+VEC_INLINE uint64_t ends_of(const uint16_t tuples[RC_IQ2_RUNS * 16 + 1])
+{
+    uint64_t same = 0; /* as the next one */
+
+    for (unsigned i = 0; i < 2; i++) {
+        const __m256i *p = (const __m256i *)(const void *)(tuples + 32 * i);
+        const __m256i *next = (const __m256i *)(const void *)(tuples + 32 * i + 1);
+        const __m256i low = _mm256_cmpeq_epi16(_mm256_loadu_si256(p), _mm256_loadu_si256(next));
+        const __m256i high =
+            _mm256_cmpeq_epi16(_mm256_loadu_si256(p + 1), _mm256_loadu_si256(next + 1));
+        const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xd8);
+        same |= (uint64_t)(uint32_t)_mm256_movemask_epi8(both) << 32 * i;
+    }
+    return ~(same & same << 1) & ALL_TRIES;
+}
+
+VEC_INLINE void make_choice(tries *t, const rc_iq2_lists *l, const spread *s, unsigned job,
+                            const rc_iq2_list *list, unsigned nvectors, uint64_t *clear)
+{
+    const unsigned r = job / 16, k = job % 16;
+    float costs[RUN][QUADS];
+
+    fill_costs(costs, s, r, t->scale[k]);
+    const choice c = best_neighbour(l->digits + list->first, nvectors, costs, t->margin[r][k]);
+    t->digits[r][k] = c.digits;
+    t->error[r][k] = c.error;
+    *clear |= (uint64_t)c.clear << job;
+}
+
+/* Tries a and b of run r have the same tuple: have all between them the same winner? They have
+ * if a and b have, as the difference of two neighbours' errors is s (c s - d), s the scale: of
+ * one sign between two scales where it has that sign. The winner must be clear at
+ * both ends, by more than rounding can make of its error there and between them. */
+VEC_INLINE bool same_winner(const tries *t, unsigned r, unsigned a, unsigned b, uint64_t clear)
+{
+    const float first = t->error[r][a], last = t->error[r][b];
+    const float room = t->margin[r][a] * (1 / MARGIN);
+
+    return (clear >> (16 * r + a) & clear >> (16 * r + b) & 1) &&
+           t->digits[r][a] == t->digits[r][b] && first <= 8 * (last + room) &&
+           last <= 8 * (first + room);
+}
+
+/* The tries between those that are known, the `ends` of stretches of one tuple; a stretch
+ * whose winner changes is halved. */
+VEC_INLINE void fill_stretches(tries *t, const rc_iq2_lists *l, const spread *s,
+                               const uint16_t *tuples, uint64_t ends, uint64_t clear)
+{
+    for (uint64_t inner = ALL_TRIES & ~ends; inner;) {
+        const unsigned from = (unsigned)__builtin_ctzll(inner);
+        const unsigned to = (unsigned)__builtin_ctzll(ends >> from) + from;
+        const unsigned r = from / 16, middle = (from - 1 + to) / 2;
+        const rc_iq2_list *list = &l->lists[tuples[from]];
+
+        if (list->nvectors == 0 || same_winner(t, r, from % 16 - 1, to % 16, clear)) {
+            for (unsigned k = from % 16; k < to % 16; k++)
+                t->digits[r][k] = t->digits[r][from % 16 - 1];
+            inner &= ~(uint64_t)0 << to;
+        } else {
+            make_choice(t, l, s, middle, list, list->nvectors, &clear);
+            ends |= (uint64_t)1 << middle;
+            inner &= ~((uint64_t)1 << middle);
+        }
+    }
+}
+
+/* Lists of `nvectors`, or of their own length where that is MANY. */
+VEC_INLINE void work_off(const queue *todo, tries *t, const rc_iq2_lists *l, const spread *s,
+                         const uint16_t *tuples, unsigned nvectors, uint64_t *clear)
+{
+    for (unsigned i = 0; i < todo->count[nvectors]; i++) {
+        const unsigned job = todo->jobs[nvectors][i];
+        const rc_iq2_list *list = &l->lists[tuples[job]];
+        make_choice(t, l, s, job, list, nvectors < MANY ? nvectors : list->nvectors, clear);
+    }
+}
+
+VEC_INLINE void choose_all(tries *t, const rc_iq2_lists *l, const spread *s, const uint16_t *tuples)
+{
+    const uint64_t ends = ends_of(tuples);
+    queue todo = { .count = { 0 } };
+    uint64_t clear = 0;
+
+    for (uint64_t rest = ends; rest; rest &= rest - 1) {
+        const unsigned job = (unsigned)__builtin_ctzll(rest);
+        const rc_iq2_list *list = &l->lists[tuples[job]];
+        const unsigned length = list->nvectors < MANY ? list->nvectors : MANY;
+        t->digits[job / 16][job % 16] = list->digits;
+        todo.jobs[length][todo.count[length]++] = (uint8_t)job;
+    }
+    work_off(&todo, t, l, s, tuples, 1, &clear);
+    work_off(&todo, t, l, s, tuples, 2, &clear);
+    work_off(&todo, t, l, s, tuples, 3, &clear);
+    work_off(&todo, t, l, s, tuples, MANY, &clear);
+    fill_stretches(t, l, s, tuples, ends, clear);
+}
+
+/* The points of all tries. */
+VEC_INLINE void try_all(tries *t, const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
+                        const spread *s)
+{
+    uint16_t tuples[RC_IQ2_RUNS * 16 + 1];
+    unsigned doubt = 0;
+
+    memset(t->digits, 0, sizeof t->digits);
+    tuples[RC_IQ2_RUNS * 16] = 0;
+    for (unsigned at = 0, r = 0; r < RC_IQ2_RUNS; at += RUN, r++) {
+        float total = 0;
+        for (unsigned j = 0; j < RUN; j++)
+            total += b->root_w[lane][at + j];
+        for (unsigned k = 0; k < TRIES; k++) {
+            tuples[16 * r + k] = (uint16_t)nearest_tuple(l, b->x[lane] + at, t->inverse[k], &doubt);
+            t->margin[r][k] = MARGIN * total * t->scale[k] * t->scale[k];
+        }
+        for (unsigned k = TRIES; k < 16; k++)
+            tuples[16 * r + k] = (uint16_t)(0xffff - k); /* no tuple: ends the stretch */
+    }
+    if (!doubt) {
+        choose_all(t, l, s, tuples);
+        return;
+    }
+    for (unsigned at = 0, r = 0; r < RC_IQ2_RUNS; at += RUN, r++)
+        for (unsigned k = 0; k < TRIES; k++)
+            t->digits[r][k] = rc_iq2_xxs_digits[rc_iq2_xxs_choose(
+                rc_iq2_grid_get(), b->x[lane] + at, b->root_w[lane] + at, t->scale[k],
+                t->inverse[k])];
+}
+
+/* The digits of the point for one run. */
+VEC_INLINE uint32_t choose(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
+                           const spread *s, unsigned run, float scale, float inverse)
+{
+    const float *x = b->x[lane] + run * RUN;
+    unsigned doubt = 0;
+    const rc_iq2_list *list = &l->lists[nearest_tuple(l, x, inverse, &doubt)];
+    float costs[RUN][QUADS];
+
+    if (doubt)
+        return rc_iq2_xxs_digits[rc_iq2_xxs_choose(rc_iq2_grid_get(), x,
+                                                   b->root_w[lane] + run * RUN, scale, inverse)];
+    if (list->nvectors == 0)
+        return list->digits;
+    fill_costs(costs, s, run, scale);
+    return best_neighbour(l->digits + list->first, list->nvectors, costs, 0).digits;
+}
 
 VEC_INLINE void judge(tries *t, const spread *s)
 {
@@ -354,10 +537,7 @@ VEC_INLINE bool search_sub_block(const rc_iq2_lists *l, const sub_blocks *b, uns
     if (!(largest * t.inverse[TRIES - 1] < MOST_SCALES))
         return false;
     spread_sub_block(&s, b->x[lane], b->w[lane], b->root_w[lane]);
-    memset(t.digits, 0, sizeof t.digits);
-    for (unsigned r = 0; r < RC_IQ2_RUNS; r++)
-        for (unsigned k = 0; k < TRIES; k++)
-            t.digits[r][k] = choose(l, b, lane, &s, r, t.scale[k], t.inverse[k]);
+    try_all(&t, l, b, lane, &s);
     judge(&t, &s);
     const unsigned best = best_try(&t, &found);
     if (found > 0) {
@@ -428,5 +608,9 @@ VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importa
 #undef MOST_WEIGHT
 #undef MOST_SCALES
 #undef DOUBT
+#undef MARGIN
+#undef FIRST_TRIES
+#undef ALL_TRIES
+#undef MANY
 
 #endif
