@@ -186,8 +186,8 @@ VEC_INLINE void first_scales(sub_blocks *b)
     vec x[SUB], w[SUB];
     lanes_codes codes;
 
-    vec_load_rows(x, 1, b->x[0], SUB, SUB);
-    vec_load_rows(w, 1, b->w[0], SUB, SUB);
+    vec_load_rows(x, b->x[0], SUB, SUB);
+    vec_load_rows(w, b->w[0], SUB, SUB);
     vec_store(b->scale, lanes_search_positive(&codes, x, w, SUB, 4));
 }
 

@@ -213,7 +213,7 @@ VEC_INLINE void weigh(sub_blocks *b, const float *importance, vec sigma2)
             b->w[i] = b->x[i] * b->x[i];
         return;
     }
-    vec_load_rows(b->w, 1, importance, SUB, SUB);
+    vec_load_rows(b->w, importance, SUB, SUB);
     for (unsigned i = 0; i < SUB; i++)
         b->w[i] = b->w[i] * vec_sqrt(sigma2 + b->x[i] * b->x[i]);
 }
@@ -279,7 +279,7 @@ VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importa
 
     for (unsigned lane = 0; lane < VEC; lane++)
         sigmas[lane] = sigma2[lane / RC_IQ4_SUBS];
-    vec_load_rows(b.x, 1, x, SUB, SUB);
+    vec_load_rows(b.x, x, SUB, SUB);
     weigh(&b, importance, vec_load(sigmas));
     put_codes(blocks, &t, &b, put_scales(blocks, search(&t, &b)));
     memcpy(out, blocks, sizeof blocks);

@@ -136,8 +136,8 @@ VEC_INLINE void q4_0_search(rc_block_q4_0 *b, const float *x, const float *impor
     vec v[RC_BLOCK_SMALL], w[RC_BLOCK_SMALL];
     float scale[VEC], inverse[VEC];
 
-    vec_load_rows(v, 1, x, RC_BLOCK_SMALL, RC_BLOCK_SMALL);
-    vec_load_rows(w, 1, importance, RC_BLOCK_SMALL, RC_BLOCK_SMALL);
+    vec_load_rows(v, x, RC_BLOCK_SMALL, RC_BLOCK_SMALL);
+    vec_load_rows(w, importance, RC_BLOCK_SMALL, RC_BLOCK_SMALL);
     for (unsigned i = 0; i < RC_BLOCK_SMALL; i++)
         w[i] = w[i] * vec_sqrt(vec_of(spread) + v[i] * v[i]);
     const lanes_signed best = lanes_search_signed(v, w, RC_BLOCK_SMALL, RC_Q4_0_TOP);
