@@ -55,6 +55,7 @@ static void test_f16_encodes_to_nearest_even(void **state)
         expect(nextafterf(half, 0), h);
         expect(nextafterf(half, INFINITY), next);
     }
+    expect(70000.0f, 0x7c00);
     expect(INFINITY, 0x7c00);
     expect(0x1.fffffep127f, 0x7c00);
     expect(0x1p-149f, 0);
