@@ -9,6 +9,7 @@
 #include "convert/synth_text.h"
 #include "formats/base/json.h"
 #include "formats/byte_level.h"
+#include "formats/pre_tokenizer.h"
 
 enum {
     FIRST = 3,          /* special tokens at the beginning */
