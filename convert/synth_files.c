@@ -3,10 +3,10 @@
 #include "convert/synth_files.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "convert/synth_tokenizer.h"
 #include "formats/base/json.h"
 
 #define STAND_IN "synthetic stand-in made by recast synth; not the file of any release"
@@ -227,169 +227,8 @@ rc_code rc_preset_config(const rc_preset *preset, char **text, size_t *len, rc_m
     return *text ? RC_OK : rc_fail_nomem(err, mem, 4096);
 }
 
-/* tokenizer.json: byte-level BPE as the `tokenizers` library reads it */
-
-/* clang-format off */
-static const char *const special[] = {
-    "<｜begin▁of▁sentence｜>",
-    "<｜end▁of▁sentence｜>",
-    "<｜▁pad▁｜>",
-};
-/* clang-format on */
-enum { SPECIALS = 3, BYTES = 256 };
-
-/* The printable character that byte-level BPE writes for a byte, as UTF-8: the
- * bytes that are printable in Latin-1 stand for themselves, the others follow
- * from U+0100 in order. */
-static void spell_byte(char out[4], unsigned byte)
+static void write_generation_config(rc_jsonw *w)
 {
-    unsigned code = byte, skipped = 0;
-
-    for (unsigned b = 0; b < byte; b++)
-        skipped += !((b >= 33 && b <= 126) || (b >= 161 && b != 173));
-    if (!((byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173)))
-        code = 256 + skipped;
-    if (code < 128) {
-        out[0] = (char)code;
-        out[1] = '\0';
-    } else {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 63));
-        out[2] = '\0';
-    }
-}
-
-/* The i-th merge: a space or a frequent letter, then a letter. */
-static void spell_merge(unsigned i, char left[4], char right[4])
-{
-    static const char first[] = " etaoinshr";
-
-    spell_byte(left, (unsigned char)first[i / 26 % (sizeof first - 1)]);
-    spell_byte(right, 'a' + i % 26);
-}
-
-static void write_token_flags(rc_jsonw *w)
-{
-    rc_jsonw_kbool(w, "single_word", false);
-    rc_jsonw_kbool(w, "lstrip", false);
-    rc_jsonw_kbool(w, "rstrip", false);
-    rc_jsonw_kbool(w, "normalized", false);
-    rc_jsonw_kbool(w, "special", true);
-}
-
-static void write_byte_level(rc_jsonw *w, const char *key)
-{
-    rc_jsonw_key(w, key);
-    rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "type", "ByteLevel");
-    rc_jsonw_kbool(w, "add_prefix_space", false);
-    rc_jsonw_kbool(w, "trim_offsets", true);
-    rc_jsonw_kbool(w, "use_regex", true);
-    rc_jsonw_object_end(w);
-}
-
-static void write_bpe(rc_jsonw *w, unsigned merges)
-{
-    static const char *const nulls[] = { "dropout", "unk_token", "continuing_subword_prefix",
-                                         "end_of_word_suffix" };
-    char a[4], b[4], both[12];
-
-    rc_jsonw_key(w, "model");
-    rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "type", "BPE");
-    for (size_t i = 0; i < sizeof nulls / sizeof *nulls; i++) {
-        rc_jsonw_key(w, nulls[i]);
-        rc_jsonw_null(w);
-    }
-    rc_jsonw_kbool(w, "fuse_unk", false);
-    rc_jsonw_kbool(w, "byte_fallback", false);
-    rc_jsonw_key(w, "vocab");
-    rc_jsonw_object(w);
-    for (unsigned i = 0; i < SPECIALS; i++)
-        rc_jsonw_ku64(w, special[i], i);
-    for (unsigned i = 0; i < BYTES; i++) {
-        spell_byte(a, i);
-        rc_jsonw_ku64(w, a, SPECIALS + i);
-    }
-    for (unsigned i = 0; i < merges; i++) {
-        spell_merge(i, a, b);
-        snprintf(both, sizeof both, "%s%s", a, b);
-        rc_jsonw_ku64(w, both, SPECIALS + BYTES + i);
-    }
-    rc_jsonw_object_end(w);
-    rc_jsonw_key(w, "merges");
-    rc_jsonw_array(w);
-    for (unsigned i = 0; i < merges; i++) {
-        spell_merge(i, a, b);
-        snprintf(both, sizeof both, "%s %s", a, b);
-        rc_jsonw_str(w, both);
-    }
-    rc_jsonw_array_end(w);
-    rc_jsonw_object_end(w);
-}
-
-static void write_tokenizer(rc_jsonw *w, const rc_preset *p)
-{
-    /* No room for a remark in this format: the marker file speaks for it. */
-    rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "version", "1.0");
-    rc_jsonw_key(w, "truncation");
-    rc_jsonw_null(w);
-    rc_jsonw_key(w, "padding");
-    rc_jsonw_null(w);
-    rc_jsonw_key(w, "added_tokens");
-    rc_jsonw_array(w);
-    for (unsigned i = 0; i < SPECIALS; i++) {
-        rc_jsonw_object(w);
-        rc_jsonw_ku64(w, "id", i);
-        rc_jsonw_kstr(w, "content", special[i]);
-        write_token_flags(w);
-        rc_jsonw_object_end(w);
-    }
-    rc_jsonw_array_end(w);
-    rc_jsonw_key(w, "normalizer");
-    rc_jsonw_null(w);
-    write_byte_level(w, "pre_tokenizer");
-    rc_jsonw_key(w, "post_processor");
-    rc_jsonw_null(w);
-    write_byte_level(w, "decoder");
-    write_bpe(w, p->tiny ? p->vocab_size - SPECIALS - BYTES : 26);
-    rc_jsonw_object_end(w);
-}
-
-static void write_token(rc_jsonw *w, const char *key, const char *content)
-{
-    rc_jsonw_key(w, key);
-    rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "__type", "AddedToken");
-    rc_jsonw_kstr(w, "content", content);
-    rc_jsonw_kbool(w, "lstrip", false);
-    rc_jsonw_kbool(w, "normalized", true);
-    rc_jsonw_kbool(w, "rstrip", false);
-    rc_jsonw_kbool(w, "single_word", false);
-    rc_jsonw_object_end(w);
-}
-
-static void write_tokenizer_config(rc_jsonw *w, const rc_preset *p)
-{
-    rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "_comment", STAND_IN);
-    rc_jsonw_kbool(w, "add_bos_token", false);
-    rc_jsonw_kbool(w, "add_eos_token", false);
-    write_token(w, "bos_token", special[0]);
-    rc_jsonw_kbool(w, "clean_up_tokenization_spaces", false);
-    write_token(w, "eos_token", special[1]);
-    rc_jsonw_ku64(w, "model_max_length", p->max_position_embeddings);
-    write_token(w, "pad_token", special[1]);
-    rc_jsonw_key(w, "unk_token");
-    rc_jsonw_null(w);
-    rc_jsonw_kstr(w, "tokenizer_class", "PreTrainedTokenizerFast");
-    rc_jsonw_object_end(w);
-}
-
-static void write_generation_config(rc_jsonw *w, const rc_preset *p)
-{
-    (void)p;
     rc_jsonw_object(w);
     rc_jsonw_kbool(w, "_from_model_config", true);
     rc_jsonw_ku64(w, "bos_token_id", 0);
@@ -403,9 +242,8 @@ static void write_generation_config(rc_jsonw *w, const rc_preset *p)
     rc_jsonw_object_end(w);
 }
 
-static void write_encoding_case(rc_jsonw *w, const rc_preset *p)
+static void write_encoding_case(rc_jsonw *w)
 {
-    (void)p;
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "_comment", STAND_IN);
     rc_jsonw_key(w, "messages");
@@ -426,17 +264,59 @@ static const char encoding_readme[] =
     "# encoding\n\nThis folder is a " STAND_IN ".\n"
     "A release keeps the code that turns chat messages into text here.\n";
 
+/* A document, from a writer that has nothing to say of the preset. */
+static rc_code make_document(void (*write)(rc_jsonw *w), char **text, size_t *len, rc_mem *mem,
+                             rc_err *err)
+{
+    rc_jsonw *w = rc_jsonw_new(mem, 2);
+    const char *json = NULL;
+
+    if (w) {
+        write(w);
+        json = rc_jsonw_text(w, len);
+    }
+    *text = json ? rc_mem_strdup(mem, json, *len) : NULL;
+    rc_jsonw_free(&w);
+    return *text ? RC_OK : rc_fail_nomem(err, mem, 4096);
+}
+
+static rc_code make_generation_config(const rc_preset *p, char **text, size_t *len, rc_mem *mem,
+                                      rc_err *err)
+{
+    (void)p;
+    return make_document(write_generation_config, text, len, mem, err);
+}
+
+static rc_code make_encoding_case(const rc_preset *p, char **text, size_t *len, rc_mem *mem,
+                                  rc_err *err)
+{
+    (void)p;
+    return make_document(write_encoding_case, text, len, mem, err);
+}
+
+static rc_code make_tokenizer(const rc_preset *p, char **text, size_t *len, rc_mem *mem,
+                              rc_err *err)
+{
+    return rc_synth_tokenizer(text, len, p->vocab_size, mem, err);
+}
+
+static rc_code make_tokenizer_config(const rc_preset *p, char **text, size_t *len, rc_mem *mem,
+                                     rc_err *err)
+{
+    return rc_synth_tokenizer_config(text, len, STAND_IN, p->max_position_embeddings, mem, err);
+}
+
 static const struct {
     const char *name; /* "encoding/..." lies in that folder */
-    void (*write)(rc_jsonw *w, const rc_preset *p);
-    const char *text; /* when there is no writer */
+    rc_code (*make)(const rc_preset *p, char **text, size_t *len, rc_mem *mem, rc_err *err);
+    const char *text; /* when it need not be made */
 } side_files[] = {
-    { "generation_config.json", write_generation_config, NULL },
-    { "tokenizer.json", write_tokenizer, NULL },
-    { "tokenizer_config.json", write_tokenizer_config, NULL },
+    { "generation_config.json", make_generation_config, NULL },
+    { "tokenizer.json", make_tokenizer, NULL },
+    { "tokenizer_config.json", make_tokenizer_config, NULL },
     { "LICENSE", NULL, license },
     { "encoding/README.md", NULL, encoding_readme },
-    { "encoding/test_input_1.json", write_encoding_case, NULL },
+    { "encoding/test_input_1.json", make_encoding_case, NULL },
 };
 enum { SIDE_FILES = sizeof side_files / sizeof *side_files };
 
@@ -459,24 +339,19 @@ static rc_code put_side_file(const rc_dir *dir, const char *name, const char *te
 
 rc_code rc_preset_side_files(const rc_preset *preset, const rc_dir *dir, rc_mem *mem, rc_err *err)
 {
-    rc_jsonw *w = rc_jsonw_new(mem, 2);
     rc_code rc = RC_OK;
 
-    for (unsigned i = 0; w && rc == RC_OK && i < SIDE_FILES; i++) {
+    for (unsigned i = 0; rc == RC_OK && i < SIDE_FILES; i++) {
         const char *text = side_files[i].text;
         size_t len = text ? strlen(text) : 0;
+        char *made = NULL;
 
-        if (!text) {
-            rc_jsonw_reset(w);
-            side_files[i].write(w, preset);
-            text = rc_jsonw_text(w, &len);
-        }
-        rc = text ? put_side_file(dir, side_files[i].name, text, len, err)
-                  : rc_fail_nomem(err, mem, 65536);
+        if (!text)
+            rc = side_files[i].make(preset, &made, &len, mem, err);
+        if (rc == RC_OK)
+            rc = put_side_file(dir, side_files[i].name, text ? text : made, len, err);
+        rc_mem_put(mem, made);
     }
-    if (!w)
-        rc = rc_fail_nomem(err, mem, 1);
-    rc_jsonw_free(&w);
     return rc;
 }
 

@@ -33,7 +33,8 @@ rc_code rc_preset_config(const rc_preset *preset, char **text, size_t *len, rc_m
                          rc_err *err);
 
 /** generation_config.json, tokenizer.json, tokenizer_config.json, LICENSE, encoding/:
- *  stand-ins that say so. The tokenizer of `tiny` has a token for every id. */
+ *  stand-ins that say so. The tokenizer is small but real (synth_tokenizer.h); that of
+ *  `tiny` has a token for every id. */
 RC_MUST_CHECK
 rc_code rc_preset_side_files(const rc_preset *preset, const rc_dir *dir, rc_mem *mem, rc_err *err);
 /** Remove them, as far as they are there. */

@@ -1,16 +1,6 @@
 /* formats/byte_level.c - the spelling as arithmetic: no table to keep in step. */
 #include "formats/byte_level.h"
 
-/* clang-format off */
-const char *const rc_joyai_splits[RC_SPLITS] = {
-    "\\p{N}{1,3}",
-    "[一-龥぀-ゟ゠-ヿ]+",
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
-        "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-        "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
-};
-/* clang-format on */
-
 static bool prints(unsigned byte)
 {
     return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 255 && byte != 173);

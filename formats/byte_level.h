@@ -1,5 +1,4 @@
-/* formats/byte_level.h - how byte-level BPE sees text: the characters that bytes are spelled
- * with, and how DeepSeek-V4 cuts text before merging.
+/* formats/byte_level.h - the characters that byte-level BPE spells bytes with.
  *
  * Each of the 256 bytes has a printable character: itself where Latin-1 prints it, else the
  * next one from U+0100 on (a space is U+0120). Vocabularies hold tokens in that spelling.
@@ -10,12 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define RC_SPLITS 3u
-
-/** The regular expressions of DeepSeek-V3's and V4's pre-tokenizer, each Isolated and applied
- *  inside the pieces that the one before left; ByteLevel follows. llama.cpp: "joyai-llm". */
-extern const char *const rc_joyai_splits[RC_SPLITS];
 
 /** Spell a byte: 1 or 2 bytes of UTF-8 and a NUL. Returns the length. */
 size_t rc_byte_level_spell(char out[3], uint8_t byte);

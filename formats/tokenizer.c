@@ -7,6 +7,7 @@
 #include "formats/base/json.h"
 #include "formats/base/names.h"
 #include "formats/byte_level.h"
+#include "formats/pre_tokenizer.h"
 
 #define TOKENIZER "tokenizer.json"
 #define CONFIG    "tokenizer_config.json"
@@ -39,13 +40,6 @@ struct rc_tokenizer {
     rc_digest pre_digest;
 };
 
-/* One element of a Sequence of pre-tokenizers, with the library's defaults. */
-typedef struct piece {
-    bool is_split, is_byte_level;
-    bool regex, isolated, inverted; /* regex: the one expected at this step */
-    bool prefix_space, use_regex;
-} piece;
-
 typedef enum section { OTHER, ADDED, NORMALIZER, PRE, POST, MODEL } section;
 
 typedef struct builder {
@@ -55,8 +49,7 @@ typedef struct builder {
     section section;                    /* under which root key */
     enum { FIELD, VOCAB, MERGES } part; /* of the model */
     char key[32];                       /* the last key, cut */
-    bool is_bpe, has_vocab, byte_level, adds_nothing;
-    char cutter[32];  /* the first pre-tokenizer's type, for a message */
+    bool is_bpe, has_vocab, adds_nothing;
     const char *text; /* of the token whose id comes next */
     size_t text_len;
     struct {
@@ -68,10 +61,7 @@ typedef struct builder {
         size_t len;
         unsigned n;
     } pair; /* a merge given as a list */
-    piece cut;
-    unsigned cuts;
-    bool in_sequence, is_joyai;
-    rc_hasher hasher;
+    rc_pre_tokenizer pre;
 } builder;
 
 static bool is(const rc_json_event *ev, const char *s)
@@ -356,80 +346,7 @@ static rc_code on_model(builder *b, const rc_json_event *ev, rc_err *err)
     return b->part == MERGES ? on_merge(b, ev, err) : RC_OK;
 }
 
-/* ------------------------------------------------------------- pre-tokenizer */
-
-/* Is it that expression? Line ends may be spelled as themselves or as escapes. */
-static bool same_regex(const char *want, const char *text, size_t len)
-{
-    size_t i = 0;
-
-    for (; *want; want++) {
-        if (i + 1 < len && text[i] == '\\' &&
-            ((*want == '\r' && text[i + 1] == 'r') || (*want == '\n' && text[i + 1] == 'n')))
-            i += 2;
-        else if (i < len && text[i] == *want)
-            i++;
-        else
-            return false;
-    }
-    return i == len;
-}
-
-static void close_piece(builder *b)
-{
-    const piece *p = &b->cut;
-    const bool split = p->is_split && p->regex && p->isolated && !p->inverted;
-    const bool bytes = p->is_byte_level && !p->prefix_space && !p->use_regex;
-
-    if (b->cuts < RC_SPLITS ? !split : b->cuts > RC_SPLITS || !bytes)
-        b->is_joyai = false;
-    b->cuts++;
-}
-
-static void on_pre_value(builder *b, const rc_json_event *ev)
-{
-    piece *p = &b->cut;
-    const bool yes = ev->type == RC_JSON_TRUE;
-
-    if (key_is(b, "type")) {
-        if (!b->cutter[0])
-            rc_escape(b->cutter, sizeof b->cutter, ev->text, ev->len);
-        b->byte_level = b->byte_level || is(ev, "ByteLevel");
-        if (ev->depth == 2)
-            b->in_sequence = is(ev, "Sequence");
-        p->is_split = is(ev, "Split");
-        p->is_byte_level = is(ev, "ByteLevel");
-    } else if (key_is(b, "Regex") && ev->depth == 5) {
-        p->regex = b->cuts < RC_SPLITS && same_regex(rc_joyai_splits[b->cuts], ev->text, ev->len);
-    } else if (key_is(b, "behavior")) {
-        p->isolated = is(ev, "Isolated");
-    } else if (key_is(b, "invert")) {
-        p->inverted = yes;
-    } else if (key_is(b, "add_prefix_space")) {
-        p->prefix_space = yes;
-    } else if (key_is(b, "use_regex")) {
-        p->use_regex = yes;
-    }
-}
-
-static void on_pre(builder *b, const rc_json_event *ev)
-{
-    const uint8_t type = (uint8_t)ev->type;
-    const bool has_text =
-        ev->type == RC_JSON_KEY || ev->type == RC_JSON_STRING || ev->type == RC_JSON_NUMBER;
-
-    rc_hash_add(&b->hasher, &type, 1);
-    if (has_text)
-        rc_hash_field(&b->hasher, ev->text, ev->len);
-    if (ev->type == RC_JSON_KEY)
-        remember_key(b, ev);
-    else if (ev->depth == 3 && ev->type == RC_JSON_OBJECT)
-        b->cut = (piece){ .prefix_space = true, .use_regex = true };
-    else if (ev->depth == 3 && ev->type == RC_JSON_OBJECT_END)
-        close_piece(b);
-    else if (ev->type == RC_JSON_STRING || ev->type == RC_JSON_TRUE || ev->type == RC_JSON_FALSE)
-        on_pre_value(b, ev);
-}
+/* ---------------------------------------------------------- other processors */
 
 /* Normalizer and post-processor, as far as a GGUF file can say them: not at all. */
 static void on_processor(builder *b, const rc_json_event *ev)
@@ -493,7 +410,7 @@ static rc_code on_event(void *ctx, const rc_json_event *ev, rc_err *err)
     case MODEL:
         return on_model(b, ev, err);
     case PRE:
-        on_pre(b, ev);
+        rc_pre_event(&b->pre, ev);
         return RC_OK;
     case NORMALIZER:
     case POST:
@@ -608,9 +525,9 @@ static rc_code check_kind(const builder *b, rc_err *err)
         return rc_fail(err, RC_E_DATA, 0, "model.vocab is missing");
     if (!b->is_bpe)
         return rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "model.type is missing, BPE is wanted");
-    if (!b->byte_level) {
+    if (!b->pre.byte_level) {
         rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the pre-tokenizer is not byte-level");
-        rc_err_got(err, "%s", b->cutter[0] ? b->cutter : "none");
+        rc_err_got(err, "%s", b->pre.kind[0] ? b->pre.kind : "none");
         return RC_E_UNSUPPORTED;
     }
     return RC_OK;
@@ -739,9 +656,8 @@ static rc_code read_tokenizer(builder *b, const uint8_t *json, size_t len, rc_er
     RC_TRY(check_spelling(b, err));
     for (size_t i = 0; i < b->t->nmerges; i++)
         RC_TRY(check_merge(b, &b->t->merges[i], err));
-    if (b->in_sequence && b->is_joyai && b->cuts == RC_SPLITS + 1)
-        b->t->pre = "joyai-llm";
-    b->t->pre_digest = rc_hash_end(&b->hasher);
+    b->t->pre = rc_pre_name(&b->pre);
+    b->t->pre_digest = rc_hash_end(&b->pre.hasher);
     return RC_OK;
 }
 
@@ -782,7 +698,7 @@ rc_code rc_tokenizer_parse(rc_tokenizer **out, const uint8_t *json, size_t len,
                            const uint8_t *config, size_t config_len, uint32_t vocab_size,
                            const rc_log *log, rc_mem *mem, rc_err *err)
 {
-    builder b = { .log = log, .is_joyai = true };
+    builder b = { .log = log };
     rc_tokenizer *t = rc_mem_get(mem, sizeof *t);
     rc_code rc = RC_OK;
 
@@ -796,7 +712,7 @@ rc_code rc_tokenizer_parse(rc_tokenizer **out, const uint8_t *json, size_t len,
     if (!t->tokens)
         rc = rc_fail_nomem(err, mem, vocab_size * sizeof *t->tokens);
     b.t = t;
-    rc_hash_begin(&b.hasher);
+    rc_pre_begin(&b.pre);
     rc_names_init(&b.names, mem, token_text, t);
     if (rc == RC_OK)
         rc = build(&b, json, len, config, config_len, err);
