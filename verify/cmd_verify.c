@@ -376,17 +376,14 @@ static rc_code answer(rc_judge *judge, const rc_findings *input, const struct ta
     return RC_OK;
 }
 
-/* The command line's words and the file's lines as rules; words win over lines. */
-static rc_code read_rules(rc_judge_rules *rules, rc_mem *mem, rc_err *err)
+/* The command line's words, which `t` holds, and the file's lines as rules; words win. */
+static rc_code read_rules(rc_judge_rules *rules, rc_thresholds t, rc_mem *mem, rc_err *err)
 {
     const bool rel = want.max_rel_err != NOT_GIVEN;
-    rc_thresholds t = RC_THRESHOLDS_NONE;
     struct target file = { 0 };
     char *text = NULL;
     size_t len;
 
-    for (unsigned i = 0; i < want.min_sqnr.n; i++)
-        RC_TRY(rc_thresholds_word(&t, want.min_sqnr.at[i], err));
     if (want.thresholds) {
         rc_code rc = open_target(&file, want.thresholds, err);
 
@@ -414,7 +411,7 @@ static rc_code read_rules(rc_judge_rules *rules, rc_mem *mem, rc_err *err)
     return RC_OK;
 }
 
-static rc_code verify(const char *const folder[2], rc_mem *mem, rc_err *err)
+static rc_code verify(const char *const folder[2], rc_thresholds words, rc_mem *mem, rc_err *err)
 {
     rc_judge_rules rules;
     struct target json = { 0 }, junit = { 0 };
@@ -424,7 +421,7 @@ static rc_code verify(const char *const folder[2], rc_mem *mem, rc_err *err)
     rc_code rc;
 
     json.dir.fd = junit.dir.fd = -1;
-    RC_TRY_GOTO(rc, done, read_rules(&rules, mem, err));
+    RC_TRY_GOTO(rc, done, read_rules(&rules, words, mem, err));
     RC_TRY_GOTO(rc, done, open_target(&json, want.json, err));
     RC_TRY_GOTO(rc, done, open_target(&junit, want.junit, err));
     for (unsigned i = 0; i < 2; i++)
@@ -444,6 +441,7 @@ done:
 
 int rc_cmd_verify(int argc, char **argv)
 {
+    rc_thresholds words = RC_THRESHOLDS_NONE;
     rc_mem mem = { 0 };
     const char *folder[2];
     unsigned nargs;
@@ -454,10 +452,13 @@ int rc_cmd_verify(int argc, char **argv)
         return code;
     if (want.max_rel_err != NOT_GIVEN && want.max_rel_err < 0)
         return rc_cli_usage("--max-rel-err: an error is not negative");
+    for (unsigned i = 0; i < want.min_sqnr.n; i++)
+        if (rc_thresholds_word(&words, want.min_sqnr.at[i], &err) != RC_OK)
+            return rc_cli_usage("--min-sqnr: %s%s%s", err.msg, err.hint[0] ? "; " : "", err.hint);
     if (is_same_folder(folder[0], folder[1]))
         return rc_cli_usage("NATIVE and CONVERTED are the same folder or file");
     if (rc_cli.cpu && !rc_cpu_force(rc_cli.cpu))
         return rc_cli_usage("--cpu %s: this machine has no such instructions", rc_cli.cpu);
     mem.limit = (size_t)want.mem_limit;
-    return verify(folder, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
+    return verify(folder, words, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
 }
