@@ -224,6 +224,15 @@ static bool match_elements(rc_pair *p)
     return p->unit[0] && p->unit[1] && (a == b || (is_integer(a) && is_integer(b)));
 }
 
+/* A side that is a GGUF file of a kind that never holds such a parameter. */
+static bool has_no_place(const rc_subject *side, const rc_param *param)
+{
+    rc_gguf_place place;
+
+    return rc_ckpt_gguf(side->ckpt) &&
+           !rc_gguf_place_of(&place, param, rc_ckpt_config(side->ckpt), rc_ckpt_kind(side->ckpt));
+}
+
 static void pair_param(rc_judge *j, const rc_bound *a)
 {
     const rc_param *param = a->param;
@@ -234,14 +243,14 @@ static void pair_param(rc_judge *j, const rc_bound *a)
 
     if (!wanted(j, param->name) || (param->draft && j->dropped_draft))
         return;
+    if (a->elsewhere || has_no_place(&j->b, param)) {
+        j->elsewhere++;
+        return;
+    }
     if (!b) {
         rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
                         rc_source_where(rc_ckpt_source(j->b.ckpt)), param->name,
                         "missing: NATIVE has it");
-        return;
-    }
-    if (a->elsewhere || b->elsewhere) {
-        j->elsewhere++;
         return;
     }
     if (!b->weight || !is_sound(b) || !is_sound(a)) {
@@ -339,7 +348,8 @@ static void report_extra(rc_judge *j)
     for (size_t i = 0; i < rc_model_count(j->b.model); i++) {
         const rc_bound *b = rc_model_at(j->b.model, i);
 
-        if (b->weight && wanted(j, b->param->name) && !rc_model_find(j->a.model, b->param->name))
+        if (b->weight && wanted(j, b->param->name) && !rc_model_find(j->a.model, b->param->name) &&
+            !has_no_place(&j->a, b->param))
             rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
                             shard_path(path, &j->b, b->weight), b->param->name,
                             "extra: NATIVE has no such parameter");

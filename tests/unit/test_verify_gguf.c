@@ -407,6 +407,50 @@ static void test_verify_gguf_broken_set(void **state)
     done();
 }
 
+/* A draft's file knows one layer of the main model's: the others are no loss of it. */
+static void test_verify_gguf_draft_apart(void **state)
+{
+    static const rc_traits with_dspark = { .draft = RC_DRAFT_DSPARK, .draft_blocks = 3 };
+    const char *native = native_path;
+    rc_judge_rules one = exactly;
+    const char *glob = "layers.4.*";
+    char dspark[300];
+    rc_config c;
+    gm *m;
+
+    (void)state;
+    m = carry_over(RC_GGUF_MAIN, RC_DTYPE_F32);
+    c = m->config;
+    c.n_compress_ratios = 8;
+    c.compress_ratios[5] = c.compress_ratios[6] = c.compress_ratios[7] = 0;
+    c.dspark_block_size = 5;
+    c.dspark_markov_rank = 64;
+    c.n_dspark_targets = 3;
+    gm_write(m, &dir, "main.gguf");
+    gm_free(m);
+    m = gm_new(&c, &with_dspark, RC_GGUF_DSPARK);
+    gm_write(m, &dir, "dspark.gguf");
+    gm_free(m);
+    snprintf(dspark, sizeof dspark, "%s/dspark.gguf", dir.path);
+    memset(&t, 0, sizeof t);
+    assert_int_equal(rc_subject_open(&t.a, native, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.b, dspark, NULL, &t.mem, &t.err), RC_OK);
+    one.globs = &glob;
+    one.nglobs = 1;
+    assert_int_equal(rc_judge_new(&t.judge, &t.a, &t.b, &one, &t.mem, &t.err), RC_E_USAGE);
+    assert_non_null(strstr(t.err.msg, "no parameter in common"));
+    done();
+
+    /* nor is the draft too much for the main model's */
+    memset(&t, 0, sizeof t);
+    snprintf(file_path, sizeof file_path, "%s/main.gguf", dir.path);
+    assert_int_equal(rc_subject_open(&t.a, file_path, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.b, dspark, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_judge_new(&t.judge, &t.a, &t.b, &exactly, &t.mem, &t.err), RC_E_USAGE);
+    done();
+    snprintf(file_path, sizeof file_path, "%s/m.gguf", dir.path);
+}
+
 /* Every byte of the file is counted once, whatever a stack holds. */
 static void test_verify_gguf_census(void **state)
 {
@@ -473,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_verify_gguf_side_by_side),
         cmocka_unit_test(test_verify_gguf_config),
         cmocka_unit_test(test_verify_gguf_broken_set),
+        cmocka_unit_test(test_verify_gguf_draft_apart),
         cmocka_unit_test(test_verify_gguf_census),
         cmocka_unit_test(test_verify_thresholds),
     };
