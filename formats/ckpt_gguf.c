@@ -206,6 +206,32 @@ static rc_code check_total(const rc_ckpt *ckpt, rc_err *err)
     return fail_split(err, ckpt->shards[0].name, "split.tensors.count", ckpt->count, true, stated);
 }
 
+/* Loaders skip what lies between tensors, so it may hold anything: a sign of a writer that is
+ * not careful. Said once a file. */
+static rc_code check_padding(rc_ckpt *ckpt, const rc_shard *s, const rc_gguf *g, const rc_log *log,
+                             rc_err *err)
+{
+    uint8_t buf[256];
+
+    for (size_t i = 0; i < rc_gguf_tensors(g); i++) {
+        const rc_gguf_tensor *t = rc_gguf_tensor_at(g, i);
+        const uint64_t end = t->begin + t->nbytes;
+        const uint64_t next =
+            i + 1 < rc_gguf_tensors(g) ? rc_gguf_tensor_at(g, i + 1)->begin : s->nbytes;
+        const size_t n = (size_t)smaller(next - end, sizeof buf);
+
+        if (n == 0)
+            continue;
+        RC_TRY(rc_source_read(ckpt->src, s->file, end, buf, n, err));
+        for (size_t k = 0; k < n; k++)
+            if (buf[k]) {
+                rc_warn(log, s->name, t->name, end + k, "padding after the tensor is not zero");
+                return RC_OK;
+            }
+    }
+    return RC_OK;
+}
+
 static rc_code load_shard(rc_ckpt *ckpt, size_t i, bool in_set, const rc_log *log, rc_err *err)
 {
     rc_gguf *g;
@@ -213,6 +239,8 @@ static rc_code load_shard(rc_ckpt *ckpt, size_t i, bool in_set, const rc_log *lo
 
     if (rc == RC_OK && in_set)
         rc = check_split(ckpt, i, g, err);
+    if (rc == RC_OK)
+        rc = check_padding(ckpt, &ckpt->shards[i], g, log, err);
     if (rc == RC_OK)
         rc = append(ckpt, i, g, err);
     if (i == 0)

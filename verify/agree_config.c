@@ -179,6 +179,13 @@ static bool is_draft(const char *path, uint32_t main_layers)
     return sscanf(path, "compress_ratios[%9lu]", &i) == 1 && i >= main_layers;
 }
 
+/* Keys about the main layers, for which the file of a draft has stand-ins. */
+static bool is_layers(const char *path)
+{
+    return is_under(path, "num_hidden_layers") || is_under(path, "num_hash_layers") ||
+           is_under(path, "compress_ratios") || is_under(path, "num_nextn_predict_layers");
+}
+
 static const char *shown(const struct leaf *l, char buf[64])
 {
     if (l->type == 's')
@@ -196,7 +203,9 @@ static const char *shown(const struct leaf *l, char buf[64])
 
 struct agreement {
     rc_findings *out;
-    const char *file; /* CONVERTED's config.json, as the user would name it */
+    const char *file; /* CONVERTED's config.json or GGUF file, as the user would name it */
+    bool partial;     /* one side is a GGUF file: silence is no difference */
+    bool only_draft;  /* .. of a draft that does not know the main model */
     bool dropped_draft;
     uint32_t main_layers;
 };
@@ -212,6 +221,8 @@ static void differ(const struct agreement *g, const char *path, const struct lea
     if (is_under(path, "expert_dtype") || is_under(path, "quantization_config"))
         return;
     if (g->dropped_draft && is_draft(path, g->main_layers))
+        return;
+    if (g->partial && (!a || !b || (g->only_draft && is_layers(path))))
         return;
     rc_escape(key, sizeof key, path, strlen(path));
     if (is_idle(path))
@@ -298,6 +309,12 @@ static void check_storage(const struct agreement *g, const rc_subject *a, const 
     }
 }
 
+static bool is_draft_file(const rc_ckpt *ckpt)
+{
+    return rc_ckpt_gguf(ckpt) &&
+           (rc_ckpt_kind(ckpt) == RC_GGUF_DSPARK || rc_ckpt_kind(ckpt) == RC_GGUF_MTP_DS4);
+}
+
 rc_code rc_agree_config(rc_findings *out, const rc_subject *a, const rc_subject *b,
                         bool dropped_draft, rc_mem *mem, rc_err *err)
 {
@@ -306,15 +323,19 @@ rc_code rc_agree_config(rc_findings *out, const rc_subject *a, const rc_subject 
     char file[256];
     rc_code rc;
 
-    snprintf(file, sizeof file, "%s/config.json", rc_source_where(rc_ckpt_source(b->ckpt)));
-    g.file = file;
+    g.file = rc_source_path(rc_ckpt_source(b->ckpt),
+                            rc_ckpt_gguf(b->ckpt) ? rc_ckpt_shard(b->ckpt, 0)->name : "config.json",
+                            file, sizeof file);
+    g.partial = rc_ckpt_gguf(a->ckpt) || rc_ckpt_gguf(b->ckpt);
+    g.only_draft = is_draft_file(a->ckpt) || is_draft_file(b->ckpt);
     g.main_layers = rc_ckpt_config(a->ckpt)->num_hidden_layers;
     if (!la || !lb)
         RC_TRY_GOTO(rc, done, rc_fail_nomem(err, mem, sizeof *la));
     RC_TRY_GOTO(rc, done, read_leaves(la, a->ckpt, mem, err));
     RC_TRY_GOTO(rc, done, read_leaves(lb, b->ckpt, mem, err));
     merge(&g, la, lb);
-    check_storage(&g, a, b);
+    if (!g.partial)
+        check_storage(&g, a, b);
     rc = out->nomem ? rc_fail_nomem(err, mem, sizeof(rc_finding)) : RC_OK;
 done:
     free_leaves(la, mem);

@@ -48,10 +48,13 @@ rc_code rc_agree_side_files(rc_findings *out, const rc_subject *a, const rc_subj
                             rc_err *err)
 {
     rc_source *sa = rc_ckpt_source(a->ckpt), *sb = rc_ckpt_source(b->ckpt);
-    uint8_t *buf = rc_mem_get(mem, (size_t)2 * PIECE);
+    uint8_t *buf;
     rc_code rc = RC_OK;
     char path[512];
 
+    if (rc_ckpt_gguf(a->ckpt) || rc_ckpt_gguf(b->ckpt)) /* has none: they are inside */
+        return RC_OK;
+    buf = rc_mem_get(mem, (size_t)2 * PIECE);
     if (!buf)
         return rc_fail_nomem(err, mem, (size_t)2 * PIECE);
     for (size_t i = 0; i < rc_source_count(sa) && rc == RC_OK; i++) {

@@ -37,37 +37,20 @@ static uint64_t active_values(const rc_param *p, const rc_config *c, uint64_t va
     return values;
 }
 
-/* Append `label` to a list like "BF16, F32" unless it is in there. */
-static void note_label(char list[64], const char *label)
-{
-    const size_t len = strlen(label), used = strlen(list);
-
-    for (const char *p = list; (p = strstr(p, label)); p += len)
-        if ((p == list || p[-1] == ' ') && (p[len] == '\0' || p[len] == ','))
-            return;
-    if (used + len + 3 + sizeof ".." > 64) {
-        if (used < 2 || strcmp(list + used - 2, "..") != 0)
-            strcat(list, "..");
-        return;
-    }
-    if (used)
-        strcat(list, ", ");
-    strcat(list, label);
-}
-
 static void count_bound(rc_census *c, const rc_model *model, size_t i, uint64_t *placed)
 {
     const rc_bound *b = rc_model_at(model, i);
     const rc_param *p = b->param;
     const uint64_t values = p->dtype == RC_DTYPE_I64 ? 0 : elements(p->rank, p->shape);
-    const uint64_t tensors = (b->weight != NULL) + (uint64_t)(b->scale != NULL);
-    const uint64_t nbytes = (b->weight ? b->weight->nbytes : 0) + (b->scale ? b->scale->nbytes : 0);
-
+    const bool first = b->row == 0 && b->col == 0; /* a stack is counted once */
+    const uint64_t tensors = (b->weight && first) + (uint64_t)(b->scale != NULL);
+    const uint64_t nbytes =
+        (b->weight && first ? b->weight->nbytes : 0) + (b->scale ? b->scale->nbytes : 0);
     char label[RC_FIGURE];
 
     if (!b->weight)
         return;
-    note_label(c->stored[p->role], rc_figure_layout(label, b));
+    rc_figure_add(c->stored[p->role], rc_figure_layout(label, b));
     *placed += tensors;
     add(&c->by_role[p->role], tensors, 1, values, nbytes);
     *(p->draft ? &c->values_draft : &c->values_main) += values;
@@ -171,7 +154,7 @@ rc_code rc_census_take(rc_census *out, const rc_model *model, rc_mem *mem, rc_er
 
         placed++;
         add(&out->by_role[RC_ROLE_VISION], 1, 1, values, t->nbytes);
-        note_label(out->stored[RC_ROLE_VISION], rc_dtype_name(t->dtype));
+        rc_figure_add(out->stored[RC_ROLE_VISION], rc_tensor_type(t));
         out->values_main += values;
     }
     for (unsigned r = 0; r < RC_ROLE_COUNT; r++) {

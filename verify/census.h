@@ -20,8 +20,8 @@ typedef enum rc_index_says {
 } rc_index_says;
 
 typedef struct rc_census {
-    rc_tally all; /* every stored tensor, bound or not */
-    rc_tally by_dtype[RC_DTYPE_COUNT];
+    rc_tally all;                          /* every stored tensor, bound or not */
+    rc_tally by_dtype[RC_DTYPE_COUNT + 1]; /* the last: types that we cannot decode */
     rc_tally by_role[RC_ROLE_COUNT];
     char stored[RC_ROLE_COUNT][64]; /* how: "FP4+E8M0", "BF16, F32", cut with ".." */
     uint64_t unplaced;              /* tensors that belong to no parameter: see the problems */

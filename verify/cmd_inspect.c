@@ -3,7 +3,7 @@
  * --json prints one object. Its keys are an interface and only ever grow:
  *
  *   recast             version of the program
- *   source             the folder as named on the command line
+ *   source             the folder or file as named on the command line
  *   variant            label for people, from sizes and layout
  *   whole              true when the tensor set has no problem
  *   model              hidden_size, vocab_size, num_hidden_layers, num_attention_heads,
@@ -12,10 +12,13 @@
  *   layers             window, csa, hca (attention); hash, scored (routing)
  *   draft              kind ("none", "MTP", "DSpark"), blocks
  *   storage            experts, expert_scale, dense, dense_scale (a scale is null
- *                      where weights are plain)
+ *                      where weights are plain, or blocks that hold their own)
  *   parameters         main, draft, active: logical elements, integer tables left out
  *   tensors, bytes     stored tensors and their bytes;  file_bytes  shards in all
  *   index              says ("none", "silent", "agrees", "differs"), total_size or null
+ *   gguf               null, or of a GGUF file: kind, architecture, name, file_type,
+ *                      alignment, keys, tokenizer {model, pre, tokens, merges},
+ *                      chat_template; absent keys are null
  *   shards             [{name, bytes, tensors}]
  *   dtypes             {NAME: {tensors, bytes}}
  *   roles              {NAME: {parameters, tensors, values, bytes, stored}}
@@ -30,6 +33,7 @@
 
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
+#include "formats/gguf_config.h"
 #include "verify/census.h"
 #include "verify/figures.h"
 #include "verify/subject.h"
@@ -53,9 +57,11 @@ static const rc_cmd command = {
     .usage = "SRC [--json] [--tensors GLOB]...",
     .summary = "Says what a checkpoint is and what is missing, extra or malformed in it.",
     .about = "Reads config.json, the index and the headers of the shards, never the weights.\n"
+             "SRC may be a GGUF file, or the first of a set.\n"
              "Exit status 82 when the tensor set is not whole.\n\n"
              "  recast inspect DeepSeek-V4-Flash\n"
-             "  recast inspect DeepSeek-V4-Flash --tensors 'layers.3.attn.*'\n",
+             "  recast inspect DeepSeek-V4-Flash --tensors 'layers.3.attn.*'\n"
+             "  recast inspect DeepSeek-V4-Flash-MXFP4.gguf\n",
     .min_args = 1,
     .max_args = 1,
     .opts = options,
@@ -65,7 +71,7 @@ static const rc_cmd command = {
 
 static const char *scale_name(rc_store store, rc_dtype scale)
 {
-    if (store == RC_STORE_PLAIN)
+    if (store == RC_STORE_PLAIN || store == RC_STORE_BLOCKS)
         return NULL;
     return rc_dtype_name(store == RC_STORE_FP4 ? RC_DTYPE_F8_E8M0 : scale);
 }
@@ -99,11 +105,82 @@ static void print_layers(const rc_config *c, const rc_census *n)
     printf("; routing: %" PRIu32 " by hash, %" PRIu32 " by score\n", n->hashed, n->scored);
 }
 
+/* A key's string, or a dash. */
+static const char *text_of(const rc_gguf *g, const char *key, char out[200])
+{
+    char raw[120];
+
+    if (!rc_gguf_get_str(g, key, raw, sizeof raw))
+        return "-";
+    return rc_escape(out, 200, raw, strlen(raw));
+}
+
+static uint64_t length_of(const rc_gguf *g, const char *key)
+{
+    const rc_gguf_kv *kv = rc_gguf_find(g, key);
+
+    return kv && kv->type == RC_GGUF_ARR ? kv->count : 0;
+}
+
+static uint64_t alignment_of(const rc_gguf *g)
+{
+    uint64_t v;
+
+    return rc_gguf_get_u64(g, "general.alignment", &v) ? v : RC_GGUF_ALIGNMENT;
+}
+
+static void print_gguf(const rc_gguf *g, rc_gguf_kind kind)
+{
+    char a[200], b[200], n[RC_FIGURE], m[RC_FIGURE];
+    uint64_t type;
+
+    printf("  file       GGUF version 3, %s; %s, \"%s\"\n", rc_gguf_kind_name(kind),
+           text_of(g, "general.architecture", a), text_of(g, "general.name", b));
+    printf("  keys       %zu, alignment %" PRIu64, rc_gguf_kvs(g), alignment_of(g));
+    if (rc_gguf_get_u64(g, "general.file_type", &type))
+        printf(", file type %" PRIu64, type);
+    if (!rc_gguf_find(g, "tokenizer.ggml.model"))
+        printf("\n  tokenizer  none\n");
+    else
+        printf("\n  tokenizer  %s, %s: %s tokens, %s merges; %s template\n",
+               text_of(g, "tokenizer.ggml.model", a), text_of(g, "tokenizer.ggml.pre", b),
+               rc_figure_count(n, length_of(g, "tokenizer.ggml.tokens")),
+               rc_figure_count(m, length_of(g, "tokenizer.ggml.merges")),
+               rc_gguf_find(g, "tokenizer.chat_template") ? "a chat" : "no chat");
+}
+
+static void print_index(const rc_census *n)
+{
+    printf("  index      %s\n", n->index == RC_INDEX_NONE     ? "none (a single file)"
+                                : n->index == RC_INDEX_SILENT ? "names every tensor, no total_size"
+                                : n->index == RC_INDEX_AGREES
+                                    ? "names every tensor, total_size agrees"
+                                    : "names every tensor, total_size is WRONG");
+}
+
+/* How weights are stored. In a GGUF file each role may have several types. */
+static void print_stored(const rc_subject *s, const rc_census *n)
+{
+    const rc_config *c = rc_ckpt_config(s->ckpt);
+    const rc_traits *t = rc_model_traits(s->model);
+    char text[64];
+
+    snprintf(text, sizeof text, "%" PRIu32 " routed, %" PRIu32 " a token; ", c->n_routed_experts,
+             c->num_experts_per_tok);
+    if (rc_ckpt_gguf(s->ckpt)) {
+        printf("  experts    %s%s\n  dense      %s\n", text, n->stored[RC_ROLE_EXPERT],
+               n->stored[RC_ROLE_ATTN]);
+        return;
+    }
+    print_storage("experts", t->experts, t->expert_scale, text);
+    print_storage("dense", t->dense, t->dense_scale, "");
+}
+
 static void print_identity(const rc_subject *s, const rc_census *n)
 {
     const rc_config *c = rc_ckpt_config(s->ckpt);
     const rc_traits *t = rc_model_traits(s->model);
-    char text[64], a[RC_FIGURE], b[RC_FIGURE], d[RC_FIGURE], bytes[16], shown[512];
+    char a[RC_FIGURE], b[RC_FIGURE], d[RC_FIGURE], bytes[16], shown[512];
 
     rc_escape(shown, sizeof shown, rc_source_where(rc_ckpt_source(s->ckpt)),
               strlen(rc_source_where(rc_ckpt_source(s->ckpt))));
@@ -111,11 +188,9 @@ static void print_identity(const rc_subject *s, const rc_census *n)
     printf("  model      hidden %" PRIu32 ", vocabulary %" PRIu32 ", %" PRIu32 " heads of %" PRIu32
            "\n",
            c->hidden_size, c->vocab_size, c->num_attention_heads, c->head_dim);
-    print_layers(c, n);
-    snprintf(text, sizeof text, "%" PRIu32 " routed, %" PRIu32 " a token; ", c->n_routed_experts,
-             c->num_experts_per_tok);
-    print_storage("experts", t->experts, t->expert_scale, text);
-    print_storage("dense", t->dense, t->dense_scale, "");
+    if (!rc_ckpt_gguf(s->ckpt) || rc_ckpt_kind(s->ckpt) != RC_GGUF_DSPARK)
+        print_layers(c, n); /* the draft's file does not know them */
+    print_stored(s, n);
     if (t->draft == RC_DRAFT_NONE)
         printf("  draft      none\n");
     else
@@ -127,16 +202,21 @@ static void print_identity(const rc_subject *s, const rc_census *n)
     printf("  tensors    %s in %zu shard%s, %s (%s bytes)\n", rc_figure_count(a, n->all.tensors),
            rc_ckpt_shards(s->ckpt), rc_ckpt_shards(s->ckpt) == 1 ? "" : "s",
            rc_human_bytes(bytes, n->all.nbytes), rc_figure_count(d, n->all.nbytes));
-    printf("  index      %s\n\n",
-           n->index == RC_INDEX_NONE     ? "none (a single file)"
-           : n->index == RC_INDEX_SILENT ? "names every tensor, no total_size"
-           : n->index == RC_INDEX_AGREES ? "names every tensor, total_size agrees"
-                                         : "names every tensor, total_size is WRONG");
+    if (rc_ckpt_gguf(s->ckpt))
+        print_gguf(rc_ckpt_gguf(s->ckpt), rc_ckpt_kind(s->ckpt));
+    else
+        print_index(n);
+    putchar('\n');
 }
 
 static double share(uint64_t part, uint64_t all)
 {
     return all ? 100.0 * (double)part / (double)all : 0;
+}
+
+static const char *dtype_name(unsigned dtype)
+{
+    return dtype < RC_DTYPE_COUNT ? rc_dtype_name((rc_dtype)dtype) : "others";
 }
 
 static void print_tallies(const rc_census *n)
@@ -158,13 +238,12 @@ static void print_tallies(const rc_census *n)
     printf("  %-17s%12s%12s%14s\n\n", "all", rc_figure_count(a, n->all.tensors),
            rc_figure_params(b, n->all.values), rc_human_bytes(bytes, n->all.nbytes));
     printf("  %-17s%12s%12s%14s%7s\n", "dtype", "tensors", "", "bytes", "share");
-    for (unsigned d = 0; d < RC_DTYPE_COUNT; d++) {
+    for (unsigned d = 0; d <= RC_DTYPE_COUNT; d++) {
         const rc_tally *t = &n->by_dtype[d];
 
         if (t->tensors)
-            printf("  %-17s%12s%12s%14s%6.1f%%\n", rc_dtype_name((rc_dtype)d),
-                   rc_figure_count(a, t->tensors), "", rc_human_bytes(bytes, t->nbytes),
-                   share(t->nbytes, n->all.nbytes));
+            printf("  %-17s%12s%12s%14s%6.1f%%\n", dtype_name(d), rc_figure_count(a, t->tensors),
+                   "", rc_human_bytes(bytes, t->nbytes), share(t->nbytes, n->all.nbytes));
     }
     putchar('\n');
 }
@@ -255,6 +334,45 @@ static void put_model(rc_jsonw *w, const rc_subject *s, const rc_census *n)
     rc_jsonw_object_end(w);
 }
 
+static void put_key(rc_jsonw *w, const rc_gguf *g, const char *field, const char *key)
+{
+    char text[200];
+
+    put_name(w, field, rc_gguf_get_str(g, key, text, sizeof text) ? text : NULL);
+}
+
+static void put_gguf(rc_jsonw *w, const rc_ckpt *ckpt)
+{
+    const rc_gguf *g = rc_ckpt_gguf(ckpt);
+    uint64_t type;
+
+    rc_jsonw_key(w, "gguf");
+    if (!g) {
+        rc_jsonw_null(w);
+        return;
+    }
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "kind", rc_gguf_kind_name(rc_ckpt_kind(ckpt)));
+    put_key(w, g, "architecture", "general.architecture");
+    put_key(w, g, "name", "general.name");
+    rc_jsonw_key(w, "file_type");
+    if (rc_gguf_get_u64(g, "general.file_type", &type))
+        rc_jsonw_u64(w, type);
+    else
+        rc_jsonw_null(w);
+    rc_jsonw_ku64(w, "alignment", alignment_of(g));
+    rc_jsonw_ku64(w, "keys", rc_gguf_kvs(g));
+    rc_jsonw_key(w, "tokenizer");
+    rc_jsonw_object(w);
+    put_key(w, g, "model", "tokenizer.ggml.model");
+    put_key(w, g, "pre", "tokenizer.ggml.pre");
+    rc_jsonw_ku64(w, "tokens", length_of(g, "tokenizer.ggml.tokens"));
+    rc_jsonw_ku64(w, "merges", length_of(g, "tokenizer.ggml.merges"));
+    rc_jsonw_object_end(w);
+    rc_jsonw_kbool(w, "chat_template", rc_gguf_find(g, "tokenizer.chat_template") != NULL);
+    rc_jsonw_object_end(w);
+}
+
 static void put_shards(rc_jsonw *w, const rc_ckpt *ckpt)
 {
     size_t at = 0;
@@ -279,9 +397,9 @@ static void put_tallies(rc_jsonw *w, const rc_census *n)
 {
     rc_jsonw_key(w, "dtypes");
     rc_jsonw_object(w);
-    for (unsigned d = 0; d < RC_DTYPE_COUNT; d++)
+    for (unsigned d = 0; d <= RC_DTYPE_COUNT; d++)
         if (n->by_dtype[d].tensors) {
-            rc_jsonw_key(w, rc_dtype_name((rc_dtype)d));
+            rc_jsonw_key(w, dtype_name(d));
             rc_jsonw_object(w);
             rc_jsonw_ku64(w, "tensors", n->by_dtype[d].tensors);
             rc_jsonw_ku64(w, "bytes", n->by_dtype[d].nbytes);
@@ -360,6 +478,7 @@ static void put_report(rc_jsonw *w, const rc_subject *s, const rc_census *n)
     else
         rc_jsonw_null(w);
     rc_jsonw_object_end(w);
+    put_gguf(w, s->ckpt);
     put_shards(w, s->ckpt);
     put_tallies(w, n);
     put_state(w, s->model);
@@ -372,7 +491,7 @@ static void put_tensor(rc_jsonw *w, const rc_ckpt *ckpt, const rc_tensor *t)
 {
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "name", t->name);
-    rc_jsonw_kstr(w, "dtype", rc_dtype_name(t->dtype));
+    rc_jsonw_kstr(w, "dtype", rc_tensor_type(t));
     rc_jsonw_key(w, "shape");
     rc_jsonw_array(w);
     for (unsigned i = 0; i < t->rank; i++)
@@ -390,7 +509,7 @@ static void print_tensor(const rc_ckpt *ckpt, const rc_tensor *t)
 
     rc_figure_shape(shape, sizeof shape, t->rank, t->shape);
     printf("%-48s %-8s %-16s %14" PRIu64 "  %s @%" PRIu64 "\n",
-           rc_escape(name, sizeof name, t->name, strlen(t->name)), rc_dtype_name(t->dtype), shape,
+           rc_escape(name, sizeof name, t->name, strlen(t->name)), rc_tensor_type(t), shape,
            t->nbytes, rc_ckpt_shard(ckpt, t->shard)->name, t->begin);
 }
 

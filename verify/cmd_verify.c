@@ -14,25 +14,30 @@
 #include "verify/figures.h"
 #include "verify/judge.h"
 #include "verify/report.h"
+#include "verify/thresholds.h"
 
-enum { SHOWN = 10, FINDINGS = 20, MAX_THREADS = 256 };
+enum { SHOWN = 10, FINDINGS = 20, MAX_THREADS = 256, MAX_THRESHOLDS = 65536 /* bytes */ };
 #define NOT_GIVEN (-HUGE_VAL) /* no number on a command line reads as this */
 
 static struct {
     const char *json, *junit;
     uint64_t threads, mem_limit;
-    rc_opt_list tensors;
-    double min_sqnr, max_rel_err;
+    rc_opt_list tensors, min_sqnr;
+    const char *thresholds;
+    double max_rel_err;
     bool allow_missing_draft;
-} want = { .min_sqnr = NOT_GIVEN, .max_rel_err = NOT_GIVEN };
+} want = { .max_rel_err = NOT_GIVEN };
 
 static const rc_opt options[] = {
     { "json", RC_OPT_STR, "FILE", "write the full report, one JSON object", &want.json, 0, 0 },
     { "junit", RC_OPT_STR, "FILE", "write a JUnit report for CI", &want.junit, 0, 0 },
     { "tensors", RC_OPT_LIST, "GLOB", "compare only parameters that match (may be repeated)",
       &want.tensors, 0, 0 },
-    { "min-sqnr", RC_OPT_F64, "DB", "accept loss: at least this SQNR for each parameter",
+    { "min-sqnr", RC_OPT_LIST, "[ROLE=]DB",
+      "accept loss: at least this SQNR for each parameter, or each of a role (may be repeated)",
       &want.min_sqnr, 0, 0 },
+    { "thresholds", RC_OPT_STR, "FILE", "the same from a file, a line 'role = dB' for each",
+      &want.thresholds, 0, 0 },
     { "max-rel-err", RC_OPT_F64, "X", "accept loss: at most this relative error for each parameter",
       &want.max_rel_err, 0, 0 },
     { "allow-missing-draft", RC_OPT_FLAG, NULL, "accept a conversion that left the draft out",
@@ -50,10 +55,14 @@ static const rc_cmd command = {
     .summary = "Compares a converted checkpoint with its original, value by value.",
     .about = "Every parameter of both sides is decoded, whatever its layout, and compared. It\n"
              "passes when every value is equal; --min-sqnr and --max-rel-err accept a measured\n"
-             "loss instead. The config is checked for what loaders will make of it.\n\n"
+             "loss instead; a role without a bound of its own must then be exact, unless\n"
+             "--min-sqnr DB or --max-rel-err speaks for all. The config is checked for what\n"
+             "loaders will make of it.\n\n"
+             "Either side may be a GGUF file, or the first of a set.\n\n"
              "Exit status 0 when it passes, 1 when values or config differ, 82 when parameters\n"
              "are missing, extra or contradictory.\n\n"
-             "  recast verify DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8\n",
+             "  recast verify DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8\n"
+             "  recast verify DeepSeek-V4-Flash flash.gguf --min-sqnr expert=10 --min-sqnr 30\n",
     .min_args = 2,
     .max_args = 2,
     .opts = options,
@@ -68,10 +77,24 @@ struct sink {
     rc_findings *list;
 };
 
+/* Bytes of `where` that stand before the names of its files: all, or a GGUF file's folder. */
+static bool is_one_file(const char *where, size_t *folder)
+{
+    const char *slash = strrchr(where, '/');
+    struct stat st;
+
+    *folder = slash ? (size_t)(slash + 1 - where) : 0;
+    return stat(where, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static const char *in_folder(char path[512], const char *where, const char *file)
 {
+    size_t folder;
+
     if (strcmp(file, where) == 0 || !file[0])
         snprintf(path, 512, "%s", where);
+    else if (is_one_file(where, &folder))
+        snprintf(path, 512, "%.*s%s", (int)folder, where, file);
     else
         snprintf(path, 512, "%s/%s", where, file);
     return path;
@@ -191,13 +214,23 @@ static void print_side(const char *label, const rc_subject *s)
            rc_model_variant(s->model));
 }
 
-static void print_role(const char *label, const rc_judge_role *r)
+/* "FP4+E8M0 -> MXFP4", or one of them when they are the same. */
+static const char *stored(const rc_judge_role *r, char buf[160])
 {
-    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], d[RC_FIGURE], e[RC_FIGURE];
+    const bool same = strcmp(r->stored[0], r->stored[1]) == 0;
 
-    printf("  %-17s%12s%12s%12s%14s%14s\n", label, rc_figure_count(a, r->params),
+    snprintf(buf, 160, "%s%s%s", r->stored[0], same ? "" : " -> ", same ? "" : r->stored[1]);
+    return buf;
+}
+
+static void print_role(const char *label, const rc_judge_role *r, bool all)
+{
+    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], d[RC_FIGURE], e[RC_FIGURE], how[160];
+
+    printf("  %-17s%12s%12s%12s%14s%14s%s%s\n", label, rc_figure_count(a, r->params),
            rc_figure_params(b, r->values), rc_figure_count(c, r->exact),
-           rc_figure_sqnr(d, r->worst_sqnr), rc_figure_error(e, r->max_err));
+           rc_figure_sqnr(d, r->worst_sqnr), rc_figure_error(e, r->max_err), all ? "" : "  ",
+           all ? "" : stored(r, how));
 }
 
 static void print_roles(const rc_judge *judge)
@@ -205,12 +238,12 @@ static void print_roles(const rc_judge *judge)
     rc_judge_role roles[RC_ROLE_COUNT], all;
 
     rc_judge_roles(judge, roles, &all);
-    printf("\n  %-17s%12s%12s%12s%14s%14s\n", "role", "parameters", "values", "exact", "worst SQNR",
-           "max error");
+    printf("\n  %-17s%12s%12s%12s%14s%14s  %s\n", "role", "parameters", "values", "exact",
+           "worst SQNR", "max error", "stored as");
     for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
         if (roles[i].params)
-            print_role(rc_role_name((rc_role)i), &roles[i]);
-    print_role("all", &all);
+            print_role(rc_role_name((rc_role)i), &roles[i], false);
+    print_role("all", &all, true);
     putchar('\n');
 }
 
@@ -343,16 +376,44 @@ static rc_code answer(rc_judge *judge, const rc_findings *input, const struct ta
     return RC_OK;
 }
 
-static rc_code verify(const char *const folder[2], rc_mem *mem, rc_err *err)
+/* The command line's words, which `t` holds, and the file's lines as rules; words win. */
+static rc_code read_rules(rc_judge_rules *rules, rc_thresholds t, rc_mem *mem, rc_err *err)
 {
-    const rc_judge_rules rules = {
-        .globs = want.tensors.at,
-        .nglobs = want.tensors.n,
-        .lossy = want.min_sqnr != NOT_GIVEN || want.max_rel_err != NOT_GIVEN,
-        .min_sqnr = want.min_sqnr,
-        .max_rel_err = want.max_rel_err != NOT_GIVEN ? want.max_rel_err : HUGE_VAL,
-        .allow_missing_draft = want.allow_missing_draft,
-    };
+    const bool rel = want.max_rel_err != NOT_GIVEN;
+    struct target file = { 0 };
+    char *text = NULL;
+    size_t len;
+
+    if (want.thresholds) {
+        rc_code rc = open_target(&file, want.thresholds, err);
+
+        if (rc == RC_OK)
+            rc = rc_dir_slurp(&file.dir, file.name, MAX_THRESHOLDS, &text, &len, mem, err);
+        if (rc == RC_OK)
+            rc = rc_thresholds_file(&t, text, len, err);
+        rc_mem_put(mem, text);
+        rc_dir_close(&file.dir);
+        if (rc != RC_OK) {
+            rc_err_file(err, want.thresholds);
+            return rc == RC_E_CANTCREATE ? rc_recode(err, RC_E_NOINPUT) : rc;
+        }
+    }
+    *rules = (rc_judge_rules){ .globs = want.tensors.at,
+                               .nglobs = want.tensors.n,
+                               .lossy = t.given || rel,
+                               .max_rel_err = rel ? want.max_rel_err : HUGE_VAL,
+                               .allow_missing_draft = want.allow_missing_draft };
+    for (unsigned r = 0; r < RC_ROLE_COUNT; r++) {
+        const double db = rc_thresholds_of(&t, (rc_role)r);
+
+        rules->min_sqnr[r] = rel && isinf(db) && !t.set[r] ? -HUGE_VAL : db;
+    }
+    return RC_OK;
+}
+
+static rc_code verify(const char *const folder[2], rc_thresholds words, rc_mem *mem, rc_err *err)
+{
+    rc_judge_rules rules;
     struct target json = { 0 }, junit = { 0 };
     rc_findings input = { .mem = mem };
     rc_subject side[2] = { 0 };
@@ -360,6 +421,7 @@ static rc_code verify(const char *const folder[2], rc_mem *mem, rc_err *err)
     rc_code rc;
 
     json.dir.fd = junit.dir.fd = -1;
+    RC_TRY_GOTO(rc, done, read_rules(&rules, words, mem, err));
     RC_TRY_GOTO(rc, done, open_target(&json, want.json, err));
     RC_TRY_GOTO(rc, done, open_target(&junit, want.junit, err));
     for (unsigned i = 0; i < 2; i++)
@@ -379,6 +441,7 @@ done:
 
 int rc_cmd_verify(int argc, char **argv)
 {
+    rc_thresholds words = RC_THRESHOLDS_NONE;
     rc_mem mem = { 0 };
     const char *folder[2];
     unsigned nargs;
@@ -389,10 +452,13 @@ int rc_cmd_verify(int argc, char **argv)
         return code;
     if (want.max_rel_err != NOT_GIVEN && want.max_rel_err < 0)
         return rc_cli_usage("--max-rel-err: an error is not negative");
+    for (unsigned i = 0; i < want.min_sqnr.n; i++)
+        if (rc_thresholds_word(&words, want.min_sqnr.at[i], &err) != RC_OK)
+            return rc_cli_usage("--min-sqnr: %s%s%s", err.msg, err.hint[0] ? "; " : "", err.hint);
     if (is_same_folder(folder[0], folder[1]))
-        return rc_cli_usage("NATIVE and CONVERTED are the same folder");
+        return rc_cli_usage("NATIVE and CONVERTED are the same folder or file");
     if (rc_cli.cpu && !rc_cpu_force(rc_cli.cpu))
         return rc_cli_usage("--cpu %s: this machine has no such instructions", rc_cli.cpu);
     mem.limit = (size_t)want.mem_limit;
-    return verify(folder, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
+    return verify(folder, words, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
 }

@@ -14,8 +14,8 @@ typedef struct rc_piece rc_piece;
 
 typedef struct rc_decoder {
     rc_store store;
-    rc_dtype weight, scale; /* stored dtypes; scale is not looked at for PLAIN */
-    unsigned bits;          /* stored bits of one value */
+    rc_dtype weight, scale; /* stored dtypes; scale is not looked at without scales */
+    unsigned block, bytes;  /* values stored together, and their bytes */
     unsigned tile_rows;     /* rows and columns under one scale; 0, 0: no scales */
     unsigned tile_cols;
     unsigned scale_bytes; /* bytes of one stored scale */
@@ -28,21 +28,30 @@ struct rc_piece {
     const uint8_t *weight, *scale; /* any alignment; scale may be NULL */
     uint64_t row0;                 /* the matrix's row that is row 0 here */
     size_t cols;
-    void *work; /* rc_decoder_work(cols) bytes, aligned for float, of one thread */
+    size_t row_bytes; /* from one row of `weight` to the next */
+    size_t lead;      /* bytes of a row before the piece's first value */
+    void *work;       /* rc_decoder_work(cols) bytes, aligned for float, of one thread */
 };
 
-/** How to read a bound parameter; NULL when something is missing or no row fits. */
+/** How to read a bound parameter; NULL when something is missing, no row fits, or the
+ *  parameter begins or ends inside a block. */
 const rc_decoder *rc_decoder_of(const rc_bound *bound);
+
+/** The layout of a piece that is a run of the parameter's rows. */
+void rc_decoder_lay_out(rc_piece *piece, const rc_bound *bound);
 
 /** Bytes of work space that pieces of `cols` columns need at most. */
 size_t rc_decoder_work(size_t cols);
 
-/* Where rows [row, row + nrows) of a matrix of `cols` columns lie: bytes within the
- * weight and within the scale tensor. */
+/* Where rows [row, row + nrows) of a parameter lie: bytes within the weight and within the
+ * scale tensor. */
 typedef struct rc_extent {
     uint64_t weight_off, scale_off;
     size_t weight_len, scale_len; /* scale_len 0: no scales */
 } rc_extent;
-rc_extent rc_decoder_extent(const rc_decoder *how, uint64_t cols, uint64_t row, uint64_t nrows);
+rc_extent rc_decoder_extent(const rc_bound *bound, uint64_t row, uint64_t nrows);
+
+/** The byte of the weight tensor where the value, or the block that holds it, begins. */
+uint64_t rc_decoder_offset(const rc_bound *bound, uint64_t row, uint64_t col);
 
 #endif

@@ -82,7 +82,24 @@ const char *rc_figure_layout(char buf[RC_FIGURE], const rc_bound *bound)
         snprintf(buf, RC_FIGURE, "%s%s",
                  bound->store == RC_STORE_FP4   ? "FP4"
                  : bound->store == RC_STORE_FP8 ? "FP8"
-                                                : rc_dtype_name(bound->weight->dtype),
+                                                : rc_tensor_type(bound->weight),
                  scale);
     return buf;
+}
+
+void rc_figure_add(char list[64], const char *label)
+{
+    const size_t len = strlen(label), used = strlen(list);
+
+    for (const char *p = list; (p = strstr(p, label)); p += len)
+        if ((p == list || p[-1] == ' ') && (p[len] == '\0' || p[len] == ','))
+            return;
+    if (used + len + 3 + sizeof ".." > 64) {
+        if (used < 2 || strcmp(list + used - 2, "..") != 0)
+            strcat(list, "..");
+        return;
+    }
+    if (used)
+        strcat(list, ", ");
+    strcat(list, label);
 }

@@ -18,7 +18,9 @@ const char *rc_figure_error(char buf[RC_FIGURE], double x);
 const char *rc_figure_sqnr(char buf[RC_FIGURE], double db);
 /** "2048 x 4096", "4096", "scalar" */
 const char *rc_figure_shape(char *buf, unsigned n, unsigned rank, const uint64_t *shape);
-/** How a parameter is stored: "FP4+E8M0", "FP8+F32", "BF16"; "-" when it is not there. */
+/** How a parameter is stored: "FP4+E8M0", "FP8+F32", "BF16", "Q8_0"; "-" when it is not there. */
 const char *rc_figure_layout(char buf[RC_FIGURE], const rc_bound *bound);
+/** Append a label to a list like "BF16, F32", unless it is in there; cut with "..". */
+void rc_figure_add(char list[64], const char *label);
 
 #endif

@@ -13,8 +13,7 @@ enum { CHUNK_VALUES = 1 << 20, BAND = 128 };
 
 const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const char *file)
 {
-    snprintf(buf, n, "%s/%s", rc_source_where(rc_ckpt_source(side->ckpt)), file);
-    return buf;
+    return rc_source_path(rc_ckpt_source(side->ckpt), file, buf, n);
 }
 
 void rc_judge_name_side(rc_err *err, const rc_subject *side)
@@ -23,7 +22,10 @@ void rc_judge_name_side(rc_err *err, const rc_subject *side)
 
     if (!err)
         return;
-    rc_judge_path(path, sizeof path, side, err->file[0] ? err->file : "config.json");
+    rc_judge_path(path, sizeof path, side,
+                  err->file[0]               ? err->file
+                  : rc_ckpt_gguf(side->ckpt) ? rc_ckpt_shard(side->ckpt, 0)->name
+                                             : "config.json");
     err->file[0] = '\0'; /* rc_err_file() keeps the first answer */
     rc_err_file(err, path);
 }
@@ -48,7 +50,10 @@ static int closeness(rc_store store)
 
 static const char *layout_name(rc_store store)
 {
-    return store == RC_STORE_FP4 ? "FP4" : store == RC_STORE_FP8 ? "FP8" : "BF16";
+    return store == RC_STORE_FP4      ? "FP4"
+           : store == RC_STORE_FP8    ? "FP8"
+           : store == RC_STORE_BLOCKS ? "blocks"
+                                      : "BF16";
 }
 
 /* A converted model given as NATIVE would be measured against a copy of itself, and
@@ -111,6 +116,8 @@ static void report_problems_of_converted(rc_judge *j)
 static void report_draft(rc_judge *j)
 {
     const rc_traits *a = rc_model_traits(j->a.model), *b = rc_model_traits(j->b.model);
+    const bool gguf = rc_ckpt_gguf(j->b.ckpt) != NULL; /* has its draft in another file */
+    const bool fine = j->rules.allow_missing_draft || gguf;
     size_t n = 0;
     rc_err *e;
 
@@ -122,12 +129,12 @@ static void report_draft(rc_judge *j)
     }
     if (n == 0)
         return;
-    e = rc_findings_add(&j->findings, j->rules.allow_missing_draft ? RC_NOTE : RC_FAULT,
-                        j->rules.allow_missing_draft ? RC_OK : RC_E_TENSORSET, "tensors",
-                        rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL,
-                        "the draft (%s, %zu parameters under mtp.*) was left out",
+    e = rc_findings_add(&j->findings, fine ? RC_NOTE : RC_FAULT, fine ? RC_OK : RC_E_TENSORSET,
+                        "tensors", rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL,
+                        gguf ? "the draft (%s, %zu parameters under mtp.*) has a file of its own"
+                             : "the draft (%s, %zu parameters under mtp.*) was left out",
                         rc_draft_name(a->draft), n);
-    if (!j->rules.allow_missing_draft)
+    if (!fine)
         rc_err_hint(e, "--allow-missing-draft accepts that");
 }
 
@@ -138,11 +145,36 @@ static void report_draft(rc_judge *j)
 static bool is_sound(const rc_bound *b)
 {
     rc_want want[2];
-    const unsigned n = rc_param_layout(b->param, b->store, b->weight->dtype,
-                                       b->scale ? b->scale->dtype : RC_DTYPE_F8_E8M0, want);
+    unsigned n;
+
+    if (b->weight->ggml) {
+        const uint64_t rows = b->param->rank == 2 ? b->param->shape[0] : 1;
+        rc_extent e;
+
+        if (!rc_decoder_of(b))
+            return rc_param_layout(b->param, RC_STORE_PLAIN, b->weight->dtype, b->weight->dtype,
+                                   want) == 1 &&
+                   want[0].nbytes == b->weight->nbytes;
+        e = rc_decoder_extent(b, 0, rows);
+        return e.weight_off <= b->weight->nbytes &&
+               e.weight_len <= b->weight->nbytes - e.weight_off;
+    }
+    n = rc_param_layout(b->param, b->store, b->weight->dtype,
+                        b->scale ? b->scale->dtype : RC_DTYPE_F8_E8M0, want);
 
     return b->weight->nbytes == want[0].nbytes &&
            (n == 1 || (b->scale && b->scale->nbytes == want[1].nbytes));
+}
+
+/* Of one side: of a stack its share. */
+static uint64_t bytes_read(const rc_pair *p, const rc_bound *b, const rc_tensor *t)
+{
+    rc_extent e;
+
+    if (!p->values)
+        return t->nbytes;
+    e = rc_decoder_extent(b, 0, p->rows);
+    return (uint64_t)e.weight_len + e.scale_len;
 }
 
 /* Sizes of the pieces: from the shape alone, so that sums do not depend on the layout. */
@@ -154,11 +186,7 @@ static void plan_chunks(rc_judge *j, rc_pair *p)
     p->first_chunk = j->nchunks;
     p->chunks = rc_ceil_div(p->rows, p->chunk_rows);
     j->nchunks += p->chunks;
-    j->nbytes += p->ta->nbytes + p->tb->nbytes;
-    if (p->a && p->a->scale)
-        j->nbytes += p->a->scale->nbytes;
-    if (p->b && p->b->scale)
-        j->nbytes += p->b->scale->nbytes;
+    j->nbytes += bytes_read(p, p->a, p->ta) + bytes_read(p, p->b, p->tb);
 }
 
 static void set_shape(rc_pair *p, unsigned rank, const uint64_t *shape)
@@ -179,6 +207,32 @@ static void set_shape(rc_pair *p, unsigned rank, const uint64_t *shape)
     }
 }
 
+static bool is_integer(rc_dtype dtype)
+{
+    return dtype == RC_DTYPE_I64 || dtype == RC_DTYPE_I32;
+}
+
+/* Can the two be compared element by element, and how wide is one? */
+static bool match_elements(rc_pair *p)
+{
+    const rc_dtype a = p->ta->dtype, b = p->tb->dtype;
+
+    if (a == RC_DTYPE_COUNT || b == RC_DTYPE_COUNT || p->a->scale || p->b->scale)
+        return false;
+    p->unit[0] = rc_dtype_bits(a) / 8;
+    p->unit[1] = rc_dtype_bits(b) / 8;
+    return p->unit[0] && p->unit[1] && (a == b || (is_integer(a) && is_integer(b)));
+}
+
+/* A side that is a GGUF file of a kind that never holds such a parameter. */
+static bool has_no_place(const rc_subject *side, const rc_param *param)
+{
+    rc_gguf_place place;
+
+    return rc_ckpt_gguf(side->ckpt) &&
+           !rc_gguf_place_of(&place, param, rc_ckpt_config(side->ckpt), rc_ckpt_kind(side->ckpt));
+}
+
 static void pair_param(rc_judge *j, const rc_bound *a)
 {
     const rc_param *param = a->param;
@@ -189,6 +243,10 @@ static void pair_param(rc_judge *j, const rc_bound *a)
 
     if (!wanted(j, param->name) || (param->draft && j->dropped_draft))
         return;
+    if (a->elsewhere || has_no_place(&j->b, param)) {
+        j->elsewhere++;
+        return;
+    }
     if (!b) {
         rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
                         rc_source_where(rc_ckpt_source(j->b.ckpt)), param->name,
@@ -227,17 +285,14 @@ static void pair_param(rc_judge *j, const rc_bound *a)
                     .tb = b->weight,
                     .stats = RC_STATS_NONE };
     p->values = rc_decoder_of(a) && rc_decoder_of(b);
-    if (!p->values) {
-        if (a->weight->dtype != b->weight->dtype || a->scale || b->scale) {
-            rc_err *e = rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
-                                        shard_path(path, &j->b, b->weight), param->name,
-                                        "stored in a way that cannot be compared with NATIVE's");
+    if (!p->values && !match_elements(p)) {
+        rc_err *e = rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                                    shard_path(path, &j->b, b->weight), param->name,
+                                    "stored in a way that cannot be compared with NATIVE's");
 
-            rc_err_want(e, "%s", rc_dtype_name(a->weight->dtype));
-            rc_err_got(e, "%s", rc_dtype_name(b->weight->dtype));
-            return;
-        }
-        p->unit = rc_dtype_bits(a->weight->dtype) / 8;
+        rc_err_want(e, "%s", rc_tensor_type(a->weight));
+        rc_err_got(e, "%s", rc_tensor_type(b->weight));
+        return;
     }
     set_shape(p, param->rank, param->shape);
     plan_chunks(j, p);
@@ -253,6 +308,10 @@ static void pair_opaque(rc_judge *j, const rc_tensor *a)
 
     if (!wanted(j, a->name))
         return;
+    if (!b && rc_ckpt_gguf(j->b.ckpt)) { /* vision has a file of its own */
+        j->elsewhere++;
+        return;
+    }
     if (!b) {
         rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
                         rc_source_where(rc_ckpt_source(j->b.ckpt)), a->name,
@@ -272,10 +331,10 @@ static void pair_opaque(rc_judge *j, const rc_tensor *a)
                     .ta = a,
                     .tb = b,
                     .stats = RC_STATS_NONE };
-    p->unit = rc_dtype_bits(a->dtype) % 8 == 0 ? rc_dtype_bits(a->dtype) / 8 : 1;
+    p->unit[0] = p->unit[1] = rc_dtype_bits(a->dtype) % 8 == 0 ? rc_dtype_bits(a->dtype) / 8 : 1;
     set_shape(p, a->rank, a->shape);
-    if (p->rows * p->unit != a->nbytes) { /* packed below a byte: count bytes */
-        p->unit = 1;
+    if (p->rows * p->unit[0] != a->nbytes) { /* packed below a byte: count bytes */
+        p->unit[0] = p->unit[1] = 1;
         p->rows = a->nbytes;
     }
     plan_chunks(j, p);
@@ -289,7 +348,8 @@ static void report_extra(rc_judge *j)
     for (size_t i = 0; i < rc_model_count(j->b.model); i++) {
         const rc_bound *b = rc_model_at(j->b.model, i);
 
-        if (b->weight && wanted(j, b->param->name) && !rc_model_find(j->a.model, b->param->name))
+        if (b->weight && wanted(j, b->param->name) && !rc_model_find(j->a.model, b->param->name) &&
+            !has_no_place(&j->a, b->param))
             rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
                             shard_path(path, &j->b, b->weight), b->param->name,
                             "extra: NATIVE has no such parameter");
@@ -316,8 +376,15 @@ static rc_code pair_up(rc_judge *j, rc_err *err)
     for (size_t i = 0; i < rc_model_opaque_count(j->a.model); i++)
         pair_opaque(j, rc_model_opaque(j->a.model, i));
     report_extra(j);
+    if (j->elsewhere)
+        rc_findings_add(&j->findings, RC_NOTE, RC_OK, "tensors",
+                        rc_source_where(rc_ckpt_source(j->b.ckpt)), NULL,
+                        "%" PRIu64 " parameters have no place in this kind of file", j->elsewhere);
     if (j->findings.nomem)
         return rc_fail_nomem(err, j->mem, sizeof(rc_finding));
+    if (j->npairs == 0 && j->findings.total[RC_FAULT] == 0 && j->elsewhere)
+        return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET,
+                       "the two have no parameter in common that --tensors lets through");
     if (j->npairs == 0 && j->findings.total[RC_FAULT] == 0)
         return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "--tensors matches no parameter of NATIVE");
     return RC_OK;

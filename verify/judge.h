@@ -23,8 +23,9 @@
 typedef struct rc_judge_rules {
     const char *const *globs; /* compare only parameters whose names match one of these */
     unsigned nglobs;
-    bool lossy;         /* false: every value must be equal; true: the two bounds count */
-    double min_sqnr;    /* dB, for each parameter; -INFINITY: no bound */
+    bool lossy; /* false: every value must be equal; true: the two bounds count */
+    double min_sqnr[RC_ROLE_COUNT]; /* dB, for each parameter of a role; -INFINITY: no bound,
+                                       INFINITY: exact */
     double max_rel_err; /* relative Frobenius error of each parameter; INFINITY: no bound */
     bool allow_missing_draft;
 } rc_judge_rules;
@@ -40,10 +41,10 @@ typedef struct rc_pair {
     unsigned rank;
     uint64_t shape[RC_ST_MAX_RANK];
     uint64_t rows, cols; /* as compared */
-    bool values;         /* false: integers or unknown, compared as bytes in elements of
-                            `unit` bytes; stats then has n, differ and bad_at only */
-    unsigned unit;
-    rc_stats stats; /* valid after rc_judge_run() */
+    bool values;         /* false: integers or unknown, compared as such in elements of
+                            unit[] bytes; stats then has n, differ and bad_at only */
+    unsigned unit[2];    /* of NATIVE and CONVERTED; unlike: integers of two widths */
+    rc_stats stats;      /* valid after rc_judge_run() */
 
     /* the judge's own, for a run */
     uint64_t chunk_rows, first_chunk, chunks, chunks_done;
@@ -57,13 +58,14 @@ typedef struct rc_judge_role {
     double aa, dd;                         /* sums over its parameters, in schema order */
     double worst_sqnr;                     /* of one parameter; +inf when all are exact */
     double max_err;
+    char stored[2][64]; /* how, in NATIVE and CONVERTED: "FP4+E8M0", "Q8_0, F32" */
 } rc_judge_role;
 
 typedef struct rc_judge rc_judge;
 
 /** Pair up. `a` is NATIVE, `b` CONVERTED; both are borrowed, as are the rules'
  *  patterns. Differences of the sets, the configs and the side files become
- *  findings.
+ *  findings. What a GGUF file has no place for is left out, and a note.
  *    RC_E_USAGE      the two are the wrong way round, or no name matches a pattern
  *    RC_E_TENSORSET  NATIVE is not whole: it cannot be the measure
  *  and what reading side files reports. */

@@ -13,6 +13,7 @@ struct rc_judge {
     uint64_t nchunks, nbytes;
     rc_findings findings;
     bool dropped_draft; /* NATIVE has one, CONVERTED has none */
+    uint64_t elsewhere; /* parameters that one side's kind of file has no place for */
 };
 
 /** Where in the matrix element `at` is. */
@@ -24,7 +25,7 @@ static inline void rc_pair_place(const rc_pair *pair, uint64_t at, uint64_t *row
     *col = at % last;
 }
 
-/** "folder/file", for messages: two folders are in play. */
+/** "folder/file", for messages: two sides are in play. */
 const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const char *file);
 
 /** Put the side's folder in front of the file that `err` names. */

@@ -39,12 +39,13 @@ struct run {
 
 /* a side's chunk */
 
-/* cols is 1 and the layout plain where bytes are compared. */
-static rc_extent extent(const rc_pair *p, const rc_bound *bound, uint64_t row, uint64_t nrows)
+/* cols is 1 and the layout plain where no values are compared. */
+static rc_extent extent(const rc_pair *p, unsigned side, uint64_t row, uint64_t nrows)
 {
     if (p->values)
-        return rc_decoder_extent(rc_decoder_of(bound), p->cols, row, nrows);
-    return (rc_extent){ .weight_off = row * p->unit, .weight_len = (size_t)(nrows * p->unit) };
+        return rc_decoder_extent(side ? p->b : p->a, row, nrows);
+    return (rc_extent){ .weight_off = row * p->unit[side],
+                        .weight_len = (size_t)(nrows * p->unit[side]) };
 }
 
 static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound,
@@ -71,10 +72,9 @@ static void compare_values(rc_stats *out, const rc_pair *p, rc_piece *a, rc_piec
     const size_t step = p->cols < TILE_VALUES ? TILE_VALUES / (size_t)p->cols : 1;
 
     a->row0 = b->row0 = row;
-    a->cols = b->cols = (size_t)p->cols;
     a->work = b->work = s->work;
-    a->how = rc_decoder_of(p->a);
-    b->how = rc_decoder_of(p->b);
+    rc_decoder_lay_out(a, p->a);
+    rc_decoder_lay_out(b, p->b);
     for (size_t r = 0; r < nrows; r += step) {
         const size_t n = nrows - r < step ? (size_t)nrows - r : step;
 
@@ -88,20 +88,48 @@ static void compare_values(rc_stats *out, const rc_pair *p, rc_piece *a, rc_piec
     }
 }
 
-static void compare_bytes(rc_stats *out, const rc_pair *p, const uint8_t *a, const uint8_t *b,
-                          uint64_t row, uint64_t nrows)
+/* A little-endian integer with its sign. */
+static int64_t integer(const uint8_t *p, unsigned n)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = n; i-- > 0;)
+        v = v << 8 | p[i];
+    if (n < 8 && v >> (8 * n - 1))
+        v |= UINT64_MAX << (8 * n);
+    return (int64_t)v;
+}
+
+/* Elements that are no values: the same bytes, or the same integers of two widths. */
+static bool same_element(const rc_pair *p, const uint8_t *a, const uint8_t *b, uint64_t i)
+{
+    const uint8_t *x = a + i * p->unit[0], *y = b + i * p->unit[1];
+
+    return p->unit[0] == p->unit[1] ? memcmp(x, y, p->unit[0]) == 0
+                                    : integer(x, p->unit[0]) == integer(y, p->unit[1]);
+}
+
+static void compare_elements(rc_stats *out, const rc_pair *p, const uint8_t *a, const uint8_t *b,
+                             uint64_t row, uint64_t nrows)
 {
     out->n = nrows;
-    if (memcmp(a, b, (size_t)(nrows * p->unit)) == 0)
+    if (p->unit[0] == p->unit[1] && memcmp(a, b, (size_t)(nrows * p->unit[0])) == 0)
         return;
-    for (size_t i = 0; i < nrows; i++) {
-        if (memcmp(a + i * p->unit, b + i * p->unit, p->unit) == 0)
+    for (uint64_t i = 0; i < nrows; i++) {
+        if (same_element(p, a, b, i))
             continue;
         if (out->bad_at == UINT64_MAX)
             out->bad_at = row + i;
         out->incomparable++;
         out->sum.differ++;
     }
+}
+
+/* Equal bytes under one layout are equal values; decoding once is enough. */
+static bool same_layout(const rc_pair *p)
+{
+    return rc_decoder_of(p->a) == rc_decoder_of(p->b) && p->a->pitch == p->cols &&
+           p->b->pitch == p->cols;
 }
 
 static rc_pair *pair_of_chunk(const rc_judge *j, uint64_t chunk)
@@ -152,7 +180,7 @@ static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t ite
     rc_pair *p = pair_of_chunk(j, item);
     const uint64_t chunk = item - p->first_chunk, row = chunk * p->chunk_rows;
     const uint64_t nrows = p->rows - row < p->chunk_rows ? p->rows - row : p->chunk_rows;
-    const rc_extent ea = extent(p, p->a, row, nrows), eb = extent(p, p->b, row, nrows);
+    const rc_extent ea = extent(p, 0, row, nrows), eb = extent(p, 1, row, nrows);
     rc_stats stats = RC_STATS_NONE;
     rc_piece a = { 0 }, b = { 0 };
 
@@ -162,14 +190,12 @@ static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t ite
                 eb.scale_len + 2 * RC_PAGE, err));
     rc_par_compute_begin(par);
     if (p->values) {
-        /* Equal bytes under one layout are equal values; decoding once is enough. */
-        const bool same = rc_decoder_of(p->a) == rc_decoder_of(p->b) &&
-                          memcmp(a.weight, b.weight, ea.weight_len) == 0 &&
+        const bool same = same_layout(p) && memcmp(a.weight, b.weight, ea.weight_len) == 0 &&
                           (!ea.scale_len || memcmp(a.scale, b.scale, ea.scale_len) == 0);
 
         compare_values(&stats, p, &a, &b, s, row, nrows, same);
     } else {
-        compare_bytes(&stats, p, a.weight, b.weight, row, nrows);
+        compare_elements(&stats, p, a.weight, b.weight, row, nrows);
     }
     rc_par_compute_end(par);
     hand_in(run, p, chunk, &stats);
@@ -195,7 +221,7 @@ static struct sizes measure(const rc_judge *j)
         const uint64_t nrows = p->rows < p->chunk_rows ? p->rows : p->chunk_rows;
 
         for (unsigned side = 0; side < 2; side++) {
-            const rc_extent e = extent(p, side ? p->b : p->a, 0, nrows);
+            const rc_extent e = extent(p, side, 0, nrows);
 
             grow(&z.weight[side], e.weight_len + 2 * RC_PAGE);
             grow(&z.scale[side], e.scale_len + 2 * RC_PAGE);
@@ -315,12 +341,39 @@ static rc_code recheck(const rc_subject *side, rc_err *err)
     return rc;
 }
 
+/* A warning of a kind is given once, at the first parameter that it holds for. */
+struct warning {
+    const rc_pair *first;
+    uint64_t n;
+};
+
+static void count(struct warning *w, bool holds, const rc_pair *p)
+{
+    if (!holds)
+        return;
+    w->first = w->first ? w->first : p;
+    w->n++;
+}
+
+static void warn_of(rc_judge *j, const struct warning *w, unsigned side, const char *what,
+                    const char *units, const char *more)
+{
+    const rc_subject *s = side ? &j->b : &j->a;
+    const rc_tensor *t;
+    char path[512];
+
+    if (!w->first)
+        return;
+    t = side ? w->first->tb : w->first->ta;
+    rc_findings_add(&j->findings, RC_WARNING, RC_OK, "values",
+                    rc_judge_path(path, sizeof path, s, rc_ckpt_shard(s->ckpt, t->shard)->name),
+                    w->first->name, "%s %" PRIu64 " %s in all%s", what, w->n, units, more);
+}
+
 /* What the values themselves give reason to say. */
 static void report_values(rc_judge *j)
 {
-    const rc_pair *zero = NULL, *odd = NULL;
-    uint64_t zeros = 0, odds = 0;
-    char path[512];
+    struct warning zero = { 0 }, odd_a = { 0 }, odd_b = { 0 };
 
     for (size_t i = 0; i < j->npairs; i++) {
         const rc_pair *p = &j->pair[i];
@@ -328,28 +381,17 @@ static void report_values(rc_judge *j)
 
         if (!p->values)
             continue;
-        if (p->a->param->quant != RC_QUANT_NONE && c->aa == 0 && !c->nan_a && !c->inf_a) {
-            zero = zero ? zero : p;
-            zeros++;
-        }
-        if (c->nan_a || c->inf_a) {
-            odd = odd ? odd : p;
-            odds++;
-        }
+        count(&zero, p->a->param->quant != RC_QUANT_NONE && c->aa == 0 && !c->nan_a && !c->inf_a,
+              p);
+        count(&odd_a, c->nan_a || c->inf_a, p);
+        count(&odd_b, c->nan_b > c->nan_a || c->inf_b > c->inf_a, p);
     }
-    if (zero)
-        rc_findings_add(&j->findings, RC_WARNING, RC_OK, "values",
-                        rc_judge_path(path, sizeof path, &j->a,
-                                      rc_ckpt_shard(j->a.ckpt, zero->ta->shard)->name),
-                        zero->name,
-                        "all zero in NATIVE, as %" PRIu64 " matri%s in all: is it whole?", zeros,
-                        zeros == 1 ? "x" : "ces");
-    if (odd)
-        rc_findings_add(
-            &j->findings, RC_WARNING, RC_OK, "values",
-            rc_judge_path(path, sizeof path, &j->a, rc_ckpt_shard(j->a.ckpt, odd->ta->shard)->name),
-            odd->name, "NaN or infinity in NATIVE, in %" PRIu64 " parameter%s in all", odds,
-            odds == 1 ? "" : "s");
+    warn_of(j, &zero, 0, "all zero in NATIVE, as", zero.n == 1 ? "matrix" : "matrices",
+            ": is it whole?");
+    warn_of(j, &odd_a, 0, "NaN or infinity in NATIVE, in",
+            odd_a.n == 1 ? "parameter" : "parameters", "");
+    warn_of(j, &odd_b, 1, "NaN or infinity in CONVERTED, in",
+            odd_b.n == 1 ? "parameter" : "parameters", " that are finite in NATIVE");
 }
 
 rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, rc_err *err)

@@ -15,7 +15,8 @@ bool rc_judge_passes(const rc_judge *judge, const rc_pair *pair)
         return true;
     if (!judge->rules.lossy || !pair->values || s->incomparable)
         return false;
-    return rc_stats_sqnr(s) >= judge->rules.min_sqnr && rc_stats_rel(s) <= judge->rules.max_rel_err;
+    return rc_stats_sqnr(s) >= judge->rules.min_sqnr[pair->role] &&
+           rc_stats_rel(s) <= judge->rules.max_rel_err;
 }
 
 double rc_pair_sqnr(const rc_pair *pair)
@@ -26,6 +27,10 @@ double rc_pair_sqnr(const rc_pair *pair)
 static void add_to_role(rc_judge_role *r, const rc_judge *j, const rc_pair *p)
 {
     const double sqnr = rc_pair_sqnr(p);
+    char label[RC_FIGURE];
+
+    rc_figure_add(r->stored[0], p->a ? rc_figure_layout(label, p->a) : rc_tensor_type(p->ta));
+    rc_figure_add(r->stored[1], p->b ? rc_figure_layout(label, p->b) : rc_tensor_type(p->tb));
 
     r->params++;
     r->exact += rc_stats_exact(&p->stats);
@@ -112,13 +117,16 @@ const char *rc_pair_says(const rc_pair *pair, char *buf, size_t n)
 
 uint64_t rc_pair_offset(const rc_pair *pair)
 {
-    uint64_t at;
+    uint64_t at, row, col;
     float a, b;
 
     if (!rc_stats_place(&pair->stats, &at, &a, &b))
         return RC_NO_OFFSET;
-    return pair->tb->begin +
-           (pair->values ? at * rc_decoder_of(pair->b)->bits / 8 : at * pair->unit);
+    if (!pair->values)
+        return pair->tb->begin + at * pair->unit[1];
+    row = at / pair->cols;
+    col = at % pair->cols;
+    return pair->tb->begin + rc_decoder_offset(pair->b, row, col);
 }
 
 static rc_code fail_pair(const rc_judge *j, const rc_pair *p, size_t failed, rc_err *err)

@@ -6,12 +6,13 @@
  *   verdict             "exact", "within bounds", "differs", "broken set"
  *   passes              true when the rules are met
  *   native, converted   {path, variant}
- *   rules               {exact, min_sqnr_db, max_rel_err, allow_missing_draft, tensors}:
- *                       exact is true when no bound was given
+ *   rules               {exact, min_sqnr_db, min_sqnr_db_by_role, max_rel_err,
+ *                       allow_missing_draft, tensors}: exact is true when no bound was
+ *                       given; min_sqnr_db is null where roles have bounds of their own, and
+ *                       by role null where a role has to be exact, or has no bound
  *   totals              as a role, without its name
- *   roles               [{role, parameters, exact, failed, values, differ, incomparable,
- *                       max_abs_err, rel_err, worst_sqnr_db}]
- *   faults, warnings, notes   how many there are
+ *   roles               [{role, native, converted, parameters, exact, failed, values, differ,
+ * incomparable, max_abs_err, rel_err, worst_sqnr_db}] faults, warnings, notes   how many there are
  *   findings            [{level, topic, file, tensor, offset, message, want, got}]: the
  *                       first 100 of each level
  *   tensors             [{name, role, layer, draft, native, converted, shape, values,

@@ -31,12 +31,25 @@ static void put_side(rc_jsonw *w, const char *key, const rc_subject *s)
     rc_jsonw_object_end(w);
 }
 
+static bool is_uniform(const rc_judge_rules *r)
+{
+    for (unsigned i = 1; i < RC_ROLE_COUNT; i++)
+        if (r->min_sqnr[i] != r->min_sqnr[0])
+            return false;
+    return true;
+}
+
 static void put_rules(rc_jsonw *w, const rc_judge_rules *r)
 {
     rc_jsonw_key(w, "rules");
     rc_jsonw_object(w);
     rc_jsonw_kbool(w, "exact", !r->lossy);
-    rc_jsonw_kf64(w, "min_sqnr_db", r->lossy ? r->min_sqnr : NAN);
+    rc_jsonw_kf64(w, "min_sqnr_db", r->lossy && is_uniform(r) ? r->min_sqnr[0] : NAN);
+    rc_jsonw_key(w, "min_sqnr_db_by_role");
+    rc_jsonw_object(w);
+    for (unsigned i = 0; i < RC_ROLE_COUNT && r->lossy; i++)
+        rc_jsonw_kf64(w, rc_role_name((rc_role)i), r->min_sqnr[i]);
+    rc_jsonw_object_end(w);
     rc_jsonw_kf64(w, "max_rel_err", r->lossy ? r->max_rel_err : NAN);
     rc_jsonw_kbool(w, "allow_missing_draft", r->allow_missing_draft);
     rc_jsonw_key(w, "tensors");
@@ -52,6 +65,8 @@ static void put_role(rc_jsonw *w, const char *role, const rc_judge_role *r)
     rc_jsonw_object(w);
     if (role)
         rc_jsonw_kstr(w, "role", role);
+    rc_jsonw_kstr(w, "native", r->stored[0]);
+    rc_jsonw_kstr(w, "converted", r->stored[1]);
     rc_jsonw_ku64(w, "parameters", r->params);
     rc_jsonw_ku64(w, "exact", r->exact);
     rc_jsonw_ku64(w, "failed", r->failed);
@@ -136,9 +151,8 @@ static void put_pair(rc_jsonw *w, const rc_judge *j, const rc_pair *p)
     else
         rc_jsonw_i64(w, p->layer);
     rc_jsonw_kbool(w, "draft", p->draft);
-    rc_jsonw_kstr(w, "native", p->a ? rc_figure_layout(label, p->a) : rc_dtype_name(p->ta->dtype));
-    rc_jsonw_kstr(w, "converted",
-                  p->b ? rc_figure_layout(label, p->b) : rc_dtype_name(p->tb->dtype));
+    rc_jsonw_kstr(w, "native", p->a ? rc_figure_layout(label, p->a) : rc_tensor_type(p->ta));
+    rc_jsonw_kstr(w, "converted", p->b ? rc_figure_layout(label, p->b) : rc_tensor_type(p->tb));
     rc_jsonw_key(w, "shape");
     rc_jsonw_array(w);
     for (unsigned i = 0; i < p->rank; i++)

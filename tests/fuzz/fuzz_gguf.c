@@ -1,11 +1,11 @@
-/* tests/fuzz/fuzz_gguf.c - the head of a GGUF file from anybody.
+/* tests/fuzz/fuzz_gguf.c - the head of a GGUF file from anybody, and what its keys say.
  *
  * The input is taken twice: as a whole file, and as the head of a file that is as long as
  * its last eight bytes say, so that tensors larger than the input get a hearing. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/gguf.h"
+#include "formats/gguf_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -51,6 +51,40 @@ static void look(const rc_gguf *g, uint64_t file_len)
     REQUIRE(at <= file_len);
 }
 
+static bool has(void *ctx, const char *name)
+{
+    const rc_gguf *g = ctx;
+
+    for (size_t i = 0; i < rc_gguf_tensors(g); i++)
+        if (strcmp(rc_gguf_tensor_at(g, i)->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The keys as a config, of whatever kind. */
+static void describe(rc_gguf *g, rc_mem *mem)
+{
+    rc_gguf_facts facts = { .vocab = 384, .markov_rank = 64 };
+    rc_config config;
+    uint8_t *text;
+    rc_err err = { 0 };
+    size_t len;
+
+    if (rc_gguf_kind_of(&facts.kind, g, has, g, &err) != RC_OK) {
+        REQUIRE(err.msg[0]);
+        return;
+    }
+    if (rc_gguf_config(&config, &text, &len, g, &facts, NULL, mem, &err) == RC_OK) {
+        REQUIRE(config.num_hidden_layers >= 1);
+        REQUIRE(config.num_hidden_layers <= RC_CONFIG_MAX_LAYERS);
+        REQUIRE(config.n_compress_ratios >= config.num_hidden_layers);
+        REQUIRE(text && strlen((const char *)text) == len);
+        rc_mem_put(mem, text);
+    } else {
+        REQUIRE(!text && err.msg[0]);
+    }
+}
+
 static void try_head(const uint8_t *data, size_t size, uint64_t file_len)
 {
     rc_mem mem = { .limit = (size_t)64 << 20 };
@@ -70,6 +104,7 @@ static void try_head(const uint8_t *data, size_t size, uint64_t file_len)
     rc = rc_gguf_new(&g, head, size, file_len, NULL, &mem, &err);
     if (rc == RC_OK) {
         look(g, file_len);
+        describe(g, &mem);
         rc_gguf_free(&g);
     } else {
         REQUIRE(!g && err.code == rc && err.msg[0]);

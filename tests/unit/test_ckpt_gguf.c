@@ -432,6 +432,30 @@ static void test_ckpt_gguf_sets(void **state)
     gm_free(m);
 }
 
+/* D24 */
+static void test_ckpt_gguf_padding(void **state)
+{
+    gm *m = small_model(RC_GGUF_MAIN);
+    const rc_tensor *x;
+    uint64_t at;
+    FILE *f;
+
+    (void)state;
+    gm_write(m, &dir, "m.gguf");
+    gm_free(m);
+    open_whole("m.gguf");
+    x = rc_ckpt_find(ckpt, "blk.0.hc_attn_scale.weight"); /* 12 bytes of 32 */
+    at = x->begin + x->nbytes + 3;
+    f = fopen(fx_path(&dir, "m.gguf"), "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+    assert_int_equal(fputc(1, f), 1);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(warned, 0);
+    open_whole("m.gguf");
+    assert_int_equal(warned, 1);
+}
+
 static void test_ckpt_gguf_names_the_file(void **state)
 {
     (void)state;
@@ -466,11 +490,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_ckpt_gguf_##name, setup, teardown)
-        TEST(config),         TEST(kinds),
-        TEST(any_type),       TEST(problems),
-        TEST(same_shapes),    TEST(keys),
-        TEST(tokenizer),      TEST(sets),
-        TEST(names_the_file), TEST(survives_allocation_failures),
+        TEST(config),
+        TEST(kinds),
+        TEST(any_type),
+        TEST(problems),
+        TEST(same_shapes),
+        TEST(keys),
+        TEST(tokenizer),
+        TEST(sets),
+        TEST(padding),
+        TEST(names_the_file),
+        TEST(survives_allocation_failures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
