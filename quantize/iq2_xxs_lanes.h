@@ -611,6 +611,48 @@ VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importa
     memcpy(out, blocks, sizeof blocks);
 }
 
+/* The best of all points: rc_iq2_best_point_fn. Point p is lane p / n of vector p % n of n, so
+ * that the first of equals is in the lowest lane. */
+VEC_INLINE float best_of_all(const rc_iq2_lists *l, uint8_t *point, const float *x, const float *w,
+                             float scale, bool odd)
+{
+    static const float sizes[4] = { 8, 25, 43, 43 };
+    const __m128 size = _mm_loadu_ps(sizes), sized = _mm_mul_ps(_mm_set1_ps(scale), size);
+    float costs[RUN][QUADS], wrong[RUN][QUADS], lanes[VEC];
+    vec least = vec_of(INFINITY);
+    veci winner = veci_load_words(l->all);
+    uint32_t found[VEC];
+
+    for (unsigned j = 0; j < RUN; j++) {
+        const __m128 xs = _mm_set1_ps(x[j]), ws = _mm_set1_ps(w[j]), off = _mm_sub_ps(sized, xs);
+        _mm_storeu_ps(costs[j], _mm_mul_ps(_mm_mul_ps(ws, off), off));
+        _mm_storeu_ps(wrong[j], _mm_mul_ps(_mm_mul_ps(ws, xs), size));
+    }
+    for (unsigned v = 0; v < 256 / VEC; v++) {
+        const veci own = veci_load_words(l->all + v * VEC);
+        vec error = errors_of(own, costs);
+        if (odd) {
+            veci rest = own;
+            vec lowest = vec_of(INFINITY);
+            RC_UNROLL for (unsigned j = 0; j < RUN; j++)
+            {
+                lowest = vec_min(lowest, quad_look_up(quad_of(wrong[j]), rest));
+                rest = next_digit(rest);
+            }
+            error += vec_of(4 * scale) * lowest;
+        }
+        const vecm less = vec_less(error, least);
+        least = vec_pick(less, error, least);
+        winner = veci_pick(less, own, winner);
+    }
+    veci_store(found, winner);
+    vec_store(lanes, least);
+    const __m128 best = least_of(least);
+    const unsigned lane = (unsigned)__builtin_ctz(lanes_within(least, best));
+    *point = l->points[found[lane]];
+    return lanes[lane];
+}
+
 #undef SUB
 #undef RUN
 #undef TRIES

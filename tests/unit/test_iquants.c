@@ -91,6 +91,20 @@ static void test_iquants_decode_to_the_row(void **state)
         }
 }
 
+/* The effort that costs time never loses, and on the first three rows gains a twentieth. */
+static void test_iq2_xxs_better_is_better(void **state)
+{
+    const rc_quantizer *q = &rc_quantizer_iq2_xxs;
+
+    (void)state;
+    for (unsigned r = 0; r < ROWS; r++) {
+        const double plain = weighted_error(q, q->impls[0].fn, r);
+        const double better = weighted_error(q, q->better[0].fn, r);
+        if (!(better <= plain * (r < 3 ? 0.95 : 1.000001)))
+            fail_msg("row %u: error %g, was %g", r, better, plain);
+    }
+}
+
 static void test_iq2_grid_has_points_and_neighbours(void **state)
 {
     const rc_iq2_grid *grid = rc_iq2_grid_get();
@@ -143,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_iq4_xs_gives_ggmls_bytes),
         cmocka_unit_test(test_iq2_xxs_gives_ggmls_bytes),
         cmocka_unit_test(test_iquants_decode_to_the_row),
+        cmocka_unit_test(test_iq2_xxs_better_is_better),
         cmocka_unit_test(test_iq2_grid_has_points_and_neighbours),
         cmocka_unit_test(test_iq2_lists_are_in_order),
     };
