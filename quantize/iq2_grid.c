@@ -143,8 +143,11 @@ static void list(void)
         at[1] = add_list(&lists[1], at[1], 16, t, kept, n);
     }
     for (unsigned w = 0; w < 2; w++) {
-        for (unsigned p = 0; p < POINTS; p++)
+        const unsigned lanes = 8u << w, n = POINTS / lanes;
+        for (unsigned p = 0; p < POINTS; p++) {
             lists[w].points[rc_iq2_xxs_digits[p]] = (uint8_t)p;
+            lists[w].all[p % n * lanes + p / n] = rc_iq2_xxs_digits[p];
+        }
         for (unsigned bits = 0; bits < 256; bits++)
             for (unsigned j = RC_IQ2_RUN; j-- > 0;)
                 lists[w].ones[bits] = (uint16_t)(3 * lists[w].ones[bits] + (bits >> j & 1));

@@ -42,6 +42,7 @@ typedef struct rc_iq2_list {
 typedef struct rc_iq2_lists {
     rc_iq2_list lists[RC_IQ2_TUPLES];
     uint16_t digits[RC_IQ2_LISTED]; /* of the neighbours */
+    uint16_t all[256];              /* of all points, in the order of a list */
     uint16_t ones[256];             /* the tuple that has 1 where the index has a bit */
     uint8_t points[0xaaab];         /* by digits: the point that has them */
 } rc_iq2_lists;

@@ -13,6 +13,7 @@
 #include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
+#include "quantize/iq2_better.h"
 #include "quantize/iq2_grid.h"
 #include "quantize/search.h"
 
@@ -223,4 +224,5 @@ static const rc_quant_impl impls[] = {
     { 0 },
 };
 
-const rc_quantizer rc_quantizer_iq2_xxs = { RC_DTYPE_IQ2_XXS, true, true, impls, NULL };
+const rc_quantizer rc_quantizer_iq2_xxs = { RC_DTYPE_IQ2_XXS, true, true, impls,
+                                            rc_iq2_better_impls };

@@ -349,12 +349,13 @@ VEC_INLINE bool same_winner(const tries *t, unsigned r, unsigned a, unsigned b, 
            last <= 8 * (first + room);
 }
 
-/* The tries between those that are known, the `ends` of stretches of one tuple; a stretch
+/* The `inner` tries, between the `ends` of stretches of one tuple, which are known; a stretch
  * whose winner changes is halved. */
 VEC_INLINE void fill_stretches(tries *t, const rc_iq2_lists *l, const spread *s,
-                               const uint16_t *tuples, uint64_t ends, uint64_t clear)
+                               const uint16_t *tuples, uint64_t inner, uint64_t ends,
+                               uint64_t clear)
 {
-    for (uint64_t inner = ALL_TRIES & ~ends; inner;) {
+    while (inner) {
         const unsigned from = (unsigned)__builtin_ctzll(inner);
         const unsigned to = (unsigned)__builtin_ctzll(ends >> from) + from;
         const unsigned r = from / 16, middle = (from - 1 + to) / 2;
@@ -383,9 +384,11 @@ VEC_INLINE void work_off(const queue *todo, tries *t, const rc_iq2_lists *l, con
     }
 }
 
-VEC_INLINE void choose_all(tries *t, const rc_iq2_lists *l, const spread *s, const uint16_t *tuples)
+/* The choices in `which`: all tries of some runs. */
+VEC_INLINE void choose_all(tries *t, const rc_iq2_lists *l, const spread *s, const uint16_t *tuples,
+                           uint64_t which)
 {
-    const uint64_t ends = ends_of(tuples);
+    const uint64_t ends = ends_of(tuples) & which;
     queue todo = { .count = { 0 } };
     uint64_t clear = 0;
 
@@ -400,7 +403,17 @@ VEC_INLINE void choose_all(tries *t, const rc_iq2_lists *l, const spread *s, con
     work_off(&todo, t, l, s, tuples, 2, &clear);
     work_off(&todo, t, l, s, tuples, 3, &clear);
     work_off(&todo, t, l, s, tuples, MANY, &clear);
-    fill_stretches(t, l, s, tuples, ends, clear);
+    fill_stretches(t, l, s, tuples, which & ~ends, ends, clear);
+}
+
+/* All tries of a run by the reference. */
+static void choose_slowly(tries *t, const sub_blocks *b, unsigned lane, unsigned r)
+{
+    const unsigned at = r * RUN;
+
+    for (unsigned k = 0; k < TRIES; k++)
+        t->digits[r][k] = rc_iq2_xxs_digits[rc_iq2_xxs_choose(
+            rc_iq2_grid_get(), b->x[lane] + at, b->root_w[lane] + at, t->scale[k], t->inverse[k])];
 }
 
 /* The points of all tries. */
@@ -408,7 +421,8 @@ VEC_INLINE void try_all(tries *t, const rc_iq2_lists *l, const sub_blocks *b, un
                         const spread *s)
 {
     uint16_t tuples[RC_IQ2_RUNS * 16 + 1];
-    unsigned doubt = 0;
+    unsigned doubt[RC_IQ2_RUNS] = { 0 };
+    uint64_t which = ALL_TRIES;
 
     memset(t->digits, 0, sizeof t->digits);
     tuples[RC_IQ2_RUNS * 16] = 0;
@@ -417,21 +431,18 @@ VEC_INLINE void try_all(tries *t, const rc_iq2_lists *l, const sub_blocks *b, un
         for (unsigned j = 0; j < RUN; j++)
             total += b->root_w[lane][at + j];
         for (unsigned k = 0; k < TRIES; k++) {
-            tuples[16 * r + k] = (uint16_t)nearest_tuple(l, b->x[lane] + at, t->inverse[k], &doubt);
+            tuples[16 * r + k] =
+                (uint16_t)nearest_tuple(l, b->x[lane] + at, t->inverse[k], &doubt[r]);
             t->margin[r][k] = MARGIN * total * t->scale[k] * t->scale[k];
         }
         for (unsigned k = TRIES; k < 16; k++)
             tuples[16 * r + k] = (uint16_t)(0xffff - k); /* no tuple: ends the stretch */
+        which &= ~(doubt[r] ? (uint64_t)0xffff << 16 * r : 0);
     }
-    if (!doubt) {
-        choose_all(t, l, s, tuples);
-        return;
-    }
-    for (unsigned at = 0, r = 0; r < RC_IQ2_RUNS; at += RUN, r++)
-        for (unsigned k = 0; k < TRIES; k++)
-            t->digits[r][k] = rc_iq2_xxs_digits[rc_iq2_xxs_choose(
-                rc_iq2_grid_get(), b->x[lane] + at, b->root_w[lane] + at, t->scale[k],
-                t->inverse[k])];
+    choose_all(t, l, s, tuples, which);
+    for (unsigned r = 0; r < RC_IQ2_RUNS; r++)
+        if (doubt[r])
+            choose_slowly(t, b, lane, r);
 }
 
 /* The digits of the point for one run. */
@@ -598,6 +609,48 @@ VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importa
     }
     put_blocks(blocks, &b, scales, x, importance);
     memcpy(out, blocks, sizeof blocks);
+}
+
+/* The best of all points: rc_iq2_best_point_fn. Point p is lane p / n of vector p % n of n, so
+ * that the first of equals is in the lowest lane. */
+VEC_INLINE float best_of_all(const rc_iq2_lists *l, uint8_t *point, const float *x, const float *w,
+                             float scale, bool odd)
+{
+    static const float sizes[4] = { 8, 25, 43, 43 };
+    const __m128 size = _mm_loadu_ps(sizes), sized = _mm_mul_ps(_mm_set1_ps(scale), size);
+    float costs[RUN][QUADS], wrong[RUN][QUADS], lanes[VEC];
+    vec least = vec_of(INFINITY);
+    veci winner = veci_load_words(l->all);
+    uint32_t found[VEC];
+
+    for (unsigned j = 0; j < RUN; j++) {
+        const __m128 xs = _mm_set1_ps(x[j]), ws = _mm_set1_ps(w[j]), off = _mm_sub_ps(sized, xs);
+        _mm_storeu_ps(costs[j], _mm_mul_ps(_mm_mul_ps(ws, off), off));
+        _mm_storeu_ps(wrong[j], _mm_mul_ps(_mm_mul_ps(ws, xs), size));
+    }
+    for (unsigned v = 0; v < 256 / VEC; v++) {
+        const veci own = veci_load_words(l->all + v * VEC);
+        vec error = errors_of(own, costs);
+        if (odd) {
+            veci rest = own;
+            vec lowest = vec_of(INFINITY);
+            RC_UNROLL for (unsigned j = 0; j < RUN; j++)
+            {
+                lowest = vec_min(lowest, quad_look_up(quad_of(wrong[j]), rest));
+                rest = next_digit(rest);
+            }
+            error += vec_of(4 * scale) * lowest;
+        }
+        const vecm less = vec_less(error, least);
+        least = vec_pick(less, error, least);
+        winner = veci_pick(less, own, winner);
+    }
+    veci_store(found, winner);
+    vec_store(lanes, least);
+    const __m128 best = least_of(least);
+    const unsigned lane = (unsigned)__builtin_ctz(lanes_within(least, best));
+    *point = l->points[found[lane]];
+    return lanes[lane];
 }
 
 #undef SUB

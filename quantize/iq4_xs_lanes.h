@@ -206,8 +206,9 @@ VEC_INLINE vec search(const tables *t, sub_blocks *b)
     return vec_pick(zeros, vec_of(0), best.scale);
 }
 
-VEC_INLINE void weigh(sub_blocks *b, const float *importance, vec sigma2)
+VEC_INLINE void load(sub_blocks *b, const float *x, const float *importance, vec sigma2)
 {
+    vec_load_rows(b->x, x, SUB, SUB);
     if (!importance) {
         for (unsigned i = 0; i < SUB; i++)
             b->w[i] = b->x[i] * b->x[i];
@@ -235,7 +236,8 @@ VEC_INLINE void put_codes(rc_block_iq4_xs *out, const tables *t, const sub_block
                    4);
 }
 
-/* d of each super-block, then the multiple of d that each sub-block has, and its step. */
+/* d of each super-block, and the multiple of d that each sub-block has, into zeroed blocks;
+ * returns one over it. */
 VEC_INLINE vec put_scales(rc_block_iq4_xs *out, vec scale)
 {
     float scales[VEC], d[VEC];
@@ -250,7 +252,6 @@ VEC_INLINE vec put_scales(rc_block_iq4_xs *out, vec scale)
             max = fabsf(s[i]) > fabsf(max) ? s[i] : max;
         for (unsigned i = 0; i < RC_IQ4_SUBS; i++)
             d[b * RC_IQ4_SUBS + i] = -max / 32;
-        memset(&out[b], 0, sizeof out[b]);
         rc_u16_put(out[b].d, rc_f16_encode(-max / 32));
     }
     const vec dv = vec_load(d), zero = vec_of(0);
@@ -273,15 +274,15 @@ VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importa
                               const float *sigma2)
 {
     const tables t = { lookup_of(thresholds), lookup_of(values) };
-    rc_block_iq4_xs blocks[IQ_SUPERS];
+    rc_block_iq4_xs blocks[IQ_SUPERS] = { 0 };
     float sigmas[VEC];
     sub_blocks b;
 
     for (unsigned lane = 0; lane < VEC; lane++)
         sigmas[lane] = sigma2[lane / RC_IQ4_SUBS];
-    vec_load_rows(b.x, x, SUB, SUB);
-    weigh(&b, importance, vec_load(sigmas));
-    put_codes(blocks, &t, &b, put_scales(blocks, search(&t, &b)));
+    load(&b, x, importance, vec_load(sigmas));
+    const vec inverse = put_scales(blocks, search(&t, &b));
+    put_codes(blocks, &t, &b, inverse);
     memcpy(out, blocks, sizeof blocks);
 }
 
