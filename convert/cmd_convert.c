@@ -15,7 +15,7 @@ typedef struct options {
     const char *to, *scale_dtype, *exact, *draft, *recipe, *imatrix, *effort;
     uint64_t threads, mem_limit, shard_size, split_size;
     rc_opt_list tensors, types;
-    bool dry_run, json, force, restart, allow_nonfinite, allow_zero;
+    bool dry_run, hollow, json, force, restart, allow_nonfinite, allow_zero;
 } options;
 
 static const char about[] =
@@ -24,8 +24,9 @@ static const char about[] =
     "        everything else keeps its bytes\n"
     "  bf16  every quantized weight becomes BF16 (input of other quantizers)\n"
     "  gguf:RECIPE  one file for llama.cpp or ds4, DST.gguf; recipes (the experts' type):\n"
-    "        mxfp4 (default, exact) q8_0 q6_k q5_k q4_k q3_k q2_k iq4_xs iq2_xxs bf16 f16, and\n"
-    "        ds4-q2 ds4-q4, which ds4 loads too\n"
+    "        mxfp4 (default: experts exact, what was FP8 in Q8_0), mxfp4-bf16 (all exact), q8_0 "
+    "q6_k\n"
+    "        q5_k q4_k q3_k q2_k iq4_xs iq2_xxs bf16 f16, and ds4-q2 ds4-q4, which ds4 loads too\n"
     "Every piece is checked: exact means that the decoded value of every element is equal.\n"
     "recast.jsonl in DST (beside a GGUF file: NAME.recast.jsonl) holds the verdict and digests\n"
     "of every tensor, recast.json the summary; it is written last: what has it is complete.\n"
@@ -160,6 +161,8 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
         }
         return rc;
     }
+    if (o->hollow)
+        return rc_convert_hollow(plan, dst, &opts, mem, err);
     ticker = rc_ticker_start("converted", &progress);
     rc = rc_convert(plan, dst, &opts, &report, mem, err);
     rc_ticker_stop(&ticker);
@@ -222,9 +225,9 @@ static int check_options(const options *o)
         return rc_cli_usage("--to %s: there are fp8, bf16 and gguf:RECIPE", o->to);
     if (o->scale_dtype && strcmp(o->to, "fp8") != 0)
         return rc_cli_usage("--scale-dtype goes with --to fp8, not with --to %s", o->to);
-    if (!gguf && (o->recipe || o->types.n || o->imatrix || o->effort || o->split_size))
-        return rc_cli_usage("--recipe, --type, --imatrix, --effort and --split-size go with "
-                            "--to gguf, not with --to %s",
+    if (!gguf && (o->hollow || o->recipe || o->types.n || o->imatrix || o->effort || o->split_size))
+        return rc_cli_usage("--recipe, --type, --imatrix, --effort, --split-size and --hollow go "
+                            "with --to gguf, not with --to %s",
                             o->to);
     if (gguf && (o->tensors.n || o->shard_size))
         return rc_cli_usage(
@@ -275,6 +278,9 @@ int rc_cmd_convert(int argc, char **argv)
         { "allow-zero", RC_OPT_FLAG, NULL, "accept weights that are all zero", &o.allow_zero, 0,
           0 },
         { "dry-run", RC_OPT_FLAG, NULL, "print the plan, write nothing", &o.dry_run, 0, 0 },
+        { "hollow", RC_OPT_FLAG, NULL,
+          "gguf: write the metadata only and leave the data as holes, to try a loader first",
+          &o.hollow, 0, 0 },
         { "json", RC_OPT_FLAG, NULL, "print the plan or the summary as JSON", &o.json, 0, 0 },
         { "force", RC_OPT_FLAG, NULL, "replace a finished result, or write among other files",
           &o.force, 0, 0 },

@@ -373,3 +373,37 @@ rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *
     rc_dir_close(&dir);
     return rc;
 }
+
+static rc_code write_hollow(const rc_plan_shard *shard, const rc_dir *dir, rc_mem *mem, rc_err *err)
+{
+    char partial[RC_PARTIAL_NAME];
+    rc_out *out;
+    rc_err ignored;
+    rc_code rc;
+
+    rc_partial_name(shard, partial);
+    RC_TRY(rc_out_open(&out, dir, partial, shard->nbytes, RC_OUT_HOLES, mem, err));
+    rc = rc_out_write(out, 0, shard->head, shard->head_len, err);
+    if (rc == RC_OK)
+        rc = rc_out_sync(out, err);
+    if (rc_out_close(&out, rc == RC_OK ? err : &ignored) != RC_OK && rc == RC_OK)
+        rc = err ? err->code : RC_E_IO;
+    return rc == RC_OK ? rc_dir_rename(dir, partial, shard->name, err) : rc;
+}
+
+rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
+                          rc_mem *mem, rc_err *err)
+{
+    const char *src = rc_source_where(rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan))));
+    char folder[PATH_MAX];
+    rc_dir dir;
+    rc_code rc;
+
+    RC_TRY(refuse_overlap(plan, src, dst, err));
+    RC_TRY(rc_dir_open(&dir, folder_of(plan, dst, folder), false, err));
+    rc = refuse_occupied(plan, &dir, opts, err);
+    for (size_t i = 0; i < rc_plan_shards(plan) && rc == RC_OK; i++)
+        rc = write_hollow(rc_plan_shard_at(plan, i), &dir, mem, err);
+    rc_dir_close(&dir);
+    return rc;
+}

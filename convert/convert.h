@@ -33,6 +33,12 @@ RC_MUST_CHECK
 rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
                              rc_convert_report *report, rc_err *err);
 
+/** GGUF: the files as they will be, metadata and sizes, with holes for data. For trying a
+ *  loader; nothing marks them as a result, and a conversion replaces them with `force`. */
+RC_MUST_CHECK
+rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
+                          rc_mem *mem, rc_err *err);
+
 /** Convert into the folder `dst`, which is made if it is not there; for GGUF, into the file
  *  `dst` and its companions, in a folder that is there.
  *  `report` is filled as far as it goes, on failure too. */

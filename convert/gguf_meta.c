@@ -272,12 +272,10 @@ static void write_special(rc_ggufw *w, const rc_gguf_meta *m)
 void rc_gguf_meta_write(rc_ggufw *w, const rc_gguf_meta *m)
 {
     const char *arch = m->kind == RC_GGUF_DSPARK ? "dflash" : "deepseek4";
-    const char *pre = rc_tokenizer_pre(m->tokenizer);
-
     write_general(w, m, arch);
     write_model(w, m, arch);
     rc_ggufw_str(w, "tokenizer.ggml.model", "gpt2");
-    rc_ggufw_str(w, "tokenizer.ggml.pre", pre ? pre : "joyai-llm");
+    rc_ggufw_str(w, "tokenizer.ggml.pre", rc_tokenizer_pre(m->tokenizer));
     write_tokens(w, m->tokenizer);
     write_special(w, m);
 }

@@ -12,10 +12,10 @@
 
 typedef struct rc_gguf_meta {
     const rc_config *config;
-    const rc_tokenizer *tokenizer;
-    const char *chat_template; /* or NULL: ours */
-    const char *name;          /* of the model, for people */
-    const char *license;       /* or NULL */
+    const rc_tokenizer *tokenizer; /* with a known pre-tokenizer */
+    const char *chat_template;     /* or NULL: ours */
+    const char *name;              /* of the model, for people */
+    const char *license;           /* or NULL */
     rc_gguf_kind kind;
     uint32_t draft_blocks;
     rc_dtype experts;               /* what most weights are: decides general.file_type */

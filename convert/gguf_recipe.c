@@ -28,6 +28,7 @@ typedef struct preset {
 
 static const preset presets[] = {
     { "mxfp4", EXPERTS(RC_DTYPE_MXFP4, RC_DTYPE_Q8_0) },
+    { "mxfp4-bf16", EXPERTS(RC_DTYPE_MXFP4, RC_DTYPE_BF16) },
     { "q8_0", EXPERTS(RC_DTYPE_Q8_0, RC_DTYPE_Q8_0) },
     { "q6_k", EXPERTS(RC_DTYPE_Q6_K, RC_DTYPE_Q8_0) },
     { "q5_k", EXPERTS(RC_DTYPE_Q5_K, RC_DTYPE_Q8_0) },
@@ -53,7 +54,7 @@ struct rc_gguf_recipe {
 
 const char *rc_gguf_presets(void)
 {
-    return "mxfp4|q8_0|q6_k|q5_k|q4_k|q3_k|q2_k|iq4_xs|iq2_xxs|bf16|f16|ds4-q2|ds4-q4";
+    return "mxfp4|mxfp4-bf16|q8_0|q6_k|q5_k|q4_k|q3_k|q2_k|iq4_xs|iq2_xxs|bf16|f16|ds4-q2|ds4-q4";
 }
 
 /* ------------------------------------------------------------------- rules */

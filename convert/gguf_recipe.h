@@ -5,7 +5,9 @@
  * ("blk.3.ffn_down_exps.weight", "blk.*.attn_*"), or a role with an @ before it
  * ("@expert", see rc_role_name()). What loaders read in one type only is not for rules:
  * norms, sinks, biases and hc_* scales stay F32, the hash table is I32.
- * Presets: the source of what "the rest" is are llama.cpp's converter and ds4's type table. */
+ * Presets name the experts' type. mxfp4 keeps every expert exactly, with the rest as llama.cpp's
+ * converter has it: what was FP8 becomes Q8_0, which rounds. mxfp4-bf16 rounds nothing at all.
+ * The source of what "the rest" is are llama.cpp's converter and ds4's type table. */
 #ifndef RC_CONVERT_GGUF_RECIPE_H
 #define RC_CONVERT_GGUF_RECIPE_H
 
@@ -17,8 +19,8 @@
 
 typedef struct rc_gguf_recipe rc_gguf_recipe;
 
-/** Presets by name: mxfp4, q8_0, q6_k, q5_k, q4_k, q3_k, q2_k, iq4_xs, iq2_xxs, bf16, f16,
- *  ds4-q2, ds4-q4. For a message or a help text: "mxfp4|q8_0|..". */
+/** Presets by name: mxfp4, mxfp4-bf16, q8_0, q6_k, q5_k, q4_k, q3_k, q2_k, iq4_xs, iq2_xxs, bf16,
+ * f16, ds4-q2, ds4-q4. For a message or a help text: "mxfp4|q8_0|..". */
 const char *rc_gguf_presets(void);
 
 /** Make one.

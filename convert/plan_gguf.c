@@ -225,6 +225,20 @@ static rc_code slurp(const build *b, const char *name, uint8_t **text, size_t *l
     return rc_source_slurp(src, i, SIDE_MAX, text, len, b->plan->mem, err);
 }
 
+/* Loaders know a pre-tokenizer by name; text cut in another way would be other tokens. */
+static rc_code refuse_pre_tokenizer(const rc_tokenizer *t, rc_err *err)
+{
+    const rc_digest digest = rc_tokenizer_pre_digest(t);
+    char hex[33];
+
+    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET,
+            "its pre-tokenizer is not DeepSeek-V4's, the only one that GGUF has a name for here");
+    rc_err_got(err, "definition %s", rc_digest_hex(&digest, hex));
+    rc_err_file(err, "tokenizer.json");
+    rc_err_hint(err, "use the tokenizer.json of the release that the weights are of");
+    return RC_E_UNSUPPORTED;
+}
+
 static rc_code load_tokenizer(build *b, rc_err *err)
 {
     rc_mem *mem = b->plan->mem;
@@ -248,9 +262,7 @@ static rc_code load_tokenizer(build *b, rc_err *err)
     rc = rc_tokenizer_parse(&b->tokenizer, json, json_len, config, config_len,
                             b->config->vocab_size, b->log, mem, err);
     if (rc == RC_OK && !rc_tokenizer_pre(b->tokenizer))
-        rc_warn(b->log, "tokenizer.json", NULL, RC_NO_OFFSET,
-                "its pre-tokenizer is not DeepSeek-V4's: tokenizer.ggml.pre says joyai-llm all the "
-                "same");
+        rc = refuse_pre_tokenizer(b->tokenizer, err);
 done:
     rc_mem_put(mem, json);
     rc_mem_put(mem, config);
