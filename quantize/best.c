@@ -124,25 +124,26 @@ const rc_best_kind rc_best_q6_k = {
  * zeros: infinity. */
 static float lattice_of(const float *x, unsigned n)
 {
-    float max = 0, step = INFINITY;
+    uint32_t most = 0,
+             least = 256; /* of the magnitudes' bits; of the exponents of their last bits */
 
     for (unsigned i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &x[i], sizeof bits);
-        if (bits << 1 == 0)
+        bits &= 0x7fffffff;
+        if (bits == 0)
             continue;
-        if ((bits & 0xfffff) != 0 || (bits & 0x7f800000) == 0)
-            return 0; /* more than four bits, or subnormal */
-        /* the last of the four bits that is set */
-        const uint32_t last = (bits >> 20 & 7) | 8, zeros = last & 1   ? 0
-                                                            : last & 2 ? 1
-                                                            : last & 4 ? 2
-                                                                       : 3;
-        const float ulp = ldexpf(1, (int)(bits >> 23 & 255) - 130 + (int)zeros);
-        step = ulp < step ? ulp : step;
-        max = fabsf(x[i]) > max ? fabsf(x[i]) : max;
+        if ((bits & 0xfffff) != 0 || bits < 4u << 23)
+            return 0; /* more than four bits, or too small to bother */
+        const uint32_t four = 8 | (bits >> 20 & 7);
+        const uint32_t last = (bits >> 23) - (four & 1 ? 3 : four & 2 ? 2 : four & 4 ? 1 : 0);
+        least = last < least ? last : least;
+        most = bits > most ? bits : most;
     }
-    return max <= 15 * step ? step : 0;
+    if (most == 0)
+        return INFINITY;
+    /* the bits of 15 are those of 1 plus this */
+    return most <= (least << 23) + 0x1f00000 ? ldexpf(1, (int)least - 127) : 0;
 }
 
 static int16_t round_within(float x, int low, int high)
@@ -181,34 +182,56 @@ static void start_by_range(const rc_best_kind *kind, rc_best_state *s, const flo
     round_all(kind, s, largest / most, largest_min / (float)kind->high_scale, scale, min);
 }
 
-/* False: the block is on no lattice, or its scales are too far apart. */
+typedef struct lattice {
+    float step[RC_AFFINE_SUBS]; /* of a sub-block; 0 for zeros */
+    float least;
+} lattice;
+
+/* False: the block is on none, or its sub-blocks are too far apart, or all zeros. */
+static bool find_lattice(const rc_best_kind *kind, lattice *l, const float *x)
+{
+    float most = 0;
+
+    l->least = INFINITY;
+    for (unsigned j = 0; j < RC_BLOCK_SUPER / kind->sub; j++) {
+        const float step = lattice_of(x + j * kind->sub, kind->sub);
+        if (step == 0)
+            return false;
+        l->least = step < l->least ? step : l->least;
+        l->step[j] = step < INFINITY ? step : 0;
+        most = l->step[j] > most ? l->step[j] : most;
+    }
+    return most > 0 && l->least >= 0x1p-24f && most <= (float)kind->high_scale * l->least;
+}
+
+bool rc_best_exact(const rc_best_kind *kind, rc_best_state *s, const float *x)
+{
+    lattice l;
+
+    if (!kind->lattice || kind->top < 31 || !find_lattice(kind, &l, x))
+        return false;
+    /* codes k + 16 and a min of 16 steps, or k + centre */
+    round_all(kind, s, l.least, kind->centre ? 0 : 16 * l.least, l.step, l.step);
+    for (unsigned j = 0; j < RC_AFFINE_SUBS && !kind->centre; j++)
+        s->min[j] = s->scale[j];
+    return l.least <= 0x1p11f; /* 16 steps are a half, too */
+}
+
+/* d and dmin: the finest powers of two that still hold the largest. */
 static bool start_on_lattice(const rc_best_kind *kind, rc_best_state *s, const float *x,
                              const float *scale, const float *min)
 {
-    float step[RC_AFFINE_SUBS], least = INFINITY, most = 0, largest = 0, largest_min = 0;
-    const unsigned subs = RC_BLOCK_SUPER / kind->sub;
+    const float high = (float)kind->high_scale + 0.5f;
+    float largest = 0, largest_min = 0;
+    lattice l;
 
-    for (unsigned j = 0; j < subs; j++) {
-        step[j] = lattice_of(x + j * kind->sub, kind->sub);
-        if (step[j] == 0)
-            return false;
-        least = step[j] < least ? step[j] : least;
-        step[j] = step[j] < INFINITY ? step[j] : 0;
-        most = step[j] > most ? step[j] : most;
+    if (!kind->lattice || !find_lattice(kind, &l, x))
+        return false;
+    for (unsigned j = 0; j < RC_BLOCK_SUPER / kind->sub; j++) {
         largest = fabsf(scale[j]) > largest ? fabsf(scale[j]) : largest;
         largest_min = min[j] > largest_min ? min[j] : largest_min;
     }
-    if (!(most > 0) || least < 0x1p-24f || most > (float)kind->high_scale * least)
-        return false;
-    if (kind->top >= 31) { /* codes k + 16, or k + centre, say it all: min is 16 steps */
-        round_all(kind, s, least, kind->centre ? 0 : 16 * least, step, step);
-        for (unsigned j = 0; j < subs && !kind->centre; j++)
-            s->min[j] = s->scale[j];
-        return true;
-    }
-    /* the finest powers of two that still hold the largest */
-    const float high = (float)kind->high_scale + 0.5f;
-    float d = least, dmin;
+    float d = l.least, dmin;
     if (largest > d * high)
         return false;
     while (2 * largest <= d * high && d > 0x1p-24f)
@@ -222,7 +245,7 @@ static bool start_on_lattice(const rc_best_kind *kind, rc_best_state *s, const f
 void rc_best_start(const rc_best_kind *kind, rc_best_state *s, const float *x, const float *scale,
                    const float *min)
 {
-    if (!kind->lattice || !start_on_lattice(kind, s, x, scale, min))
+    if (!rc_best_exact(kind, s, x) && !start_on_lattice(kind, s, x, scale, min))
         start_by_range(kind, s, scale, min);
 }
 

@@ -55,6 +55,9 @@ typedef struct rc_best_state {
 void rc_best_start(const rc_best_kind *kind, rc_best_state *s, const float *x, const float *scale,
                    const float *min);
 
+/** A start that needs no search and leaves no error; false: there is none. */
+bool rc_best_exact(const rc_best_kind *kind, rc_best_state *s, const float *x);
+
 /* Sums over a block, of A = scale q (q - centre) and B = min, weighted. */
 typedef struct rc_best_sums {
     double aa, ab, bb, xa, xb;

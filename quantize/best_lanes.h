@@ -273,18 +273,28 @@ VEC_INLINE void best_run(best_batch *b, uint8_t *restrict out, unsigned sub)
 {
     const rc_best_kind *kind = b->kind;
 
+    unsigned exact = 0, rounds = ROUNDS;
+
     b->odd = false;
     best_load_all(b, sub);
-    best_search(b, sub);
+    while (exact < b->blocks && rc_best_exact(kind, &b->now[exact], b->x + exact * RC_BLOCK_SUPER))
+        exact++;
+    if (exact == b->blocks)
+        rounds = 1;
+    else
+        best_search(b, sub);
     for (unsigned k = 0; k < b->blocks; k++) {
-        rc_best_start(kind, &b->now[k], b->x + k * RC_BLOCK_SUPER, b->scale + k * b->subs,
-                      b->min + k * b->subs);
         b->least[k] = (double)INFINITY;
+        if (exact < b->blocks)
+            rc_best_start(kind, &b->now[k], b->x + k * RC_BLOCK_SUPER, b->scale + k * b->subs,
+                          b->min + k * b->subs);
     }
-    for (unsigned round = 0; round < ROUNDS && !b->odd; round++) {
+    for (unsigned round = 0; round < rounds && !b->odd; round++) {
         for (unsigned k = 0; k < b->blocks; k++)
             best_scatter(b, k);
-        if (round == 0)
+        if (exact == b->blocks)
+            best_integers(b, sub, 0, 0);
+        else if (round == 0)
             best_integers(b, sub, kind->reach_scale, kind->reach_min);
         else
             best_integers(b, sub, 1, kind->centre ? 0 : 1);
