@@ -6,7 +6,7 @@
 #include "kernels/block_tables.h"
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
-#include "quantize/block_quant.h"
+#include "quantize/best.h"
 #include "quantize/kquants.h"
 
 static void pack_q2_k(uint8_t *restrict block, const rc_affine_scales *restrict s,

@@ -14,17 +14,20 @@ rc_quant_row_fn rc_quant_q4_k_ref, rc_quant_q4_k_avx2, rc_quant_q4_k_avx512;
 rc_quant_row_fn rc_quant_q5_k_ref, rc_quant_q5_k_avx2, rc_quant_q5_k_avx512;
 rc_quant_row_fn rc_quant_q6_k_ref, rc_quant_q6_k_avx2, rc_quant_q6_k_avx512;
 
+#define RC_KQUANT_IMPLS(name, type)                                                                \
+    {                                                                                              \
+        { "ref", 0, rc_##name##_##type##_ref },                                                    \
+            { "avx2", RC_CPU_AVX2, rc_##name##_##type##_avx2 },                                    \
+            { "avx512", RC_CPU_AVX512, rc_##name##_##type##_avx512 }, { 0 },                       \
+    }
+
 /* The row of a type in the table of quantizers, with its variants. */
 #define RC_KQUANT_TABLE(type, dtype_)                                                              \
-    static const rc_quant_impl type##_impls[] = {                                                  \
-        { "ref", 0, rc_quant_##type##_ref },                                                       \
-        { "avx2", RC_CPU_AVX2, rc_quant_##type##_avx2 },                                           \
-        { "avx512", RC_CPU_AVX512, rc_quant_##type##_avx512 },                                     \
-        { 0 },                                                                                     \
-    };                                                                                             \
-    const rc_quantizer rc_quantizer_##type = { .dtype = dtype_,                                    \
-                                               .searches = true,                                   \
-                                               .impls = type##_impls };
+    static const rc_quant_impl type##_impls[] = RC_KQUANT_IMPLS(quant, type);                      \
+    static const rc_quant_impl type##_better[] = RC_KQUANT_IMPLS(best, type);                      \
+    const rc_quantizer rc_quantizer_##type = {                                                     \
+        .dtype = dtype_, .searches = true, .impls = type##_impls, .better = type##_better          \
+    };
 
 /** Over one block, in order. */
 static inline float rc_kquant_sum_squares(const float *x)

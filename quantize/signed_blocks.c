@@ -6,6 +6,7 @@
 #include "kernels/block_tables.h"
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
+#include "quantize/best.h"
 #include "quantize/kquants.h"
 #include "quantize/search.h"
 

@@ -1,15 +1,21 @@
 /* quantize/vec.h - one vector of floats, as wide as the file that includes it is compiled for.
  *
- * Code above this header is written once and compiled twice (*_avx2.c, *_avx512.c). Floats add,
+ * Code above this header is written once and compiled for each instruction set; without any of
+ * them a vector is one float. Floats add,
  * subtract, multiply and divide with the C operators, which round as scalars do; the rest is
  * here. Comparisons with NaN are false, min and max give their second operand then. */
 #ifndef RC_QUANTIZE_VEC_H
 #define RC_QUANTIZE_VEC_H
 
-#include <immintrin.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #include "kernels/unroll.h"
 
@@ -156,7 +162,7 @@ VEC_INLINE void vec_transpose(vec r[VEC])
         r[k + 8] = _mm512_shuffle_f32x4(t[k], t[k + 8], 0xdd);
     }
 }
-#else
+#elif defined(__AVX2__)
 #define VEC 8u
 typedef __m256 vec;
 typedef __m256i veci;
@@ -293,6 +299,115 @@ VEC_INLINE void vec_transpose(vec r[VEC])
     {
         r[k] = t[k];
     }
+}
+#else
+#define VEC 1u
+typedef float vec;
+typedef int32_t veci;
+typedef bool vecm;
+
+VEC_INLINE vec vec_of(float x)
+{
+    return x;
+}
+VEC_INLINE vec vec_load(const float *p)
+{
+    return *p;
+}
+VEC_INLINE void vec_store(float *p, vec x)
+{
+    *p = x;
+}
+VEC_INLINE vec vec_min(vec a, vec b)
+{
+    return a < b ? a : b;
+}
+VEC_INLINE vec vec_max(vec a, vec b)
+{
+    return a > b ? a : b;
+}
+VEC_INLINE vec vec_sqrt(vec x)
+{
+    return sqrtf(x);
+}
+VEC_INLINE vec vec_abs(vec x)
+{
+    return fabsf(x);
+}
+VEC_INLINE vec vec_round(vec x)
+{
+    return fabsf(x) < 0x1p22f ? x + 0x1.8p23f - 0x1.8p23f : x; /* where it matters */
+}
+VEC_INLINE vecm vec_less(vec a, vec b)
+{
+    return a < b;
+}
+VEC_INLINE vecm vec_at_most(vec a, vec b)
+{
+    return a <= b;
+}
+VEC_INLINE vecm vec_equal(vec a, vec b)
+{
+    return a == b;
+}
+VEC_INLINE vecm vec_and(vecm a, vecm b)
+{
+    return a && b;
+}
+VEC_INLINE vecm vec_and_not(vecm a, vecm b)
+{
+    return a && !b;
+}
+VEC_INLINE vecm vec_or(vecm a, vecm b)
+{
+    return a || b;
+}
+VEC_INLINE bool vec_any(vecm m)
+{
+    return m;
+}
+VEC_INLINE bool vec_all(vecm m)
+{
+    return m;
+}
+VEC_INLINE vec vec_pick(vecm m, vec yes, vec no)
+{
+    return m ? yes : no;
+}
+VEC_INLINE veci veci_of(int32_t x)
+{
+    return x;
+}
+VEC_INLINE veci veci_clamp(veci x, veci low, veci high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+VEC_INLINE veci veci_and(veci a, veci b)
+{
+    return a & b;
+}
+VEC_INLINE veci veci_add(veci a, veci b)
+{
+    return a + b;
+}
+VEC_INLINE veci vec_bits(vec x)
+{
+    veci bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+VEC_INLINE vec vec_from(veci x)
+{
+    return (vec)x;
+}
+VEC_INLINE void veci_store_bytes(uint8_t *p, veci x)
+{
+    *p = (uint8_t)x;
+}
+VEC_INLINE void vec_transpose(vec r[VEC])
+{
+    (void)r;
 }
 #endif
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/dequant_blocks.h"
 #include "quantize/search.h"
 #include "tests/unit/data.h"
 
@@ -87,6 +88,46 @@ static void test_kquants_blocks_are_independent(void **state)
         }
 }
 
+/* Sum of w (x - y)^2 over a row. */
+static double row_error(rc_dtype dtype, rc_quant_row_fn *fn, const float *x, const float *w)
+{
+    static uint8_t blocks[BLOCKS * 256];
+    static float y[COLS];
+    double error = 0;
+
+    fn(blocks, x, w, COLS);
+    rc_dequant_blocks_impls(dtype)[0].fn(y, blocks, COLS);
+    for (unsigned i = 0; i < COLS; i++)
+        error +=
+            (double)(w ? w[i] : 1) * ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    return error;
+}
+
+/* Gaussian, FP4 and outliers: rows 0 to 2. */
+static void test_kquants_best_is_better(void **state)
+{
+    (void)state;
+    for (unsigned t = 0; t < TYPES; t++)
+        for (unsigned k = 0; k < 6; k++) {
+            const float *w = k < 3 ? NULL : importance;
+            const rc_quantizer *q = types[t].q;
+            const double had = row_error(q->dtype, q->impls[0].fn, rows[k % 3], w);
+            const double has = row_error(q->dtype, q->better[0].fn, rows[k % 3], w);
+            if (!(has < had))
+                fail_msg("%s, row %u, importance %d: %g, the reference %g", types[t].name, k % 3,
+                         w != NULL, has, had);
+        }
+}
+
+static void test_kquants_best_keeps_fp4(void **state)
+{
+    (void)state;
+    assert_true(row_error(RC_DTYPE_Q5_K, rc_quantizer_q5_k.better[0].fn, rows[1], NULL) == 0);
+    assert_true(row_error(RC_DTYPE_Q5_K, rc_quantizer_q5_k.better[0].fn, rows[1], importance) == 0);
+    assert_true(row_error(RC_DTYPE_Q6_K, rc_quantizer_q6_k.better[0].fn, rows[1], NULL) == 0);
+    assert_true(row_error(RC_DTYPE_Q6_K, rc_quantizer_q6_k.better[0].fn, rows[1], importance) == 0);
+}
+
 static void test_search_exact_runs(void **state)
 {
     const rc_affine_steps steps = { -0.9f, 0.05f, 37, false };
@@ -146,6 +187,8 @@ int main(void)
         cmocka_unit_test(test_kquants_gives_ggmls_bytes),
         cmocka_unit_test(test_kquants_gives_ggmls_bytes_with_importance),
         cmocka_unit_test(test_kquants_blocks_are_independent),
+        cmocka_unit_test(test_kquants_best_is_better),
+        cmocka_unit_test(test_kquants_best_keeps_fp4),
         cmocka_unit_test(test_search_exact_runs),
         cmocka_unit_test(test_search_zeros),
         cmocka_unit_test(test_search_round),
