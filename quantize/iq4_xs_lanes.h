@@ -18,6 +18,8 @@
 #include "quantize/iq4_xs.h"
 #include "quantize/iq_lanes.h"
 
+#if VEC >= 8 /* otherwise there are only the references */
+
 #define SUB    RC_IQ4_SUB
 #define LOWEST (-127)
 #define TRIES  7
@@ -311,4 +313,5 @@ VEC_INLINE float nearest_codes(uint8_t *codes, const float *x, const float *w, f
 #undef LOWEST
 #undef TRIES
 
+#endif
 #endif
