@@ -6,9 +6,9 @@
 
 #include "kernels/block_tables.h"
 #include "kernels/cpu.h"
-#include "kernels/f16.h"
 #include "kernels/rounding.h"
 #include "quantize/iq2_xxs.h"
+#include "quantize/iq_fit.h"
 
 #define PASSES 2
 
@@ -71,30 +71,18 @@ static void write_block(rc_block_iq2_xxs *b, const coded c[RC_IQ2_SUBS], uint16_
     }
 }
 
-/* Moments of the block's values for d = 1 against x: enough for the error under any d. */
-typedef struct moments {
-    double xx, xv, vv;
-} moments;
-
-static moments measure(const coded c[RC_IQ2_SUBS], const float *x, const float *w)
+static rc_iq_fit measure(const coded c[RC_IQ2_SUBS], const float *x, const float *w)
 {
-    moments m = { 0, 0, 0 };
+    rc_iq_fit f = { 0, 0, 0 };
 
     for (unsigned i = 0; i < RC_BLOCK_SUPER; i++) {
         const coded *sub = &c[i / RC_IQ2_SUB];
         const unsigned r = i % RC_IQ2_SUB / RC_IQ2_RUN, j = i % RC_IQ2_RUN;
-        const double size = value_of(sub->points[r], j) * (float)(2 * sub->scale + 1) / 8;
-        const double v = sub->signs[r] >> j & 1 ? -size : size;
-        m.xx += (double)w[i] * x[i] * x[i];
-        m.xv += w[i] * x[i] * v;
-        m.vv += w[i] * v * v;
+        const float size = value_of(sub->points[r], j) * (float)(2 * sub->scale + 1) / 8;
+        const float v = sub->signs[r] >> j & 1 ? -size : size;
+        rc_iq_fit_add(&f, (double)w[i], (double)x[i], (double)v);
     }
-    return m;
-}
-
-static double error_under(const moments *m, double d)
-{
-    return m->xx - 2 * d * m->xv + d * d * m->vv;
+    return f;
 }
 
 /* The signs of x, but an even number of minus signs: at the least cost under the point. */
@@ -159,25 +147,24 @@ static void improve_block(rc_block_iq2_xxs *b, const float *x, const float *w,
                           rc_iq2_best_point_fn *best_point)
 {
     coded c[RC_IQ2_SUBS];
+    uint16_t d;
 
     read_block(c, b);
-    moments m = measure(c, x, w);
-    double least = error_under(&m, (double)rc_f16_decode(rc_u16_at(b->d)));
+    rc_iq_fit f = measure(c, x, w);
+    double least = rc_iq_fit_error(&f, (double)rc_f16_decode(rc_u16_at(b->d)));
 
-    for (unsigned pass = 0; pass <= PASSES; pass++) {
-        const uint16_t half = rc_f16_encode((float)(m.vv > 0 ? m.xv / m.vv : 0));
-        const float d = rc_f16_decode(half);
-        if (!(d > 0 && d < INFINITY))
-            return;
-        if (error_under(&m, (double)d) < least) {
-            least = error_under(&m, (double)d);
-            write_block(b, c, half);
+    for (unsigned pass = 0; rc_iq_fit_d(&f, &d); pass++) {
+        const float step = rc_f16_decode(d);
+        const double error = rc_iq_fit_error(&f, (double)step);
+        if (error < least) {
+            least = error;
+            write_block(b, c, d);
         }
         if (pass == PASSES)
-            return;
+            break;
         for (unsigned s = 0; s < RC_IQ2_SUBS; s++)
-            improve_sub_block(&c[s], x + s * RC_IQ2_SUB, w + s * RC_IQ2_SUB, d, best_point);
-        m = measure(c, x, w);
+            improve_sub_block(&c[s], x + s * RC_IQ2_SUB, w + s * RC_IQ2_SUB, step, best_point);
+        f = measure(c, x, w);
     }
 }
 

@@ -16,6 +16,8 @@
 #include "quantize/iq2_xxs.h"
 #include "quantize/iq_lanes.h"
 
+#if VEC >= 8 /* otherwise there are only the references */
+
 #define SUB   RC_IQ2_SUB
 #define RUN   RC_IQ2_RUN
 #define TRIES 13
@@ -666,4 +668,5 @@ VEC_INLINE float best_of_all(const rc_iq2_lists *l, uint8_t *point, const float 
 #undef ALL_TRIES
 #undef MANY
 
+#endif
 #endif

@@ -10,14 +10,14 @@
 #include "kernels/cpu.h"
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
+#include "quantize/iq4_better.h"
 #include "quantize/search.h"
 
 #define LOWEST  (-127) /* rc_iq4_values[0], the value of largest magnitude */
 #define TRIES   7      /* scales on each side of the first */
 #define LONGEST 32     /* a scale is -32 .. 31 times d */
 
-/* The code whose value is nearest to x, the upper one of equals. NaN gives 15. */
-static uint8_t nearest_code(float x)
+uint8_t rc_iq4_code(float x)
 {
     unsigned above = 1;
 
@@ -41,7 +41,7 @@ static moments fit(const float *x, const float *w, float inverse)
     moments m = { 0, 0 };
 
     for (unsigned i = 0; i < RC_IQ4_SUB; i++) {
-        const float q = rc_iq4_values[nearest_code(inverse * x[i])];
+        const float q = rc_iq4_values[rc_iq4_code(inverse * x[i])];
         m.qx += w[i] * q * x[i];
         m.q2 += w[i] * q * q;
     }
@@ -90,13 +90,11 @@ static void encode(rc_block_iq4_xs *b, unsigned s, const float *x, float scale, 
     const int l = rc_search_round_within((d != 0 ? 1 / d : 0) * scale, -LONGEST, LONGEST - 1);
     const float step = d * (float)l;
     const float inverse = step != 0 ? 1 / step : 0;
-    const unsigned stored = (unsigned)(l + LONGEST);
 
     for (unsigned j = 0; j < 16; j++)
         b->qs[16 * s + j] =
-            (uint8_t)(nearest_code(inverse * x[j]) | nearest_code(inverse * x[j + 16]) << 4);
-    b->scales_l[s / 2] |= (uint8_t)((stored & 15) << s % 2 * 4);
-    b->scales_h[s / 4] |= (uint8_t)(stored >> 4 << s % 4 * 2);
+            (uint8_t)(rc_iq4_code(inverse * x[j]) | rc_iq4_code(inverse * x[j + 16]) << 4);
+    rc_iq4_put_scale(b, s, l);
 }
 
 static void quantize_block(rc_block_iq4_xs *b, const float *x, const float *importance)
@@ -145,4 +143,5 @@ static const rc_quant_impl impls[] = {
     { 0 },
 };
 
-const rc_quantizer rc_quantizer_iq4_xs = { RC_DTYPE_IQ4_XS, true, false, impls, NULL };
+const rc_quantizer rc_quantizer_iq4_xs = { RC_DTYPE_IQ4_XS, true, false, impls,
+                                           rc_iq4_better_impls };

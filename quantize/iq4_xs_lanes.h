@@ -18,6 +18,8 @@
 #include "quantize/iq4_xs.h"
 #include "quantize/iq_lanes.h"
 
+#if VEC >= 8 /* otherwise there are only the references */
+
 #define SUB    RC_IQ4_SUB
 #define LOWEST (-127)
 #define TRIES  7
@@ -261,9 +263,7 @@ VEC_INLINE vec put_scales(rc_block_iq4_xs *out, vec scale)
     vec_store(whole_multiple, multiple);
     for (unsigned lane = 0; lane < VEC; lane++) {
         rc_block_iq4_xs *b = &out[lane / RC_IQ4_SUBS];
-        const unsigned s = lane % RC_IQ4_SUBS, stored = (unsigned)((int)whole_multiple[lane] + 32);
-        b->scales_l[s / 2] |= (uint8_t)((stored & 15) << s % 2 * 4);
-        b->scales_h[s / 4] |= (uint8_t)(stored >> 4 << s % 4 * 2);
+        rc_iq4_put_scale(b, lane % RC_IQ4_SUBS, (int)whole_multiple[lane]);
     }
     const vec step = dv * multiple;
     return vec_pick(vec_equal(step, zero), zero, vec_of(1) / step);
@@ -286,8 +286,32 @@ VEC_INLINE void quantize_some(uint8_t *out, const float *x, const float *importa
     memcpy(out, blocks, sizeof blocks);
 }
 
+/* rc_iq4_nearest_fn */
+VEC_INLINE float nearest_codes(uint8_t *codes, const float *x, const float *w, float step)
+{
+    const tables t = { lookup_of(thresholds), lookup_of(values) };
+    const vec inverse = vec_of(step != 0 ? 1 / step : 0);
+    float sums[SUB];
+
+    for (unsigned i = 0; i < SUB; i += VEC) {
+        const vec xs = vec_load(x + i);
+        const veci code = codes_of(&t, inverse * xs);
+        const vec off = xs - vec_of(step) * look_up(&t.values, code);
+        veci_store_bytes(codes + i, code);
+        vec_store(sums + i, vec_load(w + i) * off * off);
+    }
+    for (unsigned i = 0; i < SUB / 2; i += VEC)
+        vec_store(sums + i, vec_load(sums + i) + vec_load(sums + SUB / 2 + i));
+    const __m256 eight = _mm256_add_ps(_mm256_loadu_ps(sums), _mm256_loadu_ps(sums + 8));
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+
 #undef SUB
 #undef LOWEST
 #undef TRIES
 
+#endif
 #endif

@@ -8,6 +8,8 @@
 #include "kernels/rounding.h"
 #include "quantize/search_lanes.h"
 
+#if VEC >= 8 /* otherwise there are only the references */
+
 #define IQ_SUB    32u                             /* elements of a sub-block */
 #define IQ_SUPERS (VEC * IQ_SUB / RC_BLOCK_SUPER) /* super-blocks in the lanes of a vector */
 #define IQ_AHEAD  8u                              /* those whose squares are summed together */
@@ -87,4 +89,5 @@ VEC_INLINE void iq_row(iq_row_fn *some, size_t block_bytes, float factor, uint8_
     rc_rounding_leave(saved);
 }
 
+#endif
 #endif

@@ -401,6 +401,10 @@ VEC_INLINE vec vec_from(veci x)
 {
     return (vec)x;
 }
+VEC_INLINE veci vec_whole(vec x)
+{
+    return (veci)x;
+}
 VEC_INLINE void veci_store_bytes(uint8_t *p, veci x)
 {
     *p = (uint8_t)x;
