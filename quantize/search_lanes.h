@@ -162,6 +162,13 @@ VEC_INLINE bool lanes_descend(lanes_codes *c, unsigned i, vec x, vec w, int top,
     return vec_any(may);
 }
 
+VEC_INLINE vec lanes_scale(const lanes_codes *c, vecm may)
+{
+    const vec zero = vec_of(0);
+
+    return vec_pick(vec_and(may, vec_less(zero, c->l2)), c->lx / c->l2, zero);
+}
+
 /* Codes c, given as a start, to their end; returns the scale, 0 in other lanes than `may`. A
  * lane that comes to rest before the others stays at rest. */
 VEC_INLINE vec lanes_descent(lanes_codes *c, const vec *x, const vec *w, unsigned n, int top,
@@ -181,25 +188,53 @@ VEC_INLINE vec lanes_descent(lanes_codes *c, const vec *x, const vec *w, unsigne
         if (!moved)
             break;
     }
-    return vec_pick(vec_and(may, vec_less(zero, c->l2)), c->lx / c->l2, zero);
+    return lanes_scale(c, may);
 }
 
-/* As rc_search_signed_descent(), but codes c->l are -top .. top - 1; those of zeros are -top. */
-VEC_INLINE vec lanes_search_signed_descent(lanes_codes *c, const vec *x, unsigned n, int top)
+/* The codes under the scale that the extreme of x asks for; the lanes that are no zeros. */
+VEC_INLINE vecm lanes_signed_first(lanes_codes *c, const vec *x, unsigned n, int top)
 {
     const vec max = lanes_extreme(x, n), low = vec_of((float)-top), high = vec_of((float)(top - 1));
-    const vecm zeros = vec_equal(max, vec_of(0)), all = vec_equal(low, low);
     const vec inverse = low / max;
+
+    for (unsigned i = 0; i < n; i++)
+        c->l[i] = lanes_round_small(inverse * x[i], low, high);
+    return vec_and_not(vec_equal(low, low), vec_equal(max, vec_of(0)));
+}
+
+/* The scale of rc_search_signed_descent() for the lanes whose first codes stay, which are four in
+ * five; *restless are the others. */
+VEC_INLINE vec lanes_signed_at_rest(const vec *x, unsigned n, int top, vecm *restless)
+{
+    lanes_codes c;
+    const vecm some = lanes_signed_first(&c, x, n, top);
+    vecm rest = some;
+
+    c.lx = c.l2 = vec_of(0);
+    for (unsigned i = 0; i < n; i++) {
+        const vec w = x[i] * x[i];
+        c.lx += w * x[i] * c.l[i];
+        c.l2 += w * c.l[i] * c.l[i];
+    }
+    for (unsigned i = 0; i < n; i++) {
+        const vec w = x[i] * x[i], l = c.l[i];
+        const vec lx = c.lx - w * x[i] * l, l2 = c.l2 - w * l * l;
+        rest = vec_and(rest, lanes_at_rest(x[i], l, lx, l2, top, false));
+    }
+    *restless = vec_and_not(some, rest);
+    return lanes_scale(&c, some);
+}
+
+/* The scale of rc_search_signed_descent(). */
+VEC_INLINE vec lanes_search_signed_descent(const vec *x, unsigned n, int top)
+{
+    lanes_codes c;
+    const vecm some = lanes_signed_first(&c, x, n, top);
     vec w[RC_SEARCH_MAX];
 
-    for (unsigned i = 0; i < n; i++) {
-        c->l[i] = lanes_round_small(inverse * x[i], low, high);
-        w[i] = x[i] * x[i];
-    }
-    const vec scale = lanes_descent(c, x, w, n, top, false, vec_and_not(all, zeros));
     for (unsigned i = 0; i < n; i++)
-        c->l[i] = vec_pick(zeros, low, c->l[i]);
-    return scale;
+        w[i] = x[i] * x[i];
+    return lanes_descent(&c, x, w, n, top, false, some);
 }
 
 VEC_INLINE vec lanes_positive_error(const vec *x, const vec *w, unsigned n, int top, vec inverse,
