@@ -56,19 +56,24 @@ VEC_INLINE void signed_weigh(signed_batch *b, unsigned first, const vec x[SUB], 
     vec_store(b->weight + first, sum);
 }
 
-/* Sub-blocks whose codes move, gathered from the batch until they fill a vector. */
+/* Sub-blocks whose codes move, gathered from the batch until they fill some vectors. */
+#define RESTLESS (DESCENTS * VEC)
+
 typedef struct restless {
-    unsigned n, sub[VEC];
-    float x[VEC][SUB];
+    unsigned n, sub[RESTLESS];
+    float x[RESTLESS][SUB];
 } restless;
 
 static void q3_k_descend(signed_batch *b, restless *r)
 {
-    float scale[VEC];
-    vec x[SUB];
+    vec x[DESCENTS][RC_SEARCH_MAX], found[DESCENTS];
+    float scale[RESTLESS];
 
-    vec_load_rows(x, r->x[0], SUB, SUB);
-    vec_store(scale, lanes_search_signed_descent(x, SUB, RC_Q3_K_TOP));
+    for (unsigned d = 0; d < DESCENTS; d++)
+        vec_load_rows(x[d], r->x[d * VEC], SUB, SUB);
+    lanes_search_signed_descent(found, x, SUB, RC_Q3_K_TOP);
+    for (unsigned d = 0; d < DESCENTS; d++)
+        vec_store(scale + d * VEC, found[d]);
     for (unsigned k = 0; k < r->n; k++)
         b->found[r->sub[k]] = scale[k];
     r->n = 0;
@@ -86,7 +91,7 @@ static void q3_k_search_plain(signed_batch *b)
         for (unsigned lanes = vec_lanes(moving); lanes; lanes &= lanes - 1) {
             r.sub[r.n] = first + (unsigned)__builtin_ctz(lanes);
             memcpy(r.x[r.n], b->x + SUB * r.sub[r.n], sizeof r.x[0]);
-            if (++r.n == VEC)
+            if (++r.n == RESTLESS)
                 q3_k_descend(b, &r);
         }
     }
