@@ -4,8 +4,9 @@
 #include "kernels/cpu.h"
 
 static const rc_quantizer *const quantizers[] = {
-    &rc_quantizer_q4_0, &rc_quantizer_q8_0, &rc_quantizer_mxfp4, &rc_quantizer_q2_k,
-    &rc_quantizer_q3_k, &rc_quantizer_q4_k, &rc_quantizer_q5_k,  &rc_quantizer_q6_k,
+    &rc_quantizer_q4_0,    &rc_quantizer_q8_0,   &rc_quantizer_mxfp4, &rc_quantizer_q2_k,
+    &rc_quantizer_q3_k,    &rc_quantizer_q4_k,   &rc_quantizer_q5_k,  &rc_quantizer_q6_k,
+    &rc_quantizer_iq2_xxs, &rc_quantizer_iq4_xs,
 };
 
 const rc_quantizer *rc_quantizer_of(rc_dtype dtype)

@@ -177,6 +177,8 @@ VEC_INLINE void lanes_moments(lanes_codes *c, const vec *x, const vec *w, unsign
     for (unsigned i = 0; i < n; i++) {
         c->lx += w[i] * x[i] * c->l[i];
         c->l2 += w[i] * c->l[i] * c->l[i];
+        if (positive) /* from here on the scalar has bytes: -1, of a negative x, is 255 */
+            c->l[i] = vec_from(veci_and(vec_whole(c->l[i]), veci_of(0xff)));
     }
 }
 

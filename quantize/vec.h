@@ -125,6 +125,11 @@ VEC_INLINE vec vec_from(veci x)
 {
     return _mm512_cvtepi32_ps(x);
 }
+/* Cut towards zero. */
+VEC_INLINE veci vec_whole(vec x)
+{
+    return _mm512_cvttps_epi32(x);
+}
 /* The low bytes of all elements. */
 VEC_INLINE void veci_store_bytes(uint8_t *p, veci x)
 {
@@ -263,6 +268,10 @@ VEC_INLINE veci vec_bits(vec x)
 VEC_INLINE vec vec_from(veci x)
 {
     return _mm256_cvtepi32_ps(x);
+}
+VEC_INLINE veci vec_whole(vec x)
+{
+    return _mm256_cvttps_epi32(x);
 }
 VEC_INLINE void veci_store_bytes(uint8_t *p, veci x)
 {
@@ -404,6 +413,10 @@ VEC_INLINE veci vec_bits(vec x)
 VEC_INLINE vec vec_from(veci x)
 {
     return (vec)x;
+}
+VEC_INLINE veci vec_whole(vec x)
+{
+    return (veci)x;
 }
 VEC_INLINE void veci_store_bytes(uint8_t *p, veci x)
 {

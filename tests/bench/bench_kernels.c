@@ -12,6 +12,7 @@
 #include "kernels/recast_fp4_fp8.h"
 #include "kernels/repack_mxfp4.h"
 #include "kernels/scan.h"
+#include "quantize/fp4_q8_0.h"
 #include "tests/bench/bench.h"
 
 #define COLS  4096u
@@ -34,6 +35,7 @@ typedef struct job {
         rc_f32_to_f16_fn *narrow_f16;
         rc_dequant_blocks_fn *blocks;
         rc_repack_mxfp4_fn *repack;
+        rc_fp4_q8_0_fn *fp4_q8_0;
         rc_scan_fn *scan;
     } fn;
     rc_compare_f32_fn *compare;
@@ -78,6 +80,20 @@ static void repack(void *arg, unsigned thread, unsigned threads)
                             (size_t)128 * COLS, j->stream);
     }
     j->sink[thread][0] += nan;
+}
+
+static void fp4_q8_0(void *arg, unsigned thread, unsigned threads)
+{
+    job *j = arg;
+    size_t from, to, lost = 0;
+
+    share(j, thread, threads, &from, &to);
+    for (size_t b = from; b < to; b++) {
+        const size_t at = b * 128 * COLS;
+        lost += j->fn.fp4_q8_0(j->out + at / 32 * 34, j->codes + at / 2, j->scales + at / 32,
+                               (size_t)128 * COLS);
+    }
+    j->sink[thread][0] += lost;
 }
 
 /* In cache: what the conversion does, where a band is hashed at once. */
@@ -278,6 +294,11 @@ void bench_kernels(void)
         if (row->need)
             measure(&j, "repack_mxfp4, stream", row->name, row->need, repack, w, w * 34 / 32);
     }
+    for (const rc_fp4_q8_0_impl *row = rc_fp4_q8_0_impls; row->fn; row++) {
+        j.fn.fp4_q8_0 = row->fn;
+        j.bands = row->need ? BANDS / 2 : SMALL; /* the blocks are larger than FP8 */
+        measure(&j, "fp4_q8_0", row->name, row->need, fp4_q8_0, w, w * (1.5 + 3.0 / 32));
+    }
     j.bands = BANDS; /* a whole, clean FP8 matrix for what follows */
     j.fn.recast = rc_recast_fp4_fp8_best();
     recast(&j, 0, 1);
@@ -303,7 +324,7 @@ void bench_kernels(void)
         measure(&j, "verify FP4, FP8: different", rc_compare_f32_impls[k].name,
                 rc_compare_f32_impls[k].need, verify, w, w * (1.5 + 1.0 / 32));
     }
-    bench_blocks(&j); /* changes the codes */
+    bench_blocks(&j); /* last: it changes the codes */
     free(j.codes);
     free(j.scales);
     free(j.out);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kernels/cpu.h"
+#include "quantize/fp4_q8_0.h"
 #include "quantize/nearest.h"
 #include "tests/unit/data.h"
 
@@ -114,6 +115,26 @@ static void test_nearest_q8_0_ties(void **state)
         }
 }
 
+/* Largest magnitude 6 * 2: d = 12 / 127, 0x2e0c; of 1.5 * 2 there are 3 / d = 31.75. */
+static void test_fp4_q8_0_by_hand(void **state)
+{
+    const uint8_t q[32] = { 0x73, 0xfb }, scale[2] = { 128, 255 };
+    const int8_t want[4] = { 32, 127, -32, -127 };
+    rc_block_q8_0 b[2];
+
+    (void)state;
+    for (const rc_fp4_q8_0_impl *row = rc_fp4_q8_0_impls; row->fn; row++)
+        if ((row->need & ~rc_cpu_machine()) == 0) {
+            memset(b, 0x55, sizeof b);
+            assert_int_equal(row->fn((uint8_t *)b, q, scale, 64), 1);
+            assert_int_equal(b[0].d[0] | b[0].d[1] << 8, 0x2e0c);
+            assert_memory_equal(b[0].qs, want, sizeof want);
+            assert_int_equal(b[0].qs[31], 0);
+            assert_int_equal(b[1].d[0] | b[1].d[1] << 8, 0x7e00);
+            assert_int_equal(b[1].qs[0], 0);
+        }
+}
+
 static void test_block_quant_table(void **state)
 {
     (void)state;
@@ -140,6 +161,7 @@ int main(void)
         cmocka_unit_test(test_nearest_too_small_is_zero),
         cmocka_unit_test(test_nearest_mxfp4_scale),
         cmocka_unit_test(test_nearest_q8_0_ties),
+        cmocka_unit_test(test_fp4_q8_0_by_hand),
         cmocka_unit_test(test_block_quant_table),
     };
 
