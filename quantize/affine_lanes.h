@@ -87,18 +87,17 @@ VEC_INLINE void affine_search(affine_batch *b, unsigned first, unsigned sub)
         vec_store(b->inverse + first, found.inverse[g]);
         vec_store(b->base + first, found.base[g]);
         vec_store(b->weight + first, found.sum_w[g]);
+        vec_store(b->weight + BATCH * b->subs + first, found.sum_w[g]);
     }
 }
 
 /* With importance: lanes 0 .. BATCH-1 are the scales of a block, the others its mins. */
 static void affine_round_batch(affine_batch *b)
 {
-    const unsigned half = BATCH * b->subs;
     vec x[RC_AFFINE_SUBS], w[RC_AFFINE_SUBS];
     lanes_codes codes;
     float d[VEC], q[RC_AFFINE_SUBS][VEC];
 
-    memcpy(b->weight + half, b->weight, half * sizeof *b->weight);
     vec_load_rows(x, b->found, b->subs, b->subs);
     vec_load_rows(w, b->weight, b->subs, b->subs);
     vec_store(d, lanes_search_positive(&codes, x, w, b->subs, b->kind->top_scale));

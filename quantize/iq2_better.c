@@ -6,7 +6,6 @@
 
 #include "kernels/block_tables.h"
 #include "kernels/cpu.h"
-#include "kernels/rounding.h"
 #include "quantize/iq2_xxs.h"
 #include "quantize/iq_fit.h"
 
@@ -168,32 +167,9 @@ static void improve_block(rc_block_iq2_xxs *b, const float *x, const float *w,
     }
 }
 
-static void improve_row(uint8_t *out, const float *x, const float *importance, size_t n,
-                        rc_quant_row_fn *quantize, rc_iq2_best_point_fn *best_point)
-{
-    quantize(out, x, importance, n);
-    const rc_rounding saved = rc_rounding_enter();
-
-    for (size_t at = 0; at < n; at += RC_BLOCK_SUPER) {
-        rc_block_iq2_xxs block;
-        memcpy(&block, out, sizeof block);
-        improve_block(&block, x + at, importance + at, best_point);
-        memcpy(out, &block, sizeof block);
-        out += sizeof block;
-    }
-    rc_rounding_leave(saved);
-}
-
-#define DEFINE_BETTER(variant)                                                                     \
-    static void better_##variant(uint8_t *restrict out, const float *restrict x,                   \
-                                 const float *restrict importance, size_t n)                       \
-    {                                                                                              \
-        improve_row(out, x, importance, n, rc_quant_iq2_xxs_##variant,                             \
-                    rc_iq2_best_point_##variant);                                                  \
-    }
-DEFINE_BETTER(ref)
-DEFINE_BETTER(avx2)
-DEFINE_BETTER(avx512)
+RC_IQ_BETTER(ref, rc_block_iq2_xxs, rc_quant_iq2_xxs, rc_iq2_best_point)
+RC_IQ_BETTER(avx2, rc_block_iq2_xxs, rc_quant_iq2_xxs, rc_iq2_best_point)
+RC_IQ_BETTER(avx512, rc_block_iq2_xxs, rc_quant_iq2_xxs, rc_iq2_best_point)
 
 const rc_quant_impl rc_iq2_better_impls[] = {
     { "ref", 0, better_ref },

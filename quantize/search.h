@@ -48,7 +48,9 @@ float rc_search_signed(uint8_t *q, const float *x, const float *w, unsigned n, i
  *  moves where that lowers the error, in up to five passes. */
 float rc_search_signed_descent(uint8_t *q, const float *x, unsigned n, int top);
 
-/** x ~ scale * q, q in 0 .. top, x >= 0. Tries nine scales, then descends. */
+/** x ~ scale * q, q in 0 .. top, x >= 0. Tries nine scales, then descends. IQ2_XXS has a few
+ *  negative values among its own: their codes wrap to bytes, as in ggml, and the scale that
+ *  comes of it is only its first. */
 float rc_search_positive(uint8_t *q, const float *x, const float *w, unsigned n, int top);
 
 /* x ~ scale * q - min, q in 0 .. top, min >= 0. The scales tried put the range of x on
