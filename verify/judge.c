@@ -142,26 +142,32 @@ static void report_draft(rc_judge *j)
 
 /* Does the tensor have the bytes that its layout calls for? The model reported it
  * when not; nothing here may read past a tensor's end. */
+/* What cannot be decoded is said when it is paired. */
+static bool is_sound_in_gguf(const rc_bound *b)
+{
+    const uint64_t rows = b->param->rank == 2 ? b->param->shape[0] : 1, nbytes = b->weight->nbytes;
+    rc_want want[2];
+    rc_extent e;
+
+    if (rc_decoder_of(b)) {
+        e = rc_decoder_extent(b, 0, rows);
+        return e.weight_off <= nbytes && e.weight_len <= nbytes - e.weight_off;
+    }
+    if (b->store == RC_STORE_BLOCKS)
+        return true;
+    (void)rc_param_layout(b->param, b->store, b->weight->dtype, b->weight->dtype, want);
+    return want[0].nbytes == nbytes;
+}
+
 static bool is_sound(const rc_bound *b)
 {
     rc_want want[2];
     unsigned n;
 
-    if (b->weight->ggml) {
-        const uint64_t rows = b->param->rank == 2 ? b->param->shape[0] : 1;
-        rc_extent e;
-
-        if (!rc_decoder_of(b))
-            return rc_param_layout(b->param, RC_STORE_PLAIN, b->weight->dtype, b->weight->dtype,
-                                   want) == 1 &&
-                   want[0].nbytes == b->weight->nbytes;
-        e = rc_decoder_extent(b, 0, rows);
-        return e.weight_off <= b->weight->nbytes &&
-               e.weight_len <= b->weight->nbytes - e.weight_off;
-    }
+    if (b->weight->ggml)
+        return is_sound_in_gguf(b);
     n = rc_param_layout(b->param, b->store, b->weight->dtype,
                         b->scale ? b->scale->dtype : RC_DTYPE_F8_E8M0, want);
-
     return b->weight->nbytes == want[0].nbytes &&
            (n == 1 || (b->scale && b->scale->nbytes == want[1].nbytes));
 }
@@ -233,13 +239,28 @@ static bool has_no_place(const rc_subject *side, const rc_param *param)
            !rc_gguf_place_of(&place, param, rc_ckpt_config(side->ckpt), rc_ckpt_kind(side->ckpt));
 }
 
+static bool same_shape(const rc_param *a, const rc_param *b)
+{
+    return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
+}
+
+static void report_shape(rc_judge *j, const rc_param *want, const rc_bound *b)
+{
+    char x[64], y[64], path[512];
+    rc_err *e = rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
+                                shard_path(path, &j->b, b->weight), want->name,
+                                "not the shape that it has in NATIVE");
+
+    rc_err_want(e, "%s", rc_figure_shape(x, sizeof x, want->rank, want->shape));
+    rc_err_got(e, "%s", rc_figure_shape(y, sizeof y, b->param->rank, b->param->shape));
+}
+
 static void pair_param(rc_judge *j, const rc_bound *a)
 {
     const rc_param *param = a->param;
     const rc_bound *b = rc_model_find(j->b.model, param->name);
     rc_pair *p = &j->pair[j->npairs];
     char path[512];
-    bool same;
 
     if (!wanted(j, param->name) || (param->draft && j->dropped_draft))
         return;
@@ -262,17 +283,8 @@ static void pair_param(rc_judge *j, const rc_bound *a)
                             "missing or malformed: recast inspect tells more");
         return;
     }
-    same = param->rank == b->param->rank;
-    for (unsigned i = 0; same && i < param->rank; i++)
-        same = param->shape[i] == b->param->shape[i];
-    if (!same) {
-        char x[64], y[64];
-        rc_err *e = rc_findings_add(&j->findings, RC_FAULT, RC_E_TENSORSET, "tensors",
-                                    shard_path(path, &j->b, b->weight), param->name,
-                                    "not the shape that it has in NATIVE");
-
-        rc_err_want(e, "%s", rc_figure_shape(x, sizeof x, param->rank, param->shape));
-        rc_err_got(e, "%s", rc_figure_shape(y, sizeof y, b->param->rank, b->param->shape));
+    if (!same_shape(param, b->param)) {
+        report_shape(j, param, b);
         return;
     }
     *p = (rc_pair){ .name = param->name,

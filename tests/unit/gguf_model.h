@@ -251,6 +251,26 @@ static inline void gm_write(gm *m, const fx_dir *dir, const char *name)
     gm_write_part(m, dir, name, 0, 1, &none, 0);
 }
 
+/** Change the type of a tensor in a file that was written, to another of the same size. */
+static inline void gm_retype(const fx_dir *dir, const char *file, const char *name, uint8_t id)
+{
+    static uint8_t bytes[65536]; /* the head of a small model */
+    const size_t len = strlen(name);
+    FILE *f = fopen(fx_path(dir, file), "r+b");
+    size_t n, at = 0;
+
+    assert_non_null(f);
+    n = fread(bytes, 1, sizeof bytes, f);
+    while (at + len + 4 < n &&
+           (bytes[at + len] > RC_GGUF_MAX_RANK || memcmp(bytes + at, name, len)))
+        at++;
+    assert_true(at + len + 4 < n);
+    at += len + 4 + 8 * (size_t)bytes[at + len];
+    assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+    assert_int_equal(fputc(id, f), id);
+    assert_int_equal(fclose(f), 0);
+}
+
 static inline void gm_split_keys(gb *b, uint32_t no, uint32_t count, uint32_t tensors)
 {
     b->n = 0;

@@ -213,6 +213,24 @@ static void test_ckpt_gguf_any_type(void **state)
     }
 }
 
+/* A type that we do not decode is listed all the same. */
+static void test_ckpt_gguf_unknown_type(void **state)
+{
+    gm *m = small_model(RC_GGUF_MAIN);
+    const rc_bound *b;
+
+    (void)state;
+    gm_find(m, "blk.1.ffn_gate_exps.weight")->dtype = RC_DTYPE_Q4_0;
+    gm_write(m, &dir, "m.gguf");
+    gm_free(m);
+    gm_retype(&dir, "m.gguf", "blk.1.ffn_gate_exps.weight", 20); /* IQ4_NL */
+    open_whole("m.gguf");
+    b = rc_model_find(model, "layers.1.ffn.experts.2.w1.weight");
+    assert_int_equal(b->store, RC_STORE_BLOCKS);
+    assert_int_equal(b->weight->dtype, RC_DTYPE_COUNT);
+    assert_string_equal(rc_tensor_type(b->weight), "IQ4_NL");
+}
+
 static void problem(gm *m, rc_problem_kind kind, const char *tensor, const char *says)
 {
     const rc_problem *p;
@@ -490,17 +508,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_ckpt_gguf_##name, setup, teardown)
-        TEST(config),
-        TEST(kinds),
-        TEST(any_type),
-        TEST(problems),
-        TEST(same_shapes),
-        TEST(keys),
-        TEST(tokenizer),
-        TEST(sets),
-        TEST(padding),
-        TEST(names_the_file),
-        TEST(survives_allocation_failures),
+        TEST(config),   TEST(kinds),       TEST(any_type),       TEST(unknown_type),
+        TEST(problems), TEST(same_shapes), TEST(keys),           TEST(tokenizer),
+        TEST(sets),     TEST(padding),     TEST(names_the_file), TEST(survives_allocation_failures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,10 +193,8 @@ static gm *carry_over(rc_gguf_kind kind, rc_dtype dense)
 
 static const rc_judge_rules exactly = { .max_rel_err = INFINITY };
 
-static rc_code judge(gm *m, const rc_judge_rules *rules)
+static rc_code judge_file(const rc_judge_rules *rules)
 {
-    gm_write(m, &dir, "m.gguf");
-    gm_free(m);
     memset(&t, 0, sizeof t);
     if (rc_subject_open(&t.a, native_path, NULL, &t.mem, &t.err) != RC_OK ||
         rc_subject_open(&t.b, file_path, NULL, &t.mem, &t.err) != RC_OK ||
@@ -205,6 +203,13 @@ static rc_code judge(gm *m, const rc_judge_rules *rules)
         fail_msg("%s: %s: %s (want %s, got %s)", t.err.file, t.err.tensor, t.err.msg, t.err.want,
                  t.err.got);
     return rc_judge_verdict(t.judge, &t.err);
+}
+
+static rc_code judge(gm *m, const rc_judge_rules *rules)
+{
+    gm_write(m, &dir, "m.gguf");
+    gm_free(m);
+    return judge_file(rules);
 }
 
 static void done(void)
@@ -451,6 +456,55 @@ static void test_verify_gguf_draft_apart(void **state)
     snprintf(file_path, sizeof file_path, "%s/m.gguf", dir.path);
 }
 
+/* What cannot be decoded cannot be judged, and is counted like the rest. */
+static void test_verify_gguf_unknown_type(void **state)
+{
+    gm *m = carry_over(RC_GGUF_MAIN, RC_DTYPE_F32);
+    gm_tensor *x = gm_find(m, "blk.1.ffn_gate_exps.weight");
+    rc_census census;
+
+    (void)state;
+    x->dtype = RC_DTYPE_Q4_0;
+    free(x->data);
+    x->data = NULL;
+    gm_write(m, &dir, "m.gguf");
+    gm_free(m);
+    gm_retype(&dir, "m.gguf", "blk.1.ffn_gate_exps.weight", 20); /* IQ4_NL */
+    assert_int_equal(judge_file(&exactly), RC_E_TENSORSET);
+    assert_non_null(strstr(t.err.msg, "cannot be compared"));
+    assert_string_equal(t.err.got, "IQ4_NL");
+    assert_int_equal(rc_judge_findings(t.judge)->total[RC_FAULT], 8); /* experts */
+    assert_int_equal(rc_census_take(&census, t.b.model, &t.mem, &t.err), RC_OK);
+    assert_int_equal(census.by_dtype[RC_DTYPE_COUNT].tensors, 1);
+    assert_string_equal(census.stored[RC_ROLE_EXPERT], "MXFP4, IQ4_NL");
+    done();
+}
+
+/* A half that begins inside a block cannot be taken out. */
+static void test_verify_gguf_block_across_halves(void **state)
+{
+    gm *m = carry_over(RC_GGUF_MTP, RC_DTYPE_F32);
+    gm_tensor *x = gm_find(m, "blk.5.nextn.eh_proj.weight");
+    rc_bound b = { .store = RC_STORE_BLOCKS, .pitch = 384, .col = 192 };
+    const rc_param p = { .rank = 2, .shape = { 1, 192 } };
+    const rc_tensor w = { .dtype = RC_DTYPE_MXFP4 }, k = { .dtype = RC_DTYPE_NVFP4 };
+    const rc_tensor q = { .dtype = RC_DTYPE_Q4_K };
+
+    (void)state;
+    x->dtype = RC_DTYPE_Q4_K; /* 256 columns: a block each */
+    free(x->data);
+    x->data = NULL;
+    assert_int_equal(judge(m, &exactly), RC_DIFFERS);
+    done();
+    b.param = &p;
+    b.weight = &w;
+    assert_non_null(rc_decoder_of(&b));
+    b.weight = &k;
+    assert_non_null(rc_decoder_of(&b));
+    b.weight = &q;
+    assert_null(rc_decoder_of(&b));
+}
+
 /* Every byte of the file is counted once, whatever a stack holds. */
 static void test_verify_gguf_census(void **state)
 {
@@ -518,6 +572,8 @@ int main(void)
         cmocka_unit_test(test_verify_gguf_config),
         cmocka_unit_test(test_verify_gguf_broken_set),
         cmocka_unit_test(test_verify_gguf_draft_apart),
+        cmocka_unit_test(test_verify_gguf_unknown_type),
+        cmocka_unit_test(test_verify_gguf_block_across_halves),
         cmocka_unit_test(test_verify_gguf_census),
         cmocka_unit_test(test_verify_thresholds),
     };
