@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "convert/convert.h"
-#include "convert/convert_print.h"
+#include "convert/cmd_convert_print.h"
 #include "formats/base/cli.h"
 #include "formats/base/io.h"
 #include "formats/base/par.h"
@@ -181,6 +181,15 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
     return RC_OK;
 }
 
+/* What was rounded stays rounded, and a stack of experts is no tensor that the others read. */
+static rc_code refuse_gguf_source(const char *src, rc_err *err)
+{
+    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "a GGUF file is a result, not a source");
+    rc_err_file(err, src);
+    rc_err_hint(err, "convert from the safetensors checkpoint that it was made of");
+    return RC_E_UNSUPPORTED;
+}
+
 static rc_code run(const char *src, const char *dst, const options *o, rc_mem *mem, rc_err *err)
 {
     rc_source *source;
@@ -196,6 +205,8 @@ static rc_code run(const char *src, const char *dst, const options *o, rc_mem *m
     recipe = recipe_of(o, &h);
     RC_TRY_GOTO(rc, done, rc_source_open(&source, src, mem, err));
     RC_TRY_GOTO(rc, done, rc_ckpt_open(&ckpt, source, rc_cli_log(), mem, err));
+    if (rc_ckpt_gguf(ckpt))
+        RC_TRY_GOTO(rc, done, refuse_gguf_source(src, err));
     rc = rc_model_new(&model, ckpt, mem, err);
     if (rc == RC_OK)
         rc = rc_model_require_whole(model, err);

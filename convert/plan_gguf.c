@@ -232,8 +232,8 @@ static rc_code refuse_pre_tokenizer(const rc_tokenizer *t, rc_err *err)
     char hex[33];
 
     rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET,
-            "its pre-tokenizer is not DeepSeek-V4's, the only one that GGUF has a name for here");
-    rc_err_got(err, "definition %s", rc_digest_hex(&digest, hex));
+            "its pre-tokenizer (definition %s) is not DeepSeek-V4's, for which GGUF has a name",
+            rc_digest_hex(&digest, hex));
     rc_err_file(err, "tokenizer.json");
     rc_err_hint(err, "use the tokenizer.json of the release that the weights are of");
     return RC_E_UNSUPPORTED;

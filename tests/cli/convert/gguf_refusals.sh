@@ -37,13 +37,13 @@ no 65 'recipe.*@46.*no .=.' src d/m.gguf --to gguf:q4_k --recipe recipe
 no 66 'none' src d/m.gguf --to gguf --recipe none
 
 # the tokenizer belongs inside
-for f in tokenizer.json; do
-    cp -r src s && rm "s/$f"
-    no 66 "$f.*carries its tokenizer" s d/m.gguf --to gguf
-    echo '{' >"s/$f"
-    no 65 "$f" s d/m.gguf --to gguf
-    rm -r s
-done
+cp -r src s && rm s/tokenizer.json
+no 66 'tokenizer.json.*carries its tokenizer' s d/m.gguf --to gguf
+echo '{' >s/tokenizer.json
+no 65 'tokenizer.json' s d/m.gguf --to gguf
+sed 's/{1,3}/{1,4}/' src/tokenizer.json >s/tokenizer.json
+cmp -s src/tokenizer.json s/tokenizer.json && fail 'the pre-tokenizer is the same'
+no 69 'tokenizer.json.*pre-tokenizer.*definition [0-9a-f]{32}' s d/m.gguf --to gguf
 
 # rules: command line before file before preset; the plan shows it without reading
 printf 'blk.0.ffn_down_exps.weight = q6_k\n@expert = q5_k\n' >recipe
@@ -79,3 +79,8 @@ expect 0 recast inspect hollow.gguf --strict
 expect 73 recast convert h hollow.gguf --to gguf
 expect 0 recast convert h hollow.gguf --to gguf --force
 cmp hollow.gguf full.gguf || fail "not replaced"
+
+for to in fp8 bf16 gguf; do
+    expect 69 recast convert full.gguf "x.$to.gguf" --to "$to"
+    says err 'full.gguf: .*not a source'
+done

@@ -1,5 +1,5 @@
-/* convert/convert_print.c - see convert_print.h. */
-#include "convert/convert_print.h"
+/* convert/cmd_convert_print.c - see cmd_convert_print.h. */
+#include "convert/cmd_convert_print.h"
 
 #include <libgen.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
-/* convert/convert_print.h - what recast convert says on standard output; for cmd_convert.c. */
-#ifndef RC_CONVERT_CONVERT_PRINT_H
-#define RC_CONVERT_CONVERT_PRINT_H
+/* convert/cmd_convert_print.h - what recast convert says on standard output; for cmd_convert.c. */
+#ifndef RC_CONVERT_CMD_CONVERT_PRINT_H
+#define RC_CONVERT_CMD_CONVERT_PRINT_H
 
 #include "convert/convert.h"
 
