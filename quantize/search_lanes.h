@@ -177,8 +177,6 @@ VEC_INLINE void lanes_moments(lanes_codes *c, const vec *x, const vec *w, unsign
     for (unsigned i = 0; i < n; i++) {
         c->lx += w[i] * x[i] * c->l[i];
         c->l2 += w[i] * c->l[i] * c->l[i];
-        if (positive) /* from here on the scalar has bytes: -1, of a negative x, is 255 */
-            c->l[i] = vec_from(veci_and(vec_whole(c->l[i]), veci_of(0xff)));
     }
 }
 
@@ -284,6 +282,8 @@ VEC_INLINE vec lanes_search_positive(lanes_codes *c, const vec *x, const vec *w,
     for (unsigned i = 0; i < n; i++)
         c->l[i] = lanes_round_within(inverse * x[i], INT32_MIN, top);
     lanes_moments(c, x, w, n);
+    for (unsigned i = 0; i < n; i++) /* the scalar has bytes: -1, of a negative x, is 255 */
+        c->l[i] = vec_from(veci_and(vec_whole(c->l[i]), veci_of(0xff)));
     for (int pass = 0; pass < RC_SEARCH_PASSES; pass++) {
         bool moved = false;
         for (unsigned i = 0; i < n; i++)
