@@ -301,6 +301,20 @@ VEC_INLINE vec lanes_search_positive(lanes_codes *c, const vec *x, const vec *w,
 #define GROUPS     2u
 #define EACH_GROUP RC_UNROLL for (unsigned g = 0; g < GROUPS; g++)
 
+/* VEC runs of n values as one group of a pair: element i at out[GROUPS * i]. Only `left` runs are
+ * there, the others are zeros. */
+VEC_INLINE void lanes_load(vec *out, const float *from, unsigned n, unsigned left)
+{
+    float padded[VEC * RC_SEARCH_MAX];
+
+    if (left < VEC) {
+        memset(padded, 0, sizeof padded);
+        memcpy(padded, from, left * n * sizeof *from);
+        from = padded;
+    }
+    vec_load_rows_apart(out, GROUPS, from, n, n);
+}
+
 typedef struct lanes_affine {
     vec scale[GROUPS], min[GROUPS];
     vec inverse[GROUPS], base[GROUPS]; /* codes are round(inverse * (x - base)) */

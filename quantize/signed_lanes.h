@@ -212,4 +212,15 @@ VEC_INLINE void q6_k_row(uint8_t *restrict out, const float *restrict x,
     rc_rounding_leave(saved);
 }
 
+/* The functions of one instruction set. */
+#define SIGNED_FUNCTION(type, isa)                                                                 \
+    void rc_quant_##type##_##isa(uint8_t *restrict out, const float *restrict x,                   \
+                                 const float *restrict importance, size_t n)                       \
+    {                                                                                              \
+        type##_row(out, x, importance, n);                                                         \
+    }
+#define SIGNED_FUNCTIONS(isa)                                                                      \
+    SIGNED_FUNCTION(q3_k, isa)                                                                     \
+    SIGNED_FUNCTION(q6_k, isa)
+
 #endif
