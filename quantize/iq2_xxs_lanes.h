@@ -183,7 +183,7 @@ VEC_INLINE bool load_sub_block(sub_blocks *b, unsigned lane, const float *x,
 }
 
 /* Where all tries start. */
-VEC_INLINE void first_scales(sub_blocks *b)
+static void first_scales(sub_blocks *b)
 {
     vec x[SUB], w[SUB];
     lanes_codes codes;
@@ -387,8 +387,8 @@ VEC_INLINE void work_off(const queue *todo, tries *t, const rc_iq2_lists *l, con
 }
 
 /* The choices in `which`: all tries of some runs. */
-VEC_INLINE void choose_all(tries *t, const rc_iq2_lists *l, const spread *s, const uint16_t *tuples,
-                           uint64_t which)
+static void choose_all(tries *t, const rc_iq2_lists *l, const spread *s, const uint16_t *tuples,
+                       uint64_t which)
 {
     const uint64_t ends = ends_of(tuples) & which;
     queue todo = { .count = { 0 } };
@@ -419,8 +419,8 @@ static void choose_slowly(tries *t, const sub_blocks *b, unsigned lane, unsigned
 }
 
 /* The points of all tries. */
-VEC_INLINE void try_all(tries *t, const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
-                        const spread *s)
+static void try_all(tries *t, const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
+                    const spread *s)
 {
     uint16_t tuples[RC_IQ2_RUNS * 16 + 1];
     unsigned doubt[RC_IQ2_RUNS] = { 0 };
@@ -501,8 +501,8 @@ VEC_INLINE unsigned best_try(const tries *t, float *scale)
 }
 
 /* The points once more, under the scale that was found; returns the scale for those. */
-VEC_INLINE float refit(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane, const spread *s,
-                       float scale, uint32_t digits[RC_IQ2_RUNS])
+static float refit(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane, const spread *s,
+                   float scale, uint32_t digits[RC_IQ2_RUNS])
 {
     const float inverse = 1 / scale;
     float qx = 0, q2 = 0;
@@ -531,8 +531,8 @@ VEC_INLINE float largest_of(const float *x)
 }
 
 /* Points and signs to qs, the scale to *scale. False: out of range. */
-VEC_INLINE bool search_sub_block(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
-                                 uint8_t qs[8], float *scale)
+static bool search_sub_block(const rc_iq2_lists *l, const sub_blocks *b, unsigned lane,
+                             uint8_t qs[8], float *scale)
 {
     const float reach = b->scale[lane] * 3, largest = largest_of(b->x[lane]);
     uint32_t digits[RC_IQ2_RUNS] = { 0 }, signs = b->signs[lane];
@@ -572,8 +572,8 @@ VEC_INLINE bool search_sub_block(const rc_iq2_lists *l, const sub_blocks *b, uns
 }
 
 /* The blocks of b, for which the scales were found, or the reference's. */
-VEC_INLINE void put_blocks(rc_block_iq2_xxs *blocks, const sub_blocks *b, const float *scales,
-                           const float *x, const float *importance)
+static void put_blocks(rc_block_iq2_xxs *blocks, const sub_blocks *b, const float *scales,
+                       const float *x, const float *importance)
 {
     for (unsigned s = 0; s < IQ_SUPERS; s++) {
         const size_t at = s * RC_BLOCK_SUPER;
