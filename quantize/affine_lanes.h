@@ -9,6 +9,8 @@
 #ifndef RC_QUANTIZE_AFFINE_LANES_H
 #define RC_QUANTIZE_AFFINE_LANES_H
 
+#if defined(__AVX2__) /* nothing here is for files without an instruction set */
+
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
 #include "quantize/affine_blocks.h"
@@ -186,4 +188,5 @@ static void affine_row_32(const rc_affine_kind *kind, uint8_t *restrict out,
     AFFINE_FUNCTION(q4_k, 32, isa)                                                                 \
     AFFINE_FUNCTION(q5_k, 32, isa)
 
+#endif
 #endif
