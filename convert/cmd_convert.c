@@ -153,7 +153,7 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
         rc = rc_convert_preflight(plan, dst, &opts, &report, err);
         if (rc == RC_OK || rc == RC_E_NOSPACE) {
             if (!o->json)
-                rc_print_plan(plan, &report);
+                rc_print_plan(plan, &report, (unsigned)o->threads);
             else if (rc == RC_OK)
                 rc = rc_print_plan_json(plan, &report, mem, err);
             else

@@ -119,11 +119,57 @@ rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report,
     return rc;
 }
 
-void rc_print_plan(const rc_plan *plan, const rc_convert_report *report)
+/* M weights/s that one processor encodes, roughly: the AVX-512 figures of docs/performance.md,
+ * with importance; and with --effort best. */
+static double encode_rate(rc_dtype dtype, rc_effort effort)
+{
+    static const struct {
+        rc_dtype dtype;
+        double rates[2];
+    } known[] = {
+        { RC_DTYPE_Q2_K, { 90, 49 } },    { RC_DTYPE_Q3_K, { 260, 50 } },
+        { RC_DTYPE_Q4_K, { 100, 32 } },   { RC_DTYPE_Q5_K, { 100, 100 } },
+        { RC_DTYPE_Q6_K, { 300, 100 } },  { RC_DTYPE_IQ2_XXS, { 30, 7 } },
+        { RC_DTYPE_IQ4_XS, { 300, 60 } },
+    };
+
+    for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].dtype == dtype)
+            return known[i].rates[effort] * 1e6;
+    return 1e9;
+}
+
+static double encode_seconds(const rc_plan *plan)
+{
+    double seconds = 0;
+
+    for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
+        const rc_job *job = rc_plan_job(plan, i);
+
+        if (job->op == RC_OP_ENCODE)
+            seconds += (double)job->rows * (double)job->cols /
+                       encode_rate(job->out_weight.dtype, rc_plan_recipe(plan)->effort);
+    }
+    return seconds;
+}
+
+static void print_time(const rc_plan *plan, unsigned threads)
+{
+    const uint64_t moved = rc_plan_read_bytes(plan) + rc_plan_tensor_bytes(plan);
+    const double disk = (double)moved / 1e9, search = encode_seconds(plan) / threads;
+    char t[24];
+
+    if (search > disk)
+        printf("time      about %s for the search, with %u threads\n", rc_human_time(t, search),
+               threads);
+    else
+        printf("time      about %s on a disk that moves 1 GB/s\n", rc_human_time(t, disk));
+}
+
+void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigned threads)
 {
     const rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
-    const uint64_t moved = rc_plan_read_bytes(plan) + rc_plan_tensor_bytes(plan);
-    char a[16], b[16], t[24], recipe[512];
+    char a[16], b[16], recipe[512];
 
     for (size_t i = 0; i < rc_plan_shards(plan); i++)
         printf("  %-34s %16" PRIu64 "\n", rc_plan_shard_at(plan, i)->name,
@@ -142,8 +188,7 @@ void rc_print_plan(const rc_plan *plan, const rc_convert_report *report)
         printf("convert   %" PRIu64 " tiles of 128x128\n", rc_plan_tiles(plan));
     printf("space     %s needed, %s free\n", rc_human_bytes(a, report->need),
            rc_human_bytes(b, report->free));
-    printf("time      about %s on a disk that moves 1 GB/s\n",
-           rc_human_time(t, (double)moved / 1e9));
+    print_time(plan, threads);
 }
 
 /* ------------------------------------------------------------------ verdict */

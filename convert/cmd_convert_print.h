@@ -5,7 +5,7 @@
 #include "convert/convert.h"
 
 /** --dry-run: what would be read and written, file by file; for GGUF also by role. */
-void rc_print_plan(const rc_plan *plan, const rc_convert_report *report);
+void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigned threads);
 RC_MUST_CHECK
 rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report, rc_mem *mem,
                            rc_err *err);

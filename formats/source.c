@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { MAX_OPEN = 8 }; /* descriptors kept; with 16 in all, the rest of the program has 7 */
@@ -778,6 +779,15 @@ static rc_code read_pages(rc_source *src, size_t i, uint64_t begin, uint64_t end
         pthread_mutex_unlock(&src->lock);
     }
     return rc;
+}
+
+bool rc_source_in_memory(const rc_source *src)
+{
+    enum { TMPFS = 0x01021994, RAMFS = 0x858458f6 - (1ll << 32) }; /* statfs(2) */
+    struct statfs fs;
+
+    return fstatfs(src->root, &fs) == 0 &&
+           ((int32_t)fs.f_type == TMPFS || (int32_t)fs.f_type == RAMFS);
 }
 
 rc_code rc_source_read(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes,

@@ -50,6 +50,10 @@ size_t rc_source_count(const rc_source *src);
 const rc_source_file *rc_source_at(const rc_source *src, size_t i);
 bool rc_source_find(const rc_source *src, const char *name, size_t *i);
 
+/** Does the folder lie in memory (a tmpfs)? Reads then cost a copy and no waiting, and are best
+ *  made in pieces that stay in cache. */
+bool rc_source_in_memory(const rc_source *src);
+
 /** Read exactly nbytes at `off` of file i into buf. Thread-safe; resumes after
  *  short reads and EINTR; keeps at most 8 descriptors open and does with fewer.
  *  Errors name the file, and the offset where there is one:

@@ -9,7 +9,7 @@
 #include "verify/decode.h"
 #include "verify/figures.h"
 
-enum { CHUNK_VALUES = 1 << 20, BAND = 128 };
+enum { CHUNK_VALUES = 1 << 22, BAND = 128 };
 
 const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const char *file)
 {
@@ -140,8 +140,6 @@ static void report_draft(rc_judge *j)
 
 /* pairs */
 
-/* Does the tensor have the bytes that its layout calls for? The model reported it
- * when not; nothing here may read past a tensor's end. */
 /* What cannot be decoded is said when it is paired. */
 static bool is_sound_in_gguf(const rc_bound *b)
 {
@@ -159,6 +157,8 @@ static bool is_sound_in_gguf(const rc_bound *b)
     return want[0].nbytes == nbytes;
 }
 
+/* Does the tensor have the bytes that its layout calls for? The model reported it
+ * when not; nothing here may read past a tensor's end. */
 static bool is_sound(const rc_bound *b)
 {
     rc_want want[2];

@@ -12,7 +12,13 @@
 #include "verify/decode.h"
 #include "verify/judge_impl.h"
 
-enum { TILE_VALUES = 1 << 15 }; /* decoded at once: two of them stay in a core's cache */
+enum {
+    TILE_VALUES = 1 << 15, /* decoded at once: two of them stay in a core's cache */
+    /* Read at once. A disk wants large requests and many: a whole chunk, by more slots than
+     * can compute. From memory the copy should stay in cache until it is decoded. */
+    MEMORY_VALUES = 1 << 19,
+    DISK_SLOTS = 8 /* beyond two for each thread */
+};
 
 /* What one slot works with; sizes are the largest that any pair asks for. */
 struct slot {
@@ -30,6 +36,7 @@ struct run {
     rc_judge *judge;
     struct slot *slot;
     unsigned nslots;
+    bool in_memory; /* both sides: nothing waits for a disk */
     _Atomic uint64_t *done;
 
     pthread_mutex_t lock; /* of what follows, and of chunks_done and partial of the pairs */
@@ -66,10 +73,32 @@ static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound
 
 /* comparing */
 
+/* Rows decoded at once: a power of two, so that the steps through a chunk, and with them the
+ * digits of its sums, do not depend on how it is read. */
+static size_t tile_rows(const rc_pair *p)
+{
+    size_t rows = 1;
+
+    while (2 * rows * p->cols <= TILE_VALUES)
+        rows *= 2;
+    return rows;
+}
+
+/* Rows read at once. */
+static uint64_t piece_rows(const struct run *run, const rc_pair *p)
+{
+    const uint64_t step = p->values ? tile_rows(p) : 1;
+    const uint64_t rows = MEMORY_VALUES / p->cols / step * step;
+
+    if (!run->in_memory || rows >= p->chunk_rows)
+        return p->chunk_rows;
+    return rows ? rows : step;
+}
+
 static void compare_values(rc_stats *out, const rc_pair *p, rc_piece *a, rc_piece *b,
                            const struct slot *s, uint64_t row, uint64_t nrows, bool same_bytes)
 {
-    const size_t step = p->cols < TILE_VALUES ? TILE_VALUES / (size_t)p->cols : 1;
+    const size_t step = tile_rows(p);
 
     a->row0 = b->row0 = row;
     a->work = b->work = s->work;
@@ -112,7 +141,7 @@ static bool same_element(const rc_pair *p, const uint8_t *a, const uint8_t *b, u
 static void compare_elements(rc_stats *out, const rc_pair *p, const uint8_t *a, const uint8_t *b,
                              uint64_t row, uint64_t nrows)
 {
-    out->n = nrows;
+    out->n += nrows;
     if (p->unit[0] == p->unit[1] && memcmp(a, b, (size_t)(nrows * p->unit[0])) == 0)
         return;
     for (uint64_t i = 0; i < nrows; i++) {
@@ -172,16 +201,12 @@ static void hand_in(struct run *run, rc_pair *p, uint64_t chunk, const rc_stats 
     pthread_mutex_unlock(&run->lock);
 }
 
-static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err)
+/* Rows [row, row + nrows), a part of a chunk. */
+static rc_code compare_piece(struct run *run, rc_par *par, const struct slot *s, const rc_pair *p,
+                             uint64_t row, uint64_t nrows, rc_stats *stats, rc_err *err)
 {
-    struct run *run = ctx;
     const rc_judge *j = run->judge;
-    const struct slot *s = &run->slot[slot];
-    rc_pair *p = pair_of_chunk(j, item);
-    const uint64_t chunk = item - p->first_chunk, row = chunk * p->chunk_rows;
-    const uint64_t nrows = p->rows - row < p->chunk_rows ? p->rows - row : p->chunk_rows;
     const rc_extent ea = extent(p, 0, row, nrows), eb = extent(p, 1, row, nrows);
-    rc_stats stats = RC_STATS_NONE;
     rc_piece a = { 0 }, b = { 0 };
 
     RC_TRY(load(&a, &j->a, p->a, p->ta, &ea, s->weight[0], ea.weight_len + 2 * RC_PAGE, s->scale[0],
@@ -193,14 +218,29 @@ static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t ite
         const bool same = same_layout(p) && memcmp(a.weight, b.weight, ea.weight_len) == 0 &&
                           (!ea.scale_len || memcmp(a.scale, b.scale, ea.scale_len) == 0);
 
-        compare_values(&stats, p, &a, &b, s, row, nrows, same);
+        compare_values(stats, p, &a, &b, s, row, nrows, same);
     } else {
-        compare_elements(&stats, p, a.weight, b.weight, row, nrows);
+        compare_elements(stats, p, a.weight, b.weight, row, nrows);
     }
     rc_par_compute_end(par);
-    hand_in(run, p, chunk, &stats);
     if (run->done)
         atomic_fetch_add(run->done, ea.weight_len + ea.scale_len + eb.weight_len + eb.scale_len);
+    return RC_OK;
+}
+
+static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err)
+{
+    struct run *run = ctx;
+    rc_pair *p = pair_of_chunk(run->judge, item);
+    const uint64_t chunk = item - p->first_chunk, row = chunk * p->chunk_rows;
+    const uint64_t nrows = p->rows - row < p->chunk_rows ? p->rows - row : p->chunk_rows;
+    const uint64_t step = piece_rows(run, p);
+    rc_stats stats = RC_STATS_NONE;
+
+    for (uint64_t done = 0; done < nrows; done += step)
+        RC_TRY(compare_piece(run, par, &run->slot[slot], p, row + done,
+                             nrows - done < step ? nrows - done : step, &stats, err));
+    hand_in(run, p, chunk, &stats);
     return RC_OK;
 }
 
@@ -212,13 +252,14 @@ static void grow(size_t *size, size_t need)
         *size = need;
 }
 
-static struct sizes measure(const rc_judge *j)
+static struct sizes measure(const struct run *run)
 {
+    const rc_judge *j = run->judge;
     struct sizes z = { 0 };
 
     for (size_t i = 0; i < j->npairs; i++) {
         const rc_pair *p = &j->pair[i];
-        const uint64_t nrows = p->rows < p->chunk_rows ? p->rows : p->chunk_rows;
+        const uint64_t step = piece_rows(run, p), nrows = p->rows < step ? p->rows : step;
 
         for (unsigned side = 0; side < 2; side++) {
             const rc_extent e = extent(p, side, 0, nrows);
@@ -292,8 +333,9 @@ static bool fill_spare(struct run *run, const struct sizes *z)
 static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
 {
     rc_mem *mem = run->judge->mem;
-    const struct sizes z = measure(run->judge);
-    const unsigned wanted = threads * 2 + 2 < RC_PAR_MAX_SLOTS ? threads * 2 + 2 : RC_PAR_MAX_SLOTS;
+    const struct sizes z = measure(run);
+    const unsigned crew = run->in_memory ? threads : 2 * threads + DISK_SLOTS;
+    const unsigned wanted = crew < RC_PAR_MAX_SLOTS ? crew : RC_PAR_MAX_SLOTS;
 
     run->slot = rc_mem_get(mem, wanted * sizeof *run->slot);
     run->spare = rc_mem_get(mem, (wanted + 1) * sizeof *run->spare);
@@ -398,6 +440,9 @@ rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, 
 {
     struct run run = { .judge = judge, .done = done, .lock = PTHREAD_MUTEX_INITIALIZER };
     rc_code rc;
+
+    run.in_memory = rc_source_in_memory(rc_ckpt_source(judge->a.ckpt)) &&
+                    rc_source_in_memory(rc_ckpt_source(judge->b.ckpt));
 
     for (size_t i = 0; i < judge->npairs; i++) { /* a run may be repeated */
         judge->pair[i].stats = RC_STATS_NONE;

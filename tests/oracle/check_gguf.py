@@ -1,4 +1,6 @@
-"""check_gguf.py SOURCE FILE.gguf [DRAFT.gguf] - a converted model as gguf-py sees it.
+"""check_gguf.py SOURCE NAME.gguf FILE... - a converted model as gguf-py sees it.
+
+NAME.gguf is what the ledger is called after; without FILEs it is the file.
 
 gguf-py opens the files, finds every tensor that the ledger names and no other, and decodes
 it; the source is decoded with the tables of ml_dtypes. What the ledger calls exact must be
@@ -97,19 +99,22 @@ def check_file(check, src, path, lines):
         check_line(check, src, tensors[name], values[name], line, seen)
     for name, t in tensors.items():
         check.that(seen.get(name) == t.n_elements, "%s: not all of it in the ledger", name)
+    check.count("keys", len(reader.fields))
+    check.count("tensors", len(tensors))
+    if "general.architecture" not in reader.fields:  # a later split
+        return
     arch = reader.fields["general.architecture"].contents()
     tokens = reader.fields["tokenizer.ggml.tokens"].contents()
     check.that(len(tokens) == reader.fields[arch + ".vocab_size"].contents(), "tokens")
-    check.count("keys", len(reader.fields))
-    check.count("tensors", len(tensors))
 
 
-def main(source, *files):
+def main(source, named, *files):
     src = common.Checkpoint(source)
-    lines = ledger_of(files[0])
-    check = common.Check("gguf %s" % os.path.basename(files[0]))
-    for path in files:
-        name = os.path.basename(path)
+    lines = ledger_of(named)
+    check = common.Check("gguf %s" % os.path.basename(named))
+    names = [os.path.basename(path) for path in files or [named]]
+    check.that({x["shard"] for x in lines} <= set(names), "files that were not looked at")
+    for path, name in zip(files or [named], names):
         check_file(check, src, path, [x for x in lines if x["shard"] == name])
     return check.finish()
 
