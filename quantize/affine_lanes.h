@@ -15,6 +15,8 @@
 #include "quantize/kquants.h"
 #include "quantize/search_lanes.h"
 
+#if VEC > 1 /* without vectors there is the reference */
+
 #define BATCH      (VEC / 2)
 #define BATCH_SUBS (BATCH * RC_AFFINE_SUBS)
 
@@ -186,4 +188,5 @@ static void affine_row_32(const rc_affine_kind *kind, uint8_t *restrict out,
     AFFINE_FUNCTION(q4_k, 32, isa)                                                                 \
     AFFINE_FUNCTION(q5_k, 32, isa)
 
+#endif
 #endif
