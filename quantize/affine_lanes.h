@@ -17,6 +17,8 @@
 #include "quantize/kquants.h"
 #include "quantize/search_lanes.h"
 
+#if VEC > 1 /* without vectors there is the reference */
+
 #define BATCH      (VEC / 2)
 #define BATCH_SUBS (BATCH * RC_AFFINE_SUBS)
 
