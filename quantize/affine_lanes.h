@@ -30,22 +30,6 @@ typedef struct affine_batch {
     rc_affine_scales rounded[BATCH];
 } affine_batch;
 
-/* VEC sub-blocks from number `first` on, transposed; beyond the end of the batch, zeros. */
-VEC_INLINE void affine_load(const affine_batch *b, vec *out, const float *from, unsigned first,
-                            unsigned sub)
-{
-    const unsigned all = b->blocks * b->subs, left = first < all ? all - first : 0;
-    float padded[VEC * RC_SEARCH_MAX];
-
-    from += first * sub;
-    if (left < VEC) {
-        memset(padded, 0, sizeof padded);
-        memcpy(padded, from, left * sub * sizeof *from);
-        from = padded;
-    }
-    vec_load_rows_apart(out, GROUPS, from, sub, sub);
-}
-
 /* Group g of w becomes its weights; with importance it comes in as that. */
 VEC_INLINE void affine_weigh(const affine_batch *b, vec (*w)[GROUPS], vec (*x)[GROUPS], unsigned g,
                              unsigned first, unsigned sub)
@@ -69,14 +53,17 @@ VEC_INLINE void affine_weigh(const affine_batch *b, vec (*w)[GROUPS], vec (*x)[G
 VEC_INLINE void affine_search(affine_batch *b, unsigned first, unsigned sub)
 {
     const rc_affine_kind *kind = b->kind;
+    const unsigned all = b->blocks * b->subs;
     vec x[RC_SEARCH_MAX][GROUPS], w[RC_SEARCH_MAX][GROUPS];
     lanes_affine found;
 
     for (unsigned g = 0; g < GROUPS; g++) {
-        affine_load(b, &x[0][g], b->x, first + g * VEC, sub);
+        const unsigned from = first + g * VEC, left = from < all ? all - from : 0;
+        const unsigned at = left ? from * sub : 0;
+        lanes_load(&x[0][g], b->x + at, sub, left);
         if (b->importance)
-            affine_load(b, &w[0][g], b->importance, first + g * VEC, sub);
-        affine_weigh(b, w, x, g, first + g * VEC, sub);
+            lanes_load(&w[0][g], b->importance + at, sub, left);
+        affine_weigh(b, w, x, g, from, sub);
     }
     lanes_search_affine(&found, x, w, sub, kind->top,
                         b->importance ? &kind->weighted : &kind->plain);
@@ -87,18 +74,17 @@ VEC_INLINE void affine_search(affine_batch *b, unsigned first, unsigned sub)
         vec_store(b->inverse + first, found.inverse[g]);
         vec_store(b->base + first, found.base[g]);
         vec_store(b->weight + first, found.sum_w[g]);
+        vec_store(b->weight + BATCH * b->subs + first, found.sum_w[g]);
     }
 }
 
 /* With importance: lanes 0 .. BATCH-1 are the scales of a block, the others its mins. */
 static void affine_round_batch(affine_batch *b)
 {
-    const unsigned half = BATCH * b->subs;
     vec x[RC_AFFINE_SUBS], w[RC_AFFINE_SUBS];
     lanes_codes codes;
     float d[VEC], q[RC_AFFINE_SUBS][VEC];
 
-    memcpy(b->weight + half, b->weight, half * sizeof *b->weight);
     vec_load_rows(x, b->found, b->subs, b->subs);
     vec_load_rows(w, b->weight, b->subs, b->subs);
     vec_store(d, lanes_search_positive(&codes, x, w, b->subs, b->kind->top_scale));
@@ -187,5 +173,17 @@ static void affine_row_32(const rc_affine_kind *kind, uint8_t *restrict out,
 {
     affine_row(kind, out, x, importance, n, 32);
 }
+
+/* The functions of one instruction set. */
+#define AFFINE_FUNCTION(type, sub, isa)                                                            \
+    void rc_quant_##type##_##isa(uint8_t *restrict out, const float *restrict x,                   \
+                                 const float *restrict importance, size_t n)                       \
+    {                                                                                              \
+        affine_row_##sub(&rc_affine_##type, out, x, importance, n);                                \
+    }
+#define AFFINE_FUNCTIONS(isa)                                                                      \
+    AFFINE_FUNCTION(q2_k, 16, isa)                                                                 \
+    AFFINE_FUNCTION(q4_k, 32, isa)                                                                 \
+    AFFINE_FUNCTION(q5_k, 32, isa)
 
 #endif

@@ -29,30 +29,17 @@ typedef struct best_batch {
     double least[BATCH];
 } best_batch;
 
-/* VEC sub-blocks from number `first` on; beyond the end of the batch, zeros. */
-VEC_INLINE void best_load(const best_batch *b, vec *out, const float *from, unsigned first,
-                          unsigned sub)
+VEC_INLINE void best_load(best_batch *b, unsigned sub)
 {
-    const unsigned all = b->blocks * b->subs, left = first < all ? all - first : 0;
-    float padded[VEC * RC_SEARCH_MAX];
+    const unsigned all = b->blocks * b->subs;
 
-    from += first * sub;
-    if (left < VEC) {
-        memset(padded, 0, sizeof padded);
-        memcpy(padded, from, left * sub * sizeof *from);
-        from = padded;
-    }
-    vec_load_rows_apart(out, GROUPS, from, sub, sub);
-}
-
-VEC_INLINE void best_load_all(best_batch *b, unsigned sub)
-{
     for (unsigned first = 0; first < BATCH * b->subs; first += VEC) {
+        const unsigned left = first < all ? all - first : 0, at = left ? first * sub : 0;
         vec *x = &b->xs[first / PAIR * sub][first / VEC % GROUPS];
         vec *w = &b->ws[first / PAIR * sub][first / VEC % GROUPS];
-        best_load(b, x, b->x, first, sub);
+        lanes_load(x, b->x + at, sub, left);
         if (b->importance)
-            best_load(b, w, b->importance, first, sub);
+            lanes_load(w, b->importance + at, sub, left);
         for (unsigned i = 0; !b->importance && i < sub; i++)
             w[GROUPS * i] = vec_of(1);
     }
@@ -63,7 +50,7 @@ VEC_INLINE void best_search(best_batch *b, unsigned sub)
 {
     const rc_best_kind *kind = b->kind;
     vec x[RC_SEARCH_MAX];
-    lanes_affine found;
+    lanes_affine found = { .odd = vec_less(vec_of(0), vec_of(0)) };
 
     for (unsigned first = 0; first < b->blocks * b->subs; first += PAIR) {
         const unsigned row = first / PAIR * sub;
@@ -276,7 +263,7 @@ VEC_INLINE void best_run(best_batch *b, uint8_t *restrict out, unsigned sub)
     unsigned exact = 0, rounds = ROUNDS;
 
     b->odd = false;
-    best_load_all(b, sub);
+    best_load(b, sub);
     while (exact < b->blocks && rc_best_exact(kind, &b->now[exact], b->x + exact * RC_BLOCK_SUPER))
         exact++;
     if (exact == b->blocks)

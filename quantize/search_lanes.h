@@ -141,9 +141,11 @@ VEC_INLINE bool lanes_descend(lanes_codes *c, unsigned i, vec x, vec w, int top,
     const vec wx = w * x, old = c->l[i], zero = vec_of(0);
     vec lx = c->lx - wx * old, l2 = c->l2 - w * old * old;
 
-    may = vec_and_not(may, lanes_at_rest(x, old, lx, l2, top, positive));
-    if (!vec_any(may))
-        return false;
+    if (positive) { /* few runs, mostly at rest; the caller of signed ones has left those out */
+        may = vec_and_not(may, lanes_at_rest(x, old, lx, l2, top, positive));
+        if (!vec_any(may))
+            return false;
+    }
     const veci to = veci_clamp(lanes_round(x * l2 / lx), veci_of(positive ? INT32_MIN : -top),
                                veci_of(positive ? top : top - 1));
     may = vec_and(may, vec_less(zero, lx));
@@ -162,46 +164,82 @@ VEC_INLINE bool lanes_descend(lanes_codes *c, unsigned i, vec x, vec w, int top,
     return vec_any(may);
 }
 
-/* Codes c, given as a start, to their end; returns the scale, 0 in other lanes than `may`. A
- * lane that comes to rest before the others stays at rest. */
-VEC_INLINE vec lanes_descent(lanes_codes *c, const vec *x, const vec *w, unsigned n, int top,
-                             bool positive, vecm may)
+VEC_INLINE vec lanes_scale(const lanes_codes *c, vecm may)
 {
     const vec zero = vec_of(0);
 
-    c->lx = c->l2 = zero;
+    return vec_pick(vec_and(may, vec_less(zero, c->l2)), c->lx / c->l2, zero);
+}
+
+VEC_INLINE void lanes_moments(lanes_codes *c, const vec *x, const vec *w, unsigned n)
+{
+    c->lx = c->l2 = vec_of(0);
     for (unsigned i = 0; i < n; i++) {
         c->lx += w[i] * x[i] * c->l[i];
         c->l2 += w[i] * c->l[i] * c->l[i];
-        if (positive) /* from here on the scalar has bytes: -1, of a negative x, is 255 */
-            c->l[i] = vec_from(veci_and(vec_whole(c->l[i]), veci_of(0xff)));
+    }
+}
+
+/* The codes under the scale that the extreme of x asks for; the lanes that are no zeros. */
+VEC_INLINE vecm lanes_signed_first(lanes_codes *c, const vec *x, unsigned n, int top)
+{
+    const vec max = lanes_extreme(x, n), low = vec_of((float)-top), high = vec_of((float)(top - 1));
+    const vec inverse = low / max;
+
+    for (unsigned i = 0; i < n; i++)
+        c->l[i] = lanes_round_small(inverse * x[i], low, high);
+    return vec_and_not(vec_equal(low, low), vec_equal(max, vec_of(0)));
+}
+
+/* The scale of rc_search_signed_descent() for the lanes whose first codes stay, which are four in
+ * five; *restless are the others. */
+VEC_INLINE vec lanes_signed_at_rest(const vec *x, unsigned n, int top, vecm *restless)
+{
+    lanes_codes c;
+    const vecm some = lanes_signed_first(&c, x, n, top);
+    vecm rest = some;
+    vec w[RC_SEARCH_MAX];
+
+    for (unsigned i = 0; i < n; i++)
+        w[i] = x[i] * x[i];
+    lanes_moments(&c, x, w, n);
+    for (unsigned i = 0; i < n; i++) {
+        const vec l = c.l[i], lx = c.lx - w[i] * x[i] * l, l2 = c.l2 - w[i] * l * l;
+        rest = vec_and(rest, lanes_at_rest(x[i], l, lx, l2, top, false));
+    }
+    *restless = vec_and_not(some, rest);
+    return lanes_scale(&c, some);
+}
+
+/* The scale of rc_search_signed_descent(), for so many groups at once: a step waits for the one
+ * before it, through a division, so other groups' steps are done meanwhile. */
+#define DESCENTS 4u
+
+VEC_INLINE void lanes_search_signed_descent(vec scale[DESCENTS], vec (*x)[RC_SEARCH_MAX],
+                                            unsigned n, int top)
+{
+    lanes_codes c[DESCENTS];
+    vec w[DESCENTS][RC_SEARCH_MAX];
+    vecm some[DESCENTS];
+
+    for (unsigned d = 0; d < DESCENTS; d++) {
+        for (unsigned i = 0; i < n; i++)
+            w[d][i] = x[d][i] * x[d][i];
+        some[d] = lanes_signed_first(&c[d], x[d], n, top);
+        lanes_moments(&c[d], x[d], w[d], n);
     }
     for (int pass = 0; pass < RC_SEARCH_PASSES; pass++) {
         bool moved = false;
         for (unsigned i = 0; i < n; i++)
-            moved |= lanes_descend(c, i, x[i], w[i], top, positive, may);
+            RC_UNROLL for (unsigned d = 0; d < DESCENTS; d++)
+            {
+                moved |= lanes_descend(&c[d], i, x[d][i], w[d][i], top, false, some[d]);
+            }
         if (!moved)
-            break;
+            break; /* a lane that comes to rest before the others stays at rest */
     }
-    return vec_pick(vec_and(may, vec_less(zero, c->l2)), c->lx / c->l2, zero);
-}
-
-/* As rc_search_signed_descent(), but codes c->l are -top .. top - 1; those of zeros are -top. */
-VEC_INLINE vec lanes_search_signed_descent(lanes_codes *c, const vec *x, unsigned n, int top)
-{
-    const vec max = lanes_extreme(x, n), low = vec_of((float)-top), high = vec_of((float)(top - 1));
-    const vecm zeros = vec_equal(max, vec_of(0)), all = vec_equal(low, low);
-    const vec inverse = low / max;
-    vec w[RC_SEARCH_MAX];
-
-    for (unsigned i = 0; i < n; i++) {
-        c->l[i] = lanes_round_small(inverse * x[i], low, high);
-        w[i] = x[i] * x[i];
-    }
-    const vec scale = lanes_descent(c, x, w, n, top, false, vec_and_not(all, zeros));
-    for (unsigned i = 0; i < n; i++)
-        c->l[i] = vec_pick(zeros, low, c->l[i]);
-    return scale;
+    for (unsigned d = 0; d < DESCENTS; d++)
+        scale[d] = lanes_scale(&c[d], some[d]);
 }
 
 VEC_INLINE vec lanes_positive_error(const vec *x, const vec *w, unsigned n, int top, vec inverse,
@@ -243,16 +281,39 @@ VEC_INLINE vec lanes_search_positive(lanes_codes *c, const vec *x, const vec *w,
     }
     for (unsigned i = 0; i < n; i++)
         c->l[i] = lanes_round_within(inverse * x[i], INT32_MIN, top);
-    const vec scale = lanes_descent(c, x, w, n, top, true, some);
+    lanes_moments(c, x, w, n);
+    for (unsigned i = 0; i < n; i++) /* the scalar has bytes: -1, of a negative x, is 255 */
+        c->l[i] = vec_from(veci_and(vec_whole(c->l[i]), veci_of(0xff)));
+    for (int pass = 0; pass < RC_SEARCH_PASSES; pass++) {
+        bool moved = false;
+        for (unsigned i = 0; i < n; i++)
+            moved |= lanes_descend(c, i, x[i], w[i], top, true, some);
+        if (!moved)
+            break;
+    }
     for (unsigned i = 0; i < n; i++)
         c->l[i] = vec_pick(some, c->l[i], vec_of(0));
-    return scale;
+    return lanes_scale(c, some);
 }
 
 /* Two groups of VEC runs are searched side by side, as the sums of one are a chain of additions
  * that leaves the processor idle. */
 #define GROUPS     2u
 #define EACH_GROUP RC_UNROLL for (unsigned g = 0; g < GROUPS; g++)
+
+/* VEC runs of n values as one group of a pair: element i at out[GROUPS * i]. Only `left` runs are
+ * there, the others are zeros. */
+VEC_INLINE void lanes_load(vec *out, const float *from, unsigned n, unsigned left)
+{
+    float padded[VEC * RC_SEARCH_MAX];
+
+    if (left < VEC) {
+        memset(padded, 0, sizeof padded);
+        memcpy(padded, from, left * n * sizeof *from);
+        from = padded;
+    }
+    vec_load_rows_apart(out, GROUPS, from, n, n);
+}
 
 typedef struct lanes_affine {
     vec scale[GROUPS], min[GROUPS];

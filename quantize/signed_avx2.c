@@ -1,14 +1,4 @@
 /* quantize/signed_avx2.c */
 #include "quantize/signed_lanes.h"
 
-void rc_quant_q3_k_avx2(uint8_t *restrict out, const float *restrict x,
-                        const float *restrict importance, size_t n)
-{
-    q3_k_row(out, x, importance, n);
-}
-
-void rc_quant_q6_k_avx2(uint8_t *restrict out, const float *restrict x,
-                        const float *restrict importance, size_t n)
-{
-    q6_k_row(out, x, importance, n);
-}
+SIGNED_FUNCTIONS(avx2)

@@ -55,10 +55,10 @@ void rc_q3_k_pack_block(rc_block_q3_k *restrict b, uint16_t d, const uint8_t sca
     for (unsigned i = 0; i < RC_BLOCK_SUPER; i++)
         low[i] = q[i] & 3;
     rc_kquant_pack_twos(b->qs, low);
-    memset(b->hmask, 0, sizeof b->hmask);
-    for (unsigned run = 0; run < 8; run++)
-        for (unsigned l = 0; l < 32; l++)
-            b->hmask[l] = (uint8_t)(b->hmask[l] | q[32 * run + l] >> 2 << run);
+    for (unsigned l = 0; l < 32; l++)
+        b->hmask[l] = (uint8_t)(q[l] >> 2 | q[32 + l] >> 2 << 1 | q[64 + l] >> 2 << 2 |
+                                q[96 + l] >> 2 << 3 | q[128 + l] >> 2 << 4 | q[160 + l] >> 2 << 5 |
+                                q[192 + l] >> 2 << 6 | q[224 + l] >> 2 << 7);
     rc_q3_k_pack(b->scales, scale);
     rc_u16_put(b->d, d);
 }

@@ -56,20 +56,59 @@ VEC_INLINE void signed_weigh(signed_batch *b, unsigned first, const vec x[SUB], 
     vec_store(b->weight + first, sum);
 }
 
-static void q3_k_search(signed_batch *b)
+/* Sub-blocks whose codes move, gathered from the batch until they fill some vectors. */
+#define RESTLESS (DESCENTS * VEC)
+
+typedef struct restless {
+    unsigned n, sub[RESTLESS];
+    float x[RESTLESS][SUB];
+} restless;
+
+static void q3_k_descend(signed_batch *b, restless *r)
 {
-    vec x[SUB], w[SUB];
-    lanes_codes codes;
+    vec x[DESCENTS][RC_SEARCH_MAX], found[DESCENTS];
+    float scale[RESTLESS];
+
+    for (unsigned d = 0; d < DESCENTS; d++)
+        vec_load_rows(x[d], r->x[d * VEC], SUB, SUB);
+    lanes_search_signed_descent(found, x, SUB, RC_Q3_K_TOP);
+    for (unsigned d = 0; d < DESCENTS; d++)
+        vec_store(scale + d * VEC, found[d]);
+    for (unsigned k = 0; k < r->n; k++)
+        b->found[r->sub[k]] = scale[k];
+    r->n = 0;
+}
+
+static void q3_k_search_plain(signed_batch *b)
+{
+    restless r = { 0 };
+    vec x[SUB];
+    vecm moving;
 
     for (unsigned first = 0; first < b->blocks * SUB; first += VEC) {
         vec_load_rows(x, b->x + SUB * first, SUB, SUB);
-        if (b->importance) {
-            signed_weigh(b, first, x, w);
-            const lanes_signed found = lanes_search_signed(x, w, SUB, RC_Q3_K_TOP);
-            vec_store(b->found + first, found.scale);
-            vec_store(b->inverse + first, found.inverse);
-        } else
-            vec_store(b->found + first, lanes_search_signed_descent(&codes, x, SUB, RC_Q3_K_TOP));
+        vec_store(b->found + first, lanes_signed_at_rest(x, SUB, RC_Q3_K_TOP, &moving));
+        for (unsigned lanes = vec_lanes(moving); lanes; lanes &= lanes - 1) {
+            r.sub[r.n] = first + (unsigned)__builtin_ctz(lanes);
+            memcpy(r.x[r.n], b->x + SUB * r.sub[r.n], sizeof r.x[0]);
+            if (++r.n == RESTLESS)
+                q3_k_descend(b, &r);
+        }
+    }
+    if (r.n)
+        q3_k_descend(b, &r);
+}
+
+static void q3_k_search_weighted(signed_batch *b)
+{
+    vec x[SUB], w[SUB];
+
+    for (unsigned first = 0; first < b->blocks * SUB; first += VEC) {
+        vec_load_rows(x, b->x + SUB * first, SUB, SUB);
+        signed_weigh(b, first, x, w);
+        const lanes_signed found = lanes_search_signed(x, w, SUB, RC_Q3_K_TOP);
+        vec_store(b->found + first, found.scale);
+        vec_store(b->inverse + first, found.inverse);
     }
 }
 
@@ -120,9 +159,11 @@ VEC_INLINE void q3_k_row(uint8_t *restrict out, const float *restrict x,
         b.importance = importance ? importance + at : NULL;
         if (importance)
             rc_kquant_spreads(b.spread, b.x, b.blocks, SUB, 2);
-        q3_k_search(&b);
-        if (importance)
+        if (importance) {
+            q3_k_search_weighted(&b);
             q3_k_round_batch(&b);
+        } else
+            q3_k_search_plain(&b);
         for (unsigned k = 0; k < b.blocks; k++) {
             if (!importance)
                 b.d[k] = rc_q3_k_round(b.scale[k], b.found + k * SUB);
@@ -170,5 +211,16 @@ VEC_INLINE void q6_k_row(uint8_t *restrict out, const float *restrict x,
         q6_k_block(b, x + at, importance ? importance + at : NULL);
     rc_rounding_leave(saved);
 }
+
+/* The functions of one instruction set. */
+#define SIGNED_FUNCTION(type, isa)                                                                 \
+    void rc_quant_##type##_##isa(uint8_t *restrict out, const float *restrict x,                   \
+                                 const float *restrict importance, size_t n)                       \
+    {                                                                                              \
+        type##_row(out, x, importance, n);                                                         \
+    }
+#define SIGNED_FUNCTIONS(isa)                                                                      \
+    SIGNED_FUNCTION(q3_k, isa)                                                                     \
+    SIGNED_FUNCTION(q6_k, isa)
 
 #endif

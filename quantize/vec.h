@@ -92,6 +92,11 @@ VEC_INLINE bool vec_all(vecm m)
 {
     return m == 0xffff;
 }
+/* Bit k is lane k. */
+VEC_INLINE unsigned vec_lanes(vecm m)
+{
+    return m;
+}
 VEC_INLINE vec vec_pick(vecm m, vec yes, vec no)
 {
     return _mm512_mask_blend_ps(m, no, yes);
@@ -232,6 +237,10 @@ VEC_INLINE bool vec_all(vecm m)
 {
     return _mm256_movemask_ps(m) == 0xff;
 }
+VEC_INLINE unsigned vec_lanes(vecm m)
+{
+    return (unsigned)_mm256_movemask_ps(m);
+}
 VEC_INLINE vec vec_pick(vecm m, vec yes, vec no)
 {
     return _mm256_blendv_ps(no, yes, m);
@@ -367,6 +376,10 @@ VEC_INLINE bool vec_any(vecm m)
     return m;
 }
 VEC_INLINE bool vec_all(vecm m)
+{
+    return m;
+}
+VEC_INLINE unsigned vec_lanes(vecm m)
 {
     return m;
 }
