@@ -9,8 +9,6 @@
 #ifndef RC_QUANTIZE_AFFINE_LANES_H
 #define RC_QUANTIZE_AFFINE_LANES_H
 
-#if defined(__AVX2__) /* nothing here is for files without an instruction set */
-
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
 #include "quantize/affine_blocks.h"
