@@ -9,13 +9,13 @@
 #ifndef RC_QUANTIZE_AFFINE_LANES_H
 #define RC_QUANTIZE_AFFINE_LANES_H
 
-#if defined(__AVX2__) /* nothing here is for files without an instruction set */
-
 #include "kernels/f16.h"
 #include "kernels/rounding.h"
 #include "quantize/affine_blocks.h"
 #include "quantize/kquants.h"
 #include "quantize/search_lanes.h"
+
+#if VEC > 1 /* without vectors there is the reference */
 
 #define BATCH      (VEC / 2)
 #define BATCH_SUBS (BATCH * RC_AFFINE_SUBS)
