@@ -45,7 +45,7 @@ def main(folder, exact, *files):
         said_of[path] = number(r"Mean\s+KLD", said)
         if check.that(said_of[path] is not None, "%s: no divergence", path):
             print("     %-12s KL divergence %.6f, same top %.1f %%"
-                  % (path, said_of[path], number(r"Same top p", said)))
+                  % (path, said_of[path], number(r"Same top p:", said)))
             check.that(said_of[path] < 0.1, "%s: far from %s", path, exact)
             check.count("divergences")
     known = [x for x in said_of.values() if x is not None]
