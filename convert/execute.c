@@ -523,6 +523,8 @@ static rc_code load_importance(const run *r, const rc_chunk *c, const flow *f, c
 
     if (job->importance == RC_IMPORTANCE_ENERGY)
         rc_cast_energy(c, f->weight, f->scale, own->importance, own->work);
+    for (uint64_t i = 0; job->importance == RC_IMPORTANCE_EQUAL && i < job->cols; i++)
+        own->importance[i] = 1;
     if (job->importance != RC_IMPORTANCE_MATRIX)
         return RC_OK;
     RC_TRY(rc_imatrix_get(rc_plan_recipe(r->plan)->imatrix, job->out_weight.name, job->expert,

@@ -112,7 +112,7 @@ static void write_verdict(rc_jsonw *w, const rc_verdict *v)
 /* How the columns' errors were weighted. */
 static const char *importance_word(rc_importance importance)
 {
-    static const char *const words[] = { "none", "imatrix", "energy" };
+    static const char *const words[] = { "none", "imatrix", "equal", "energy" };
 
     return words[importance];
 }

@@ -74,6 +74,8 @@ const char *rc_op_name(rc_op op);
 typedef enum rc_importance {
     RC_IMPORTANCE_NONE,
     RC_IMPORTANCE_MATRIX, /* from the importance matrix */
+    RC_IMPORTANCE_EQUAL,  /* 1 for every column: an expert that no token reached when the matrix
+                             was made, as llama.cpp has it */
     RC_IMPORTANCE_ENERGY  /* from the weights: sum of the squares of each column, for types
                              that cannot do without */
 } rc_importance;

@@ -399,9 +399,10 @@ static rc_code choose_importance(build *b, rc_job *job, const tensor *t, rc_err 
     }
     b->nabsent += im && found == RC_IMATRIX_ABSENT;
     b->nunseen += found == RC_IMATRIX_UNSEEN;
-    job->importance = found == RC_IMATRIX_FOUND ? RC_IMPORTANCE_MATRIX
-                      : q->needs_importance     ? RC_IMPORTANCE_ENERGY
-                                                : RC_IMPORTANCE_NONE;
+    job->importance = found == RC_IMATRIX_FOUND    ? RC_IMPORTANCE_MATRIX
+                      : found == RC_IMATRIX_UNSEEN ? RC_IMPORTANCE_EQUAL
+                      : q->needs_importance        ? RC_IMPORTANCE_ENERGY
+                                                   : RC_IMPORTANCE_NONE;
     return RC_OK;
 }
 
@@ -500,8 +501,8 @@ static void tell(const build *b)
                 b->nabsent);
     if (b->nunseen)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
-                "no token reached %zu experts when the importance matrix was made: quantized "
-                "without weights",
+                "no token reached %zu experts when the importance matrix was made: all their "
+                "columns count the same",
                 b->nunseen);
     if (nopaque)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
