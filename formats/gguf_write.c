@@ -36,7 +36,7 @@ void rc_ggufw_free(rc_ggufw **wp)
 
 static void put(rc_ggufw *w, const void *data, size_t n)
 {
-    if (w->no_memory)
+    if (w->no_memory || !n) /* of nothing, `data` may be NULL */
         return;
     if (n > w->cap - w->len) {
         const size_t cap = 2 * w->cap + n + 1024;
