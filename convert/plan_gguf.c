@@ -106,7 +106,9 @@ static rc_code add_tensor(build *b, file *f, const rc_bound *bound, const rc_ggu
     const rc_gguf_asked asked = { .name = place->name,
                                   .param = bound->param,
                                   .source = bound->weight->dtype,
-                                  .cols = place->shape[place->rank - 1] };
+                                  .cols = place->part && bound->param->rank
+                                              ? bound->param->shape[bound->param->rank - 1]
+                                              : place->shape[place->rank - 1] };
     rc_gguf_choice choice;
 
     RC_TRY(rc_gguf_recipe_choose(b->plan->recipe.gguf, &asked, &choice, err));
@@ -120,7 +122,7 @@ static rc_code add_tensor(build *b, file *f, const rc_bound *bound, const rc_ggu
     t->put.dtype = choice.dtype;
     t->put.rank = place->rank;
     memcpy(t->put.shape, place->shape, sizeof place->shape);
-    t->row_bytes = rc_dtype_row_bytes(choice.dtype, asked.cols);
+    t->row_bytes = rc_dtype_row_bytes(choice.dtype, place->shape[place->rank - 1]);
     t->expert = bound->param->expert >= 0;
     if (!rc_names_add(&f->names, f->ntensors))
         return rc_fail_nomem(err, b->plan->mem, sizeof(uint32_t));
