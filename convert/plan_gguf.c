@@ -47,7 +47,7 @@ typedef struct build {
     unsigned nfiles;
     rc_tokenizer *tokenizer;
     char *chat_template; /* of the source, or NULL */
-    size_t nfallbacks, nabsent, nunseen;
+    size_t nfallbacks, nabsent, nunseen, nsqueezed;
 } build;
 
 /* ------------------------------------------------------------- which files */
@@ -470,6 +470,8 @@ static rc_code add_job(build *b, const file *f, const piece *at, rc_err *err)
     job->expert = p->expert >= 0 ? (uint32_t)p->expert : 0;
     job->experts = at->experts;
     job->tiles = promises(job, t->put.dtype);
+    b->nsqueezed += p->role == RC_ROLE_EXPERT && t->put.dtype == RC_DTYPE_MXFP4 &&
+                    job->op != RC_OP_FP4_TO_MXFP4;
     return choose_importance(b, job, t, err);
 }
 
@@ -496,6 +498,11 @@ static void tell(const build *b)
     if (b->nfallbacks > 8)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET, "%zu tensors in all have rows of such a length",
                 b->nfallbacks);
+    if (b->nsqueezed) /* the default recipe's name promises more than it keeps here */
+        rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
+                "%zu expert matrices are not FP4 in the source: MXFP4 rounds them, q8_0 or bf16 "
+                "would keep more",
+                b->nsqueezed);
     if (b->nabsent)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
                 "%zu matrices have no entry in the importance matrix: quantized without weights",

@@ -28,6 +28,10 @@ shim=$ROOT/$O/tests/cli/fault.so
 (RC_FAULT_PATH=/d RC_FAULT_OP=any RC_FAULT_AT=60 RC_FAULT_DO=KILL LD_PRELOAD=$shim \
     "$RECAST" convert src d/m.gguf --to gguf:q4_k --threads 1 --quiet) >out 2>err
 [ -e d/m.recast.journal ] || fail "nothing was begun: $(ls -A d)"
+echo '{{ other }}' >src/chat_template.jinja
+convert 86
+says err 'm.recast.journal: .*the same options.*chat template'
+rm src/chat_template.jinja
 echo mine >d/m-00001-of-00002.gguf
 
 # hollow files do not take the place of an unfinished conversion
