@@ -161,8 +161,15 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
         }
         return rc;
     }
-    if (o->hollow)
-        return rc_convert_hollow(plan, dst, &opts, mem, err);
+    if (o->hollow) {
+        rc = rc_convert_hollow(plan, dst, &opts, mem, err);
+        if (rc == RC_OK && !rc_cli.quiet)
+            printf(
+                "hollow    %s: metadata of %zu tensors, their data are holes; a conversion needs "
+                "--force\n",
+                dst, rc_plan_tensors(plan));
+        return rc;
+    }
     ticker = rc_ticker_start("converted", &progress);
     rc = rc_convert(plan, dst, &opts, &report, mem, err);
     rc_ticker_stop(&ticker);

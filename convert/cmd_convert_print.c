@@ -44,11 +44,11 @@ static void print_shares(const rc_plan *plan)
     char size[16];
 
     add_shares(plan, by);
-    printf("  %-12s %-8s %18s %12s %8s\n", "role", "type", "weights", "size", "bits");
+    printf("  %-16s %-8s %18s %12s %8s\n", "role", "type", "weights", "size", "bits");
     for (unsigned r = 0; r < RC_ROLE_COUNT; r++)
         for (unsigned d = 0; d < RC_DTYPE_COUNT; d++)
             if (by[r][d].weights)
-                printf("  %-12s %-8s %18" PRIu64 " %12s %8.4f\n", rc_role_name((rc_role)r),
+                printf("  %-16s %-8s %18" PRIu64 " %12s %8.4f\n", rc_role_name((rc_role)r),
                        rc_dtype_name((rc_dtype)d), by[r][d].weights,
                        rc_human_bytes(size, by[r][d].bytes),
                        8 * (double)by[r][d].bytes / (double)by[r][d].weights);

@@ -99,16 +99,20 @@ static rc_code refuse_finished(const rc_plan *plan, const rc_dir *dir, rc_err *e
 static rc_code refuse_others(const rc_plan *plan, const rc_dir *dir, rc_err *err)
 {
     const char *what = "is not empty, and what is there is not ours", *file = dir->path;
+    char stranger[RC_PLAN_NAME];
 
     if (is_file(plan)) {
         size_t i = 0;
 
-        while (i < rc_plan_shards(plan) && !rc_dir_stat(dir, rc_plan_shard_at(plan, i)->name, NULL))
+        while (i < rc_plan_shards(plan) && !rc_dir_has(dir, rc_plan_shard_at(plan, i)->name, NULL))
             i++;
-        if (i == rc_plan_shards(plan))
+        if (i < rc_plan_shards(plan))
+            file = rc_plan_shard_at(plan, i)->name;
+        else if (rc_publish_finds_stranger(plan, dir, stranger))
+            file = stranger; /* a loader would take it for a part of the new one */
+        else
             return RC_OK;
         what = "is there already, and is no result of recast";
-        file = rc_plan_shard_at(plan, i)->name;
     } else if (rc_dir_is_empty(dir)) {
         return RC_OK;
     }
@@ -121,6 +125,23 @@ static rc_code refuse_others(const rc_plan *plan, const rc_dir *dir, rc_err *err
     return RC_E_CANTCREATE;
 }
 
+/* A folder cannot be replaced by a file, and it would be found out after the last byte. */
+static rc_code refuse_folders(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+{
+    for (size_t i = 0; is_file(plan) && i < rc_plan_shards(plan); i++) {
+        const char *name = rc_plan_shard_at(plan, i)->name;
+        bool folder;
+
+        if (rc_dir_has(dir, name, &folder) && folder) {
+            rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is a folder");
+            rc_err_file(err, name);
+            rc_err_hint(err, "--to gguf writes a file: name another");
+            return RC_E_CANTCREATE;
+        }
+    }
+    return RC_OK;
+}
+
 /* A journal beside a finished result is of a run that had --force, or has nothing left to
  * do: it may go on, but --restart would begin to replace the result. */
 static rc_code refuse_occupied(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
@@ -128,11 +149,13 @@ static rc_code refuse_occupied(const rc_plan *plan, const rc_dir *dir, const rc_
 {
     const rc_plan_names *names = rc_plan_names_of(plan);
     const bool complete = rc_publish_is_complete(plan, dir);
+    /* the lock of a dead run says nothing about files that lie beside it */
     const bool ours = rc_dir_stat(dir, names->journal, NULL)
                           ? !(complete && opts->restart)
-                          : rc_dir_stat(dir, names->lock, NULL) && !complete;
+                          : !is_file(plan) && rc_dir_stat(dir, names->lock, NULL) && !complete;
 
     RC_TRY(refuse_foreign(plan, dir, err));
+    RC_TRY(refuse_folders(plan, dir, err));
     if (opts->force || ours)
         return RC_OK;
     return complete ? refuse_finished(plan, dir, err) : refuse_others(plan, dir, err);
@@ -203,6 +226,21 @@ static const char *folder_of(const rc_plan *plan, const char *dst, char buf[PATH
     return is_file(plan) ? dirname(buf) : buf;
 }
 
+/* Does it end in "-00001-of-00004", for which loaders look for the others? */
+static bool is_split_name(const char *stem)
+{
+    static const char like[] = "-00000-of-00000";
+    const size_t n = strlen(stem), k = sizeof like - 1;
+
+    for (size_t i = 0; i < k && n > k; i++) {
+        const char c = stem[n - k + i];
+
+        if (like[i] == '0' ? c < '0' || c > '9' : c != like[i])
+            return false;
+    }
+    return n > k;
+}
+
 rc_code rc_convert_stem(const char *dst, char buf[RC_PLAN_NAME], rc_err *err)
 {
     const char *base = strrchr(dst, '/') ? strrchr(dst, '/') + 1 : dst;
@@ -211,7 +249,12 @@ rc_code rc_convert_stem(const char *dst, char buf[RC_PLAN_NAME], rc_err *err)
 
     if (n > k && n - k <= STEM_MAX && strcmp(base + n - k, ".gguf") == 0) {
         snprintf(buf, RC_PLAN_NAME, "%.*s", (int)(n - k), base);
-        return RC_OK;
+        if (!is_split_name(buf))
+            return RC_OK;
+        rc = rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "the name of one split of several");
+        rc_err_file(err, dst);
+        rc_err_hint(err, "name the whole, as in NAME.gguf: --split-size adds the numbers");
+        return rc;
     }
     rc = rc_fail(err, RC_E_USAGE, RC_NO_OFFSET,
                  n - k > STEM_MAX && n > k ? "a name of over 200 bytes"
@@ -219,6 +262,14 @@ rc_code rc_convert_stem(const char *dst, char buf[RC_PLAN_NAME], rc_err *err)
     rc_err_file(err, dst);
     rc_err_hint(err, "--to gguf writes a file: recast convert SRC NAME.gguf --to gguf");
     return rc;
+}
+
+static rc_code fail_no_folder(const char *dst, rc_err *err)
+{
+    rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "its folder does not exist");
+    rc_err_file(err, dst);
+    rc_err_hint(err, "make it first: mkdir -p");
+    return RC_E_CANTCREATE;
 }
 
 rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
@@ -234,10 +285,7 @@ rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_conv
     RC_TRY(open_for_asking(&dir, folder_of(plan, dst, folder), buf, &exists, err));
     if (!exists && is_file(plan)) {
         rc_dir_close(&dir);
-        rc = rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "its folder does not exist");
-        rc_err_file(err, dst);
-        rc_err_hint(err, "make it first: mkdir -p");
-        return rc;
+        return fail_no_folder(dst, err);
     }
     rc = exists ? refuse_occupied(plan, &dir, opts, err) : RC_OK;
     if (rc == RC_OK)
@@ -347,7 +395,8 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
     report->run.seconds = rc_now() - started;
     if (rc == RC_OK) {
         rc_totals_of(plan, journal, &report->totals);
-        rc = rc_publish(plan, dir, journal, &report->run, &report->totals, opts->log, mem, err);
+        rc = rc_publish(plan, dir, journal, &report->run, &report->totals, opts->force, opts->log,
+                        mem, err);
     }
     rc_journal_close(&journal);
     return rc;
@@ -391,19 +440,46 @@ static rc_code write_hollow(const rc_plan_shard *shard, const rc_dir *dir, rc_me
     return rc == RC_OK ? rc_dir_rename(dir, partial, shard->name, err) : rc;
 }
 
+/* Nothing may say of holes that they are a result: neither a summary from before, nor a
+ * journal that has an unfinished file under the same name. */
+static rc_code hollow_locked(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
+                             rc_mem *mem, rc_err *err)
+{
+    const rc_plan_names *names = rc_plan_names_of(plan);
+
+    if (rc_dir_stat(dir, names->journal, NULL)) {
+        rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is of an unfinished conversion to this file");
+        rc_err_file(err, names->journal);
+        rc_err_hint(err, "finish it without --hollow, or name another file");
+        return RC_E_CANTCREATE;
+    }
+    RC_TRY(refuse_occupied(plan, dir, opts, err));
+    RC_TRY(rc_dir_remove(dir, names->summary, err));
+    RC_TRY(rc_dir_remove(dir, names->ledger, err));
+    RC_TRY(rc_dir_sync(dir, err));
+    for (size_t i = 0; i < rc_plan_shards(plan); i++)
+        RC_TRY(write_hollow(rc_plan_shard_at(plan, i), dir, mem, err));
+    return rc_dir_sync(dir, err);
+}
+
 rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
                           rc_mem *mem, rc_err *err)
 {
     const char *src = rc_source_where(rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan))));
     char folder[PATH_MAX];
     rc_dir dir;
+    int lock;
     rc_code rc;
 
     RC_TRY(refuse_overlap(plan, src, dst, err));
-    RC_TRY(rc_dir_open(&dir, folder_of(plan, dst, folder), false, err));
-    rc = refuse_occupied(plan, &dir, opts, err);
-    for (size_t i = 0; i < rc_plan_shards(plan) && rc == RC_OK; i++)
-        rc = write_hollow(rc_plan_shard_at(plan, i), &dir, mem, err);
+    rc = rc_dir_open(&dir, folder_of(plan, dst, folder), false, err);
+    if (rc != RC_OK)
+        return rc == RC_E_NOINPUT ? fail_no_folder(dst, err) : rc;
+    rc = rc_dir_lock(&dir, rc_plan_names_of(plan)->lock, &lock, err);
+    if (rc == RC_OK) {
+        rc = hollow_locked(plan, &dir, opts, mem, err);
+        rc_dir_unlock(&dir, rc_plan_names_of(plan)->lock, lock);
+    }
     rc_dir_close(&dir);
     return rc;
 }

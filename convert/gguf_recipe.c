@@ -305,9 +305,15 @@ static bool rule_matches(const rule *r, const rc_gguf_asked *a)
 
 static rc_code refuse_rule(const rule *r, const rc_gguf_asked *a, rc_err *err)
 {
+    rc_dtype only;
+
     rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "cannot be %s, which '%.60s' asks for",
             rc_dtype_name(r->dtype), r->pattern);
     rc_err_tensor(err, a->name);
+    if (fixed(a, &only)) {
+        rc_err_want(err, "%s: loaders read it in no other type", rc_dtype_name(only));
+        return RC_E_UNSUPPORTED;
+    }
     if (is_control(a)) {
         rc_err_want(err, "F32, F16 or BF16: it steers the model");
         return RC_E_UNSUPPORTED;
@@ -321,7 +327,8 @@ static rc_code refuse_rule(const rule *r, const rc_gguf_asked *a, rc_err *err)
 rc_code rc_gguf_recipe_choose(rc_gguf_recipe *recipe, const rc_gguf_asked *a, rc_gguf_choice *out,
                               rc_err *err)
 {
-    bool decided = fixed(a, &out->dtype);
+    const bool by_format = fixed(a, &out->dtype);
+    bool decided = by_format;
 
     for (unsigned i = 0; i < recipe->nrules; i++) {
         rule *r = &recipe->rules[i];
@@ -329,6 +336,8 @@ rc_code rc_gguf_recipe_choose(rc_gguf_recipe *recipe, const rc_gguf_asked *a, rc
         if (!rule_matches(r, a))
             continue;
         r->used = true;
+        if (decided && by_format && r->exact && r->dtype != out->dtype)
+            return refuse_rule(r, a, err);
         if (decided)
             continue; /* by the format, or by an earlier rule */
         if (is_control(a) && rc_dtype_block(r->dtype) > 1) {

@@ -85,13 +85,17 @@ static void load(rc_journal *j, const record *r)
 static rc_code same_work(const char *name, const rc_journal_id *then, const rc_journal_id *now,
                          rc_err *err)
 {
+    const bool same_text = strncmp(then->recipe, now->recipe, sizeof now->recipe) == 0;
     const char *what = NULL;
     rc_code rc;
 
     if (strncmp(then->version, now->version, sizeof now->version) != 0)
         what = "another version of recast";
     else if (!rc_digest_equal(&then->recipe_digest, &now->recipe_digest))
-        what = "other options";
+        what = same_text
+                   ? "the same options, but of other rules, or with another importance matrix, "
+                     "tokenizer or chat template"
+                   : "other options";
     else if (!rc_digest_equal(&then->source_digest, &now->source_digest))
         what = "another source (its files have changed, or it is another checkpoint)";
     if (!what)
@@ -101,7 +105,7 @@ static rc_code same_work(const char *name, const rc_journal_id *then, const rc_j
     if (strncmp(then->version, now->version, sizeof now->version) != 0) {
         rc_err_want(err, "%.24s", then->version);
         rc_err_got(err, "%.24s", now->version);
-    } else if (!rc_digest_equal(&then->recipe_digest, &now->recipe_digest)) {
+    } else if (!rc_digest_equal(&then->recipe_digest, &now->recipe_digest) && !same_text) {
         rc_err_want(err, "%.90s", then->recipe);
         rc_err_got(err, "%.90s", now->recipe);
     }

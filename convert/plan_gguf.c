@@ -47,7 +47,7 @@ typedef struct build {
     unsigned nfiles;
     rc_tokenizer *tokenizer;
     char *chat_template; /* of the source, or NULL */
-    size_t nfallbacks, nabsent, nunseen;
+    size_t nfallbacks, nabsent, nunseen, nsqueezed;
 } build;
 
 /* ------------------------------------------------------------- which files */
@@ -106,7 +106,9 @@ static rc_code add_tensor(build *b, file *f, const rc_bound *bound, const rc_ggu
     const rc_gguf_asked asked = { .name = place->name,
                                   .param = bound->param,
                                   .source = bound->weight->dtype,
-                                  .cols = place->shape[place->rank - 1] };
+                                  .cols = place->part && bound->param->rank
+                                              ? bound->param->shape[bound->param->rank - 1]
+                                              : place->shape[place->rank - 1] };
     rc_gguf_choice choice;
 
     RC_TRY(rc_gguf_recipe_choose(b->plan->recipe.gguf, &asked, &choice, err));
@@ -120,7 +122,7 @@ static rc_code add_tensor(build *b, file *f, const rc_bound *bound, const rc_ggu
     t->put.dtype = choice.dtype;
     t->put.rank = place->rank;
     memcpy(t->put.shape, place->shape, sizeof place->shape);
-    t->row_bytes = rc_dtype_row_bytes(choice.dtype, asked.cols);
+    t->row_bytes = rc_dtype_row_bytes(choice.dtype, place->shape[place->rank - 1]);
     t->expert = bound->param->expert >= 0;
     if (!rc_names_add(&f->names, f->ntensors))
         return rc_fail_nomem(err, b->plan->mem, sizeof(uint32_t));
@@ -469,6 +471,8 @@ static rc_code add_job(build *b, const file *f, const piece *at, rc_err *err)
     job->expert = p->expert >= 0 ? (uint32_t)p->expert : 0;
     job->experts = at->experts;
     job->tiles = promises(job, t->put.dtype);
+    b->nsqueezed += p->role == RC_ROLE_EXPERT && t->put.dtype == RC_DTYPE_MXFP4 &&
+                    job->op != RC_OP_FP4_TO_MXFP4;
     return choose_importance(b, job, t, err);
 }
 
@@ -495,6 +499,11 @@ static void tell(const build *b)
     if (b->nfallbacks > 8)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET, "%zu tensors in all have rows of such a length",
                 b->nfallbacks);
+    if (b->nsqueezed) /* the default recipe's name promises more than it keeps here */
+        rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
+                "%zu expert matrices are not FP4 in the source: MXFP4 rounds them, q8_0 or bf16 "
+                "would keep more",
+                b->nsqueezed);
     if (b->nabsent)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
                 "%zu matrices have no entry in the importance matrix: quantized without weights",

@@ -241,8 +241,10 @@ static bool is_shard_of(const char *name, const char *stem, const char *ext)
 typedef struct strangers {
     const rc_plan *plan;
     const rc_dir *dir;
+    bool replace;
     rc_err *err;
     rc_code rc;
+    char *found;
 } strangers;
 
 static bool is_ours(const rc_plan *plan, const char *name)
@@ -262,23 +264,50 @@ static bool is_ours(const rc_plan *plan, const char *name)
     return false;
 }
 
+static bool is_partial(const char *name)
+{
+    const size_t n = strlen(name), k = strlen(".partial");
+
+    return n > k && strcmp(name + n - k, ".partial") == 0;
+}
+
+/* In a folder of shards every such name is a shard's. Beside a GGUF file it may be
+ * somebody's download: it goes only where --force says so. */
 static bool remove_stranger(void *ctx, const char *name)
 {
     strangers *s = ctx;
 
-    if (is_ours(s->plan, name) && !planned(s->plan, name))
+    if (is_ours(s->plan, name) && !planned(s->plan, name) &&
+        (is_folder(s->plan) || s->replace || is_partial(name)))
         s->rc = rc_dir_remove(s->dir, name, s->err);
     return s->rc != RC_OK; /* and that is enough */
 }
 
 /* Shards of an older result that this one does not replace, and what a dead run
  * of another shape left behind. */
-static rc_code remove_strangers(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+static rc_code remove_strangers(const rc_plan *plan, const rc_dir *dir, bool replace, rc_err *err)
 {
-    strangers s = { .plan = plan, .dir = dir, .err = err };
+    strangers s = { .plan = plan, .dir = dir, .replace = replace, .err = err };
 
     (void)rc_dir_any(dir, remove_stranger, &s);
     return s.rc;
+}
+
+static bool note_stranger(void *ctx, const char *name)
+{
+    strangers *s = ctx;
+    const bool found = is_ours(s->plan, name) && !planned(s->plan, name) && !is_partial(name);
+
+    if (found)
+        snprintf(s->found, RC_PLAN_NAME, "%.247s", name);
+    return found;
+}
+
+bool rc_publish_finds_stranger(const rc_plan *plan, const rc_dir *dir, char name[RC_PLAN_NAME])
+{
+    strangers s = { .plan = plan, .dir = dir, .found = name };
+
+    return rc_dir_any(dir, note_stranger, &s);
 }
 
 static rc_code name_shards(const rc_plan *plan, const rc_dir *dir, rc_err *err)
@@ -348,7 +377,8 @@ static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, const rc_l
 }
 
 rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
-                   const rc_totals *totals, const rc_log *log, rc_mem *mem, rc_err *err)
+                   const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
+                   rc_err *err)
 {
     const rc_plan_names *names = rc_plan_names_of(plan);
     char partial[RC_PLAN_NAME + 32];
@@ -368,7 +398,7 @@ rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, 
     RC_TRY(rc_dir_sync(dir, err));
     RC_TRY(rc_journal_add_publish(journal, err));
     RC_TRY(name_shards(plan, dir, err));
-    RC_TRY(remove_strangers(plan, dir, err));
+    RC_TRY(remove_strangers(plan, dir, replace, err));
     if (is_folder(plan))
         RC_TRY(publish_folder(plan, dir, log, mem, err));
     RC_TRY(rc_dir_rename(dir, ledger_partial(plan, partial, sizeof partial), names->ledger, err));

@@ -12,11 +12,13 @@
 
 /** Publish. Every job of the plan must have a result, every shard must be synced.
  *  An older result in the folder stays whole until then and is replaced now.
+ *    replace  GGUF: remove splits and drafts of an older result that have no place in this
  *    RC_E_INTEGRITY  a source file changed during the run
  *  Warnings name side files that are left out (pickles, huge files). */
 RC_MUST_CHECK
 rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
-                   const rc_totals *totals, const rc_log *log, rc_mem *mem, rc_err *err);
+                   const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
+                   rc_err *err);
 
 /** Everything of it that can fail without a disk: the config that cannot be edited, the
  *  memory limit too small for the index or a side file. Now, rather than after hours. */
@@ -25,6 +27,10 @@ rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err);
 
 /** Is there a finished conversion in the folder, under the plan's names? */
 bool rc_publish_is_complete(const rc_plan *plan, const rc_dir *dir);
+
+/** GGUF: a file that looks like a split or a draft of an older result, and that this one
+ *  would not replace: its name, if there is one. */
+bool rc_publish_finds_stranger(const rc_plan *plan, const rc_dir *dir, char name[RC_PLAN_NAME]);
 
 /** Bytes of the side files that would come along. */
 uint64_t rc_publish_side_bytes(const rc_plan *plan);

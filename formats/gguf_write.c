@@ -36,7 +36,7 @@ void rc_ggufw_free(rc_ggufw **wp)
 
 static void put(rc_ggufw *w, const void *data, size_t n)
 {
-    if (w->no_memory)
+    if (w->no_memory || !n) /* of nothing, `data` may be NULL */
         return;
     if (n > w->cap - w->len) {
         const size_t cap = 2 * w->cap + n + 1024;
@@ -178,8 +178,7 @@ static rc_code fail_tensor(rc_err *err, const rc_gguf_put *p, const char *what)
 
 static rc_code size_of(rc_gguf_put *p, rc_err *err)
 {
-    const uint64_t row = p->rank ? p->shape[p->rank - 1] : 0;
-    uint64_t rows = 1;
+    uint64_t rows = 1, row;
 
     if (strlen(p->name) > RC_GGUF_MAX_NAME)
         return fail_tensor(err, p, "its name is over the 63 bytes that GGUF allows");
@@ -187,6 +186,7 @@ static rc_code size_of(rc_gguf_put *p, rc_err *err)
         return fail_tensor(err, p, "its type has no place in GGUF");
     if (p->rank < 1 || p->rank > RC_GGUF_MAX_RANK)
         return fail_tensor(err, p, "GGUF holds 1 to 4 dimensions");
+    row = p->shape[p->rank - 1];
     if (row % rc_dtype_block(p->dtype)) {
         (void)fail_tensor(err, p, "its rows do not divide into blocks of this type");
         rc_err_want(err, "a multiple of %u for %s", rc_dtype_block(p->dtype),

@@ -191,6 +191,16 @@ bool rc_dir_stat(const rc_dir *dir, const char *name, uint64_t *nbytes)
     return true;
 }
 
+bool rc_dir_has(const rc_dir *dir, const char *name, bool *folder)
+{
+    struct stat st;
+    const bool there = fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+    if (folder)
+        *folder = there && S_ISDIR(st.st_mode);
+    return there;
+}
+
 bool rc_dir_any(const rc_dir *dir, bool (*fn)(void *ctx, const char *name), void *ctx)
 {
     const int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

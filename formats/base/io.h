@@ -40,6 +40,8 @@ RC_MUST_CHECK
 rc_code rc_dir_remove(const rc_dir *dir, const char *name, rc_err *err);
 /** Size of a regular file in the folder; false when there is none. */
 bool rc_dir_stat(const rc_dir *dir, const char *name, uint64_t *nbytes);
+/** Is there anything of that name, a link or a folder too? *folder (may be NULL): a folder. */
+bool rc_dir_has(const rc_dir *dir, const char *name, bool *folder);
 /** Does `fn` say yes to any name in the folder? A folder that cannot be listed has none. */
 bool rc_dir_any(const rc_dir *dir, bool (*fn)(void *ctx, const char *name), void *ctx);
 /** True when the folder holds nothing. */

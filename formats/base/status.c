@@ -196,7 +196,7 @@ const char *rc_err_line(const rc_err *err, char *buf, size_t n)
         append(buf, n, &at, "@%" PRIu64 ": ", err->offset);
     append(buf, n, &at, "%s", err->msg);
     if (err->want[0])
-        append(buf, n, &at, " (want %s, got %s)", err->want, err->got);
+        append(buf, n, &at, err->got[0] ? " (want %s, got %s)" : " (want %s)", err->want, err->got);
     append(buf, n, &at, " [%s/%d]", rc_code_class(err->code), (int)err->code);
     return buf;
 }

@@ -43,4 +43,5 @@ expect 0 recast convert src fp8 --to fp8
 expect 0 recast convert fp8 fp8.gguf --to gguf:bf16
 expect 0 recast verify src fp8.gguf
 expect 0 recast convert fp8 fp8m.gguf --to gguf
+says err '144 expert matrices are not FP4 in the source'
 expect 0 recast verify src fp8m.gguf --min-sqnr 15
