@@ -24,7 +24,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     { "inspect", "what a checkpoint is, and what is missing in it", rc_cmd_inspect },
-    { "convert", "convert a checkpoint (FP8, BF16), resumable and proven", rc_cmd_convert },
+    { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
     { "verify", "compare a converted checkpoint with its source, value by value", rc_cmd_verify },
     { "synth", "make a synthetic checkpoint of the true layout, at any size", rc_cmd_synth },
 };

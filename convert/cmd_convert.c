@@ -71,7 +71,7 @@ static rc_draft_way draft_of(const options *o)
     for (unsigned i = 0; o->draft && i < sizeof words / sizeof *words; i++)
         if (strcmp(o->draft, words[i]) == 0)
             return (rc_draft_way)i;
-    return to_gguf(o) ? RC_DRAFT_SEPARATE : RC_DRAFT_KEEP;
+    return to_gguf(o) ? RC_DRAFT_AUTO : RC_DRAFT_KEEP;
 }
 
 /* A recipe file, wherever it lies. */
@@ -267,7 +267,10 @@ int rc_cmd_convert(int argc, char **argv)
           "scales of fp8: f32 as vLLM needs (default), e8m0 as published for SGLang",
           &o.scale_dtype, 0, 0 },
         { "exact", RC_OPT_CHOICE, "require|report",
-          "refuse a model with an inexact tile (default), or deliver and report", &o.exact, 0, 0 },
+          "refuse a model where a promise to be exact is broken (default), or deliver and report; "
+          "what "
+          "rounds by its type promises nothing",
+          &o.exact, 0, 0 },
         { "draft", RC_OPT_CHOICE, "keep|drop|embed|separate",
           "the MTP or DSpark blocks: keep (safetensors) or drop them; gguf: in a separate file "
           "(default) or embedded in the same (MTP)",

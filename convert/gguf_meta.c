@@ -91,7 +91,8 @@ static void write_general(rc_ggufw *w, const rc_gguf_meta *m, const char *arch)
     rc_ggufw_str(w, "general.architecture", arch);
     rc_ggufw_str(w, "general.type", "model");
     rc_ggufw_str(w, "general.name", m->name);
-    rc_ggufw_str(w, "general.basename", m->name);
+    snprintf(label, sizeof label, "%.*s", (int)strcspn(m->name, " ,"), m->name);
+    rc_ggufw_str(w, "general.basename", label);
     size_label(label, sizeof label, m);
     rc_ggufw_str(w, "general.size_label", label);
     if (m->license)

@@ -184,6 +184,12 @@ static rc_code fill(rc_gguf_recipe *r, const char *name, const char *file_name, 
     if (!r->preset) {
         rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "'%.40s' is no recipe of gguf", name);
         rc_err_want(err, "%s", rc_gguf_presets());
+        for (unsigned i = 0; i < sizeof presets / sizeof *presets; i++)
+            if (strncasecmp(presets[i].name, name, strlen(presets[i].name)) == 0)
+                rc_err_hint(err,
+                            "mixes such as Q4_K_M are llama-quantize's; %s gives all experts one "
+                            "type, --type changes some of them",
+                            presets[i].name);
         return RC_E_USAGE;
     }
     r->rules = rc_arena_get(&r->arena, RC_GGUF_RECIPE_MAX_RULES * sizeof *r->rules);

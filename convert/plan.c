@@ -1,6 +1,7 @@
 /* convert/plan.c - see plan.h. */
 #include "convert/plan.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,26 +33,38 @@ const char *rc_recipe_to(const rc_recipe *r)
 
 const char *rc_recipe_draft(const rc_recipe *r)
 {
-    static const char *const ways[] = { "keep", "drop", "embed", "separate" };
+    static const char *const ways[] = { "keep", "drop", "embed", "separate", "auto" };
 
     return ways[r->draft];
 }
 
+/* Add to a text that may be full. */
+__attribute__((format(printf, 4, 5))) static void add(char *buf, size_t n, size_t *at,
+                                                      const char *fmt, ...)
+{
+    va_list args;
+    int more;
+
+    va_start(args, fmt);
+    more = vsnprintf(buf + *at, n - *at, fmt, args);
+    va_end(args);
+    *at = more > 0 && (size_t)more < n - *at ? *at + (size_t)more : n - 1;
+}
+
 const char *rc_recipe_text(const rc_recipe *r, char *buf, size_t n)
 {
-    int at = snprintf(buf, n, "%s", rc_recipe_to(r));
+    size_t at = 0;
 
+    add(buf, n, &at, "%s", rc_recipe_to(r));
     if (r->target == RC_TO_FP8)
-        at += snprintf(buf + at, n - (size_t)at, " scale=%s",
-                       r->scale_dtype == RC_DTYPE_F32 ? "f32" : "e8m0");
+        add(buf, n, &at, " scale=%s", r->scale_dtype == RC_DTYPE_F32 ? "f32" : "e8m0");
     if (r->target == RC_TO_GGUF)
-        at += snprintf(buf + at, n - (size_t)at, " types=%.100s imatrix=%s effort=%s",
-                       rc_gguf_recipe_text(r->gguf), r->imatrix ? "yes" : "no",
-                       r->effort == RC_EFFORT_BEST ? "best" : "reference");
-    at += snprintf(buf + at, n - (size_t)at, " draft=%s", rc_recipe_draft(r));
-    at += snprintf(buf + at, n - (size_t)at, " shard-size=%" PRIu64, r->shard_size);
-    for (unsigned i = 0; i < r->nglobs && (size_t)at + 1 < n; i++)
-        at += snprintf(buf + at, n - (size_t)at, " tensors=%s", r->globs[i]);
+        add(buf, n, &at, " types=%.100s imatrix=%s effort=%s", rc_gguf_recipe_text(r->gguf),
+            r->imatrix ? "yes" : "no", r->effort == RC_EFFORT_BEST ? "best" : "reference");
+    add(buf, n, &at, " draft=%s", rc_recipe_draft(r));
+    add(buf, n, &at, " shard-size=%" PRIu64, r->shard_size);
+    for (unsigned i = 0; i < r->nglobs; i++)
+        add(buf, n, &at, " tensors=%s", r->globs[i]);
     return buf;
 }
 

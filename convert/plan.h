@@ -33,10 +33,12 @@ typedef enum rc_target {
 
 /* Where the MTP or DSpark blocks go. */
 typedef enum rc_draft_way {
-    RC_DRAFT_KEEP,    /* with the model: safetensors */
-    RC_DRAFT_DROP,    /* nowhere */
-    RC_DRAFT_EMBED,   /* GGUF: behind the layers of the same file (MTP only) */
-    RC_DRAFT_SEPARATE /* GGUF: a file of their own beside it */
+    RC_DRAFT_KEEP,     /* with the model: safetensors */
+    RC_DRAFT_DROP,     /* nowhere */
+    RC_DRAFT_EMBED,    /* GGUF: behind the layers of the same file (MTP only) */
+    RC_DRAFT_SEPARATE, /* GGUF: a file of their own beside it */
+    RC_DRAFT_AUTO /* GGUF: the same where a loader knows such a file, else nowhere; a plan's own
+                     recipe says which */
 } rc_draft_way;
 
 /* What the user asked for, as far as it decides the output's bytes. */

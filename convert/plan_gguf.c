@@ -47,7 +47,7 @@ typedef struct build {
     unsigned nfiles;
     rc_tokenizer *tokenizer;
     char *chat_template; /* of the source, or NULL */
-    size_t nfallbacks, nabsent, nunseen, nsqueezed;
+    size_t nfallbacks, nfound, nabsent, nunseen, nsqueezed;
 } build;
 
 /* ------------------------------------------------------------- which files */
@@ -62,13 +62,18 @@ static rc_code refuse_draft(const build *b, const char *why, const char *hint, r
 
 static rc_code choose_files(build *b, rc_err *err)
 {
-    const rc_recipe *r = &b->plan->recipe;
+    rc_recipe *r = &b->plan->recipe;
     const rc_traits *t = rc_model_traits(b->plan->model);
     const bool ds4 = rc_gguf_recipe_is_ds4(r->gguf), dspark = t->draft == RC_DRAFT_DSPARK;
     file *main_file = &b->files[b->nfiles++], *draft;
 
     main_file->kind = RC_GGUF_MAIN;
     snprintf(main_file->stem, sizeof main_file->stem, "%s", r->stem);
+    if (r->draft == RC_DRAFT_AUTO) {
+        r->draft = ds4 && dspark ? RC_DRAFT_DROP : RC_DRAFT_SEPARATE;
+        if (ds4 && dspark)
+            rc_warn(b->log, NULL, NULL, RC_NO_OFFSET, "ds4 knows no DSpark: the draft is left out");
+    }
     if (t->draft == RC_DRAFT_NONE || r->draft == RC_DRAFT_DROP)
         return RC_OK;
     if (r->draft == RC_DRAFT_EMBED) {
@@ -399,6 +404,7 @@ static rc_code choose_importance(build *b, rc_job *job, const tensor *t, rc_err 
         rc_err_want(err, "%u matrices of %" PRIu64 " columns", job->experts, job->cols);
         return RC_E_TENSORSET;
     }
+    b->nfound += found == RC_IMATRIX_FOUND;
     b->nabsent += im && found == RC_IMATRIX_ABSENT;
     b->nunseen += found == RC_IMATRIX_UNSEEN;
     job->importance = found == RC_IMATRIX_FOUND    ? RC_IMPORTANCE_MATRIX
@@ -496,6 +502,12 @@ static void tell(const build *b)
 {
     const size_t nopaque = rc_model_opaque_count(b->plan->model);
 
+    if (rc_model_traits(b->plan->model)->draft == RC_DRAFT_DSPARK && !b->chat_template &&
+        !rc_tokenizer_template(b->tokenizer))
+        rc_warn(
+            b->log, NULL, NULL, RC_NO_OFFSET,
+            "the chat template is that of the first release; put a chat_template.jinja into the "
+            "source folder if this one prompts in another way");
     if (b->nfallbacks > 8)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET, "%zu tensors in all have rows of such a length",
                 b->nfallbacks);
@@ -504,7 +516,11 @@ static void tell(const build *b)
                 "%zu expert matrices are not FP4 in the source: MXFP4 rounds them, q8_0 or bf16 "
                 "would keep more",
                 b->nsqueezed);
-    if (b->nabsent)
+    if (b->plan->recipe.imatrix && !b->nfound)
+        rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
+                "the importance matrix is of no use here: no type of this recipe searches, or no "
+                "name fits");
+    else if (b->nabsent)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
                 "%zu matrices have no entry in the importance matrix: quantized without weights",
                 b->nabsent);
