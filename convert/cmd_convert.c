@@ -77,7 +77,7 @@ static rc_draft_way draft_of(const options *o)
 /* A recipe file, wherever it lies. */
 static rc_code slurp(const char *path, char **text, size_t *len, rc_mem *mem, rc_err *err)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     char folder[4096];
     rc_dir dir;
     rc_code rc;
@@ -85,8 +85,12 @@ static rc_code slurp(const char *path, char **text, size_t *len, rc_mem *mem, rc
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1,
              slash ? path : ".");
     RC_TRY(rc_dir_open(&dir, folder, false, err));
-    rc =
-        rc_dir_slurp(&dir, slash ? slash + 1 : path, RC_GGUF_RECIPE_MAX_BYTES, text, len, mem, err);
+    if (rc_dir_stat(&dir, name, NULL)) {
+        rc = rc_dir_slurp(&dir, name, RC_GGUF_RECIPE_MAX_BYTES, text, len, mem, err);
+    } else {
+        rc = rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "there is no such file");
+        rc_err_file(err, path);
+    }
     rc_dir_close(&dir);
     return rc;
 }

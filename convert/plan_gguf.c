@@ -47,7 +47,7 @@ typedef struct build {
     unsigned nfiles;
     rc_tokenizer *tokenizer;
     char *chat_template; /* of the source, or NULL */
-    size_t nfallbacks, nfound, nabsent, nunseen, nsqueezed;
+    size_t nfallbacks, nfound, nabsent, nunseen, nenergy, nsqueezed;
 } build;
 
 /* ------------------------------------------------------------- which files */
@@ -411,6 +411,7 @@ static rc_code choose_importance(build *b, rc_job *job, const tensor *t, rc_err 
                       : found == RC_IMATRIX_UNSEEN ? RC_IMPORTANCE_EQUAL
                       : q->needs_importance        ? RC_IMPORTANCE_ENERGY
                                                    : RC_IMPORTANCE_NONE;
+    b->nenergy += job->importance == RC_IMPORTANCE_ENERGY;
     return RC_OK;
 }
 
@@ -524,6 +525,11 @@ static void tell(const build *b)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
                 "%zu matrices have no entry in the importance matrix: quantized without weights",
                 b->nabsent);
+    if (b->nenergy)
+        rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
+                "%zu matrices become a type that needs an importance matrix and have none: columns "
+                "are weighted by their own energy; --imatrix gives better models",
+                b->nenergy);
     if (b->nunseen)
         rc_warn(b->log, NULL, NULL, RC_NO_OFFSET,
                 "no token reached %zu experts when the importance matrix was made: all their "

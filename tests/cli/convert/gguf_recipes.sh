@@ -22,6 +22,10 @@ for r in mxfp4 mxfp4-bf16 q8_0 q6_k q5_k q4_k q3_k q2_k iq4_xs iq2_xxs bf16 f16 
     done
 done
 
+# what a type needs and nobody gave, and what was given and is of no use, is said
+expect 0 recast convert src iq2_xxs.gguf --to gguf:iq2_xxs --dry-run --force
+says err 'weighted by their own energy'
+
 # nothing lost where nothing is promised to be: every expert under mxfp4, everything under bf16
 for r in mxfp4-bf16 bf16; do
     for f in "$r.gguf" "mtp-$r.gguf"; do

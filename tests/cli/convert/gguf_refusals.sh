@@ -35,6 +35,7 @@ no 65 'bad.dat' src d/m.gguf --to gguf:q4_k --imatrix bad.dat
 printf '# mine\n*.ffn_down_exps.weight = q6_k # larger\nblk.* q8_0\n' >recipe
 no 65 'recipe.*@46.*no .=.' src d/m.gguf --to gguf:q4_k --recipe recipe
 no 66 'none' src d/m.gguf --to gguf --recipe none
+no 66 'src: there is no such file' src d/m.gguf --to gguf --recipe src
 
 # the tokenizer belongs inside
 cp -r src s && rm s/tokenizer.json
