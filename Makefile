@@ -138,7 +138,7 @@ deps: ## Install the Debian packages that the project needs (root)
 install: all ## Install the program, library and headers under PREFIX
 	install -D -m 755 $(O)/recast $(DESTDIR)$(PREFIX)/bin/recast
 	install -D -m 644 $(O)/librecast.a $(DESTDIR)$(PREFIX)/lib/librecast.a
-	for h in formats/base/*.h formats/*.h kernels/*.h convert/*.h verify/*.h; do \
+	for h in formats/base/*.h formats/*.h kernels/*.h quantize/*.h convert/*.h verify/*.h; do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/recast/$$h; done
 
 clean: ## Remove everything that was built
