@@ -71,7 +71,7 @@ static float q3_k(const void *block, unsigned i)
 {
     const rc_block_q3_k *b = block;
     const int scale = rc_q3_k_scale(b->scales, i / 16) - 32;
-    const unsigned q = two_bits(b->qs, i) | (b->hmask[i % 32] >> i / 32 & 1u) << 2;
+    const unsigned high = b->hmask[i % 32] >> i / 32 & 1u, q = two_bits(b->qs, i) | high << 2;
 
     return f16_at(b->d) * (float)scale * (float)((int)q - 4);
 }
