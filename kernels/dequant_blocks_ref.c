@@ -71,7 +71,7 @@ static float q3_k(const void *block, unsigned i)
 {
     const rc_block_q3_k *b = block;
     const int scale = rc_q3_k_scale(b->scales, i / 16) - 32;
-    const unsigned high = b->hmask[i % 32] >> i / 32 & 1u, q = two_bits(b->qs, i) | high << 2;
+    const unsigned q = two_bits(b->qs, i) | ((unsigned)b->hmask[i % 32] >> i / 32 & 1) << 2;
 
     return f16_at(b->d) * (float)scale * (float)((int)q - 4);
 }
@@ -100,7 +100,7 @@ static float q6_k(const void *block, unsigned i)
     const rc_block_q6_k *b = block;
     const unsigned h = i / 128, t = i % 128 / 32, l = i % 32;
     const unsigned low = b->ql[64 * h + t % 2 * 32 + l] >> t / 2 * 4 & 15;
-    const unsigned q = low | (b->qh[32 * h + l] >> 2 * t & 3u) << 4;
+    const unsigned q = low | ((unsigned)b->qh[32 * h + l] >> 2 * t & 3) << 4;
 
     return f16_at(b->d) * (float)(int8_t)b->scales[i / 16] * (float)((int)q - 32);
 }
