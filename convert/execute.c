@@ -328,7 +328,10 @@ static rc_code make_slot(run *r, slot *s, rc_err *err)
  * thread. The result does not depend on either. */
 static rc_code fit_memory(run *r, rc_err *err)
 {
-    unsigned want = r->opts->threads + IO_SLOTS;
+    const rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(r->plan)));
+    /* nothing to wait for: what was copied from memory is cast while it is in cache */
+    const bool waits = !r->opts->discard || !rc_source_in_memory(src);
+    unsigned want = r->opts->threads + (waits ? IO_SLOTS : 0);
     rc_code rc;
 
     if (want > RC_PAR_MAX_SLOTS)
