@@ -100,15 +100,7 @@ rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report,
     rc_jsonw_ku64(w, "space_free", report->free);
     if (is_gguf(plan))
         write_shares(w, plan);
-    rc_jsonw_key(w, "shards");
-    rc_jsonw_array(w);
-    for (size_t i = 0; i < rc_plan_shards(plan); i++) {
-        rc_jsonw_object(w);
-        rc_jsonw_kstr(w, "file", rc_plan_shard_at(plan, i)->name);
-        rc_jsonw_ku64(w, "bytes", rc_plan_shard_at(plan, i)->nbytes);
-        rc_jsonw_object_end(w);
-    }
-    rc_jsonw_array_end(w);
+    rc_write_shards(w, plan);
     rc_jsonw_object_end(w);
     text = rc_jsonw_text(w, NULL);
     if (text)

@@ -227,7 +227,7 @@ static void write_totals(rc_jsonw *w, const rc_plan *plan, const rc_totals *t)
     rc_jsonw_object_end(w);
 }
 
-static void write_shards(rc_jsonw *w, const rc_plan *plan)
+void rc_write_shards(rc_jsonw *w, const rc_plan *plan)
 {
     rc_jsonw_key(w, "shards");
     rc_jsonw_array(w);
@@ -267,7 +267,7 @@ rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_d
     rc_jsonw_kstr(w, "file", rc_plan_names_of(plan)->ledger);
     rc_jsonw_kstr(w, "xxh3_128", rc_digest_hex(ledger, hex));
     rc_jsonw_object_end(w);
-    write_shards(w, plan);
+    rc_write_shards(w, plan);
     rc_jsonw_key(w, "run");
     rc_jsonw_object(w);
     rc_jsonw_kf64(w, "seconds", run->seconds);

@@ -5,6 +5,7 @@
 #define RC_CONVERT_LEDGER_H
 
 #include "convert/journal.h"
+#include "formats/base/json.h"
 
 /* Totals over all jobs. */
 typedef struct rc_totals {
@@ -37,6 +38,9 @@ typedef struct rc_run {
     double seconds;
     bool resumed;
 } rc_run;
+
+/** The key "shards" of the summary: file and bytes of each, in an object that is open. */
+void rc_write_shards(rc_jsonw *w, const rc_plan *plan);
 
 /** The text of recast.json. `ledger` is the digest of recast.jsonl's bytes. */
 RC_MUST_CHECK
