@@ -11,7 +11,7 @@ Q      := $(if $(V),,@)
 PYTHON ?= python3
 
 VERSION := 0.1.0
-PKGS    := yajl libxxhash
+PKGS    := yajl libxxhash libpcre2-8
 PKG_CONFIG ?= pkg-config
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla \
@@ -27,15 +27,19 @@ ifeq ($(BUILD),fuzz)
 CC := clang
 endif
 
+# The thread sanitizer knows nothing of OpenMP's runtime, and clang's is one more package:
+# there the loops run on one thread.
+OMP := $(if $(filter tsan fuzz,$(BUILD)),-Wno-unknown-pragmas,-fopenmp)
+
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-pkg_libs   := $(or $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null),-lyajl -lxxhash)
+pkg_libs   := $(or $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null),-lyajl -lxxhash -lpcre2-8)
 
 # -ffp-contract=off: a fused multiply-add appears only where the source says fma().
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
              -DRC_VERSION='"$(VERSION)"' -I. $(WARN) -ffp-contract=off -pthread \
-             $(CFLAGS_$(BUILD)) $(pkg_cflags) $(isa_flags) $(CFLAGS)
-ALL_LDFLAGS = -pthread $(SAN_$(if $(filter fuzz,$(BUILD)),asan,$(BUILD))) $(LDFLAGS)
-LIBS := $(pkg_libs) -lunistring -lm
+             $(CFLAGS_$(BUILD)) $(OMP) $(pkg_cflags) $(isa_flags) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(OMP) $(SAN_$(if $(filter fuzz,$(BUILD)),asan,$(BUILD))) $(LDFLAGS)
+LIBS := $(pkg_libs) -lunistring -lblis -lm
 
 LIB_DIRS := formats/base formats kernels quantize runtime convert verify
 LIB_SRC  := $(sort $(filter-out %/cmd_%,$(wildcard $(addsuffix /*.c,$(LIB_DIRS)))))
@@ -59,6 +63,7 @@ lib: $(O)/librecast.a
 
 # A file's suffix names its instruction set: one place decides its flags.
 $(O)/%_avx2.o:   isa_flags := -mavx2 -mfma -mf16c
+$(O)/%_avx512bf16.o: isa_flags := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx512bf16 -mavx2 -mfma -mf16c
 $(O)/%_avx512.o: isa_flags := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vbmi -mavx2 -mfma -mf16c
 
 # What the assembler takes in is in no .d file.
@@ -138,7 +143,7 @@ deps: ## Install the Debian packages that the project needs (root)
 install: all ## Install the program, library and headers under PREFIX
 	install -D -m 755 $(O)/recast $(DESTDIR)$(PREFIX)/bin/recast
 	install -D -m 644 $(O)/librecast.a $(DESTDIR)$(PREFIX)/lib/librecast.a
-	for h in formats/base/*.h formats/*.h kernels/*.h quantize/*.h convert/*.h verify/*.h; do \
+	for h in formats/base/*.h formats/*.h kernels/*.h quantize/*.h runtime/*.h convert/*.h verify/*.h; do \
 	  install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/recast/$$h; done
 
 clean: ## Remove everything that was built

@@ -18,6 +18,7 @@ static const struct {
     { "ref", 0 },
     { "avx2", RC_CPU_AVX2 },
     { "avx512", RC_CPU_AVX2 | RC_CPU_AVX512 },
+    { "avx512bf16", RC_CPU_AVX2 | RC_CPU_AVX512 | RC_CPU_BF16 },
 };
 
 /* Racing first calls all store the same answer. */
@@ -40,6 +41,8 @@ static unsigned detect(void)
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vbmi"))
         flags |= RC_CPU_AVX512;
+    if (flags & RC_CPU_AVX512 && __builtin_cpu_supports("avx512bf16"))
+        flags |= RC_CPU_BF16;
 #endif
     return flags;
 }

@@ -12,6 +12,7 @@
 
 #define RC_CPU_AVX2   1u /* AVX2, FMA and F16C */
 #define RC_CPU_AVX512 2u /* AVX-512 F, BW, DQ, VL and VBMI; implies RC_CPU_AVX2 */
+#define RC_CPU_BF16   4u /* AVX512-BF16; implies RC_CPU_AVX512 */
 
 /** What the processor has and the operating system saves. */
 unsigned rc_cpu_machine(void);
@@ -19,11 +20,11 @@ unsigned rc_cpu_machine(void);
 /** The level in force. */
 unsigned rc_cpu_flags(void);
 
-/** For `--cpu NAME`: "ref", "avx2" or "avx512" from now on; "auto" undoes it.
+/** For `--cpu NAME`: "ref", "avx2", "avx512" or "avx512bf16" from now on; "auto" undoes it.
  *  False, and no change, when the name is unknown or the machine lacks it. */
 bool rc_cpu_force(const char *name);
 
-/** "ref", "avx2" or "avx512". */
+/** "ref", "avx2", "avx512" or "avx512bf16". */
 const char *rc_cpu_level_name(void);
 
 /* Defines rc_<op>_best(), the choice from rc_<op>_impls[]. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "verify/agree.h"
-#include "verify/decode.h"
+#include "runtime/decode.h"
 #include "verify/figures.h"
 
 enum { CHUNK_VALUES = 1 << 22, BAND = 128 };

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "formats/base/par.h"
-#include "verify/decode.h"
+#include "runtime/decode.h"
 #include "verify/judge_impl.h"
 
 enum {

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "verify/decode.h"
+#include "runtime/decode.h"
 #include "verify/figures.h"
 #include "verify/judge_impl.h"
 

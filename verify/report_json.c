@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "verify/decode.h"
+#include "runtime/decode.h"
 #include "verify/figures.h"
 #include "verify/judge_impl.h"
 #include "verify/report.h"

@@ -23,7 +23,7 @@ static const rc_opt common[] = {
       0 },
     { "errors", RC_OPT_CHOICE, "text|json", "how errors are printed (default: text)", &errors_style,
       0, 0 },
-    { "cpu", RC_OPT_CHOICE, "ref|avx2|avx512",
+    { "cpu", RC_OPT_CHOICE, "ref|avx2|avx512|avx512bf16",
       "use these kernels at most (default: the best this machine has)", &rc_cli.cpu, 0, 0 },
     { 0 },
 };

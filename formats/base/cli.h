@@ -50,7 +50,7 @@ typedef struct rc_common {
     bool quiet;       /* --quiet: only errors */
     bool strict;      /* --strict: warnings are errors */
     bool errors_json; /* --errors=json */
-    const char *cpu;  /* --cpu ref|avx2|avx512, or NULL */
+    const char *cpu;  /* --cpu ref|avx2|avx512|avx512bf16, or NULL */
 } rc_common;
 extern rc_common rc_cli;
 

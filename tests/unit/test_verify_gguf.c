@@ -7,7 +7,7 @@
 #include "convert/synth.h"
 #include "kernels/f16.h"
 #include "verify/census.h"
-#include "verify/decode.h"
+#include "runtime/decode.h"
 #include "verify/judge.h"
 #include "verify/report.h"
 #include "verify/thresholds.h"

@@ -1,5 +1,5 @@
-/* verify/decode.c - see decode.h. The arithmetic is in kernels/. */
-#include "verify/decode.h"
+/* runtime/decode.c - see decode.h. The arithmetic is in kernels/. */
+#include "runtime/decode.h"
 
 #include <string.h>
 

@@ -1,12 +1,12 @@
-/* verify/decode.h - stored rows to values, for every layout the judge can read.
+/* runtime/decode.h - stored rows to values, for every layout that recast can read.
  *
- * One table, a row for each way of storing a matrix. A new layout joins the judge
- * by adding its row: nothing else here asks what a layout is called.
+ * One table, a row for each way of storing a matrix. A new layout joins
+ * the runtime and the judge by adding its row: nothing else here asks what a layout is called.
  *
  * A *piece* is a run of whole rows of one parameter, as read from a checkpoint:
  * their weights, and the scale rows that cover them. */
-#ifndef RC_VERIFY_DECODE_H
-#define RC_VERIFY_DECODE_H
+#ifndef RC_RUNTIME_DECODE_H
+#define RC_RUNTIME_DECODE_H
 
 #include "formats/model.h"
 
