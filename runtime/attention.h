@@ -1,0 +1,37 @@
+/* runtime/attention.h - one attention sublayer: queries, keys, compressed keys, the indexer's
+ * choice, softmax with a sink, the grouped low-rank output.
+ *
+ * Every number of tokens goes the same way: a prompt is fed in runs of any length, a generated
+ * token is a run of one, and the bits do not depend on how the runs were cut. */
+#ifndef RC_RUNTIME_ATTENTION_H
+#define RC_RUNTIME_ATTENTION_H
+
+#include "runtime/block.h"
+
+/* What a block remembers of the positions it has seen: the window of the last keys, compressed
+ * keys, index keys, and the tokens that do not fill a block yet. */
+typedef struct rc_kv rc_kv;
+
+RC_MUST_CHECK
+rc_code rc_kv_new(rc_kv **out, rc_engine *e, const rc_block_id *id, rc_err *err);
+void rc_kv_free(rc_kv **kv);
+/** Positions seen so far. */
+uint64_t rc_kv_positions(const rc_kv *kv);
+/** Bytes that it takes after `positions` of them: for a plan. */
+uint64_t rc_kv_nbytes(const rc_config *config, uint32_t ratio, uint64_t positions);
+
+/* The block's small tensors (norms, sinks, ape) and its bounds: found once, used for every run. */
+typedef struct rc_attention rc_attention;
+
+RC_MUST_CHECK
+rc_code rc_attention_new(rc_attention **out, rc_engine *e, const rc_block_id *id, rc_err *err);
+void rc_attention_free(rc_attention **a);
+/** Ask for the weights in the order of use (rc_weights_want). */
+void rc_attention_want(const rc_attention *a);
+/** y[t * D ..] = attention of x[t * D ..] (already normed), t < tokens, which are the positions
+ *  that follow those that `kv` has seen. Memory grows with tokens: H * C * 12 bytes each. */
+RC_MUST_CHECK
+rc_code rc_attention_run(rc_attention *a, rc_kv *kv, const float *x, size_t tokens, float *y,
+                         rc_err *err);
+
+#endif
