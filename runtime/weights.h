@@ -3,7 +3,7 @@
  * Weights are read as they are stored, in *pieces*: runs of whole rows of one parameter, of a few
  * megabytes. Readers fetch ahead what was asked for, in the order of asking; pieces that
  * nobody uses stay as long as the budget lasts. A forward pass goes through the layers again and
- * again, so when room is needed the piece used last goes first: what was there before it is
+ * again, so when room is needed the piece used last goes first: those from before it are
  * needed sooner.
  *
  * One thread asks, gets and puts; the readers are threads of their own. */
@@ -33,16 +33,17 @@ size_t rc_weights_pieces(const rc_weights *weights, const rc_bound *bound);
 /** Rows of a piece but for the last. */
 uint64_t rc_weights_step(const rc_weights *weights, const rc_bound *bound);
 
-/** Fetch all pieces of a parameter ahead, when there is room. */
+/** Fetch all pieces of a parameter ahead, when there is room, and keep them until
+ *  rc_weights_done(). Only a piece that somebody waits for may drive out wanted ones. */
 void rc_weights_want(rc_weights *weights, const rc_bound *bound);
-/** Forget what was wanted and not yet got. */
-void rc_weights_unwant_all(rc_weights *weights);
+/** Not needed any more for now. Harmless when it was not wanted. */
+void rc_weights_done(rc_weights *weights, const rc_bound *bound);
 
 /* A piece in memory. */
 typedef struct rc_held {
     rc_piece piece;  /* without work space */
     uint64_t row, n; /* rows of the parameter */
-    void *entry;
+    struct rc_weights_entry *entry;
 } rc_held;
 
 /** Piece i, waiting for it where need be. It stays until it is put; two at most are held by one

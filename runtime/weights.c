@@ -1,0 +1,504 @@
+/* runtime/weights.c - see weights.h. One mutex guards everything: pieces are megabytes, so it is
+ * taken a few thousand times a second at most. */
+#include "runtime/weights.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "formats/base/stop.h"
+#include "runtime/weights_impl.h"
+
+#define PIECE_BYTES                                                                                \
+    (4u << 20)         /* of stored weights; large enough for a disk, small enough to overlap */
+#define STEP_ROWS 128u /* rows under one FP8 scale */
+
+typedef enum state { ABSENT, QUEUED, READING, READY, FAILED } state;
+
+typedef struct rc_weights_entry entry;
+
+/* One piece. */
+struct rc_weights_entry {
+    const rc_bound *bound;
+    uint64_t row, n;
+    state state;
+    bool wanted;
+    unsigned held;
+    uint64_t used; /* when it was got last */
+    uint8_t *buf;  /* weight, then scales; page aligned */
+    size_t buf_len;
+    const uint8_t *weight, *scale; /* inside buf */
+    entry *next, *prev;            /* in the queue, or among the ready ones */
+};
+
+typedef struct list {
+    entry *first, *last;
+} list;
+
+typedef struct buffer {
+    uint8_t *at;
+    size_t len;
+} buffer;
+
+enum { MAX_READERS = 16, SPARE = 32 };
+
+struct rc_weights {
+    rc_model *model;
+    rc_ckpt *ckpt;
+    rc_mem *mem;
+    size_t budget, resident; /* bytes of buffers, spare ones included */
+    rc_arena arena;
+    entry **of; /* by parameter: its pieces, or NULL until asked for */
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, ready;
+    list queue, kept;
+    buffer spare[SPARE]; /* of pieces gone: fresh memory costs as much as reading */
+    unsigned nspare, reading;
+    uint64_t clock;
+    bool closing;
+    rc_err error; /* of the first piece that could not be read */
+
+    pthread_t reader[MAX_READERS];
+    unsigned nreaders;
+    rc_weights_stats stats;
+};
+
+static void list_add(list *l, entry *e)
+{
+    e->next = NULL;
+    e->prev = l->last;
+    *(l->last ? &l->last->next : &l->first) = e;
+    l->last = e;
+}
+
+static void list_remove(list *l, entry *e)
+{
+    *(e->prev ? &e->prev->next : &l->first) = e->next;
+    *(e->next ? &e->next->prev : &l->last) = e->prev;
+    e->next = e->prev = NULL;
+}
+
+static uint64_t rows_of(const rc_bound *b)
+{
+    return b->param->rank == 2 ? b->param->shape[0] : 1;
+}
+
+uint64_t rc_weights_step(const rc_weights *w, const rc_bound *bound)
+{
+    const rc_extent one = rc_decoder_extent(bound, 0, 1);
+    const uint64_t rows = rows_of(bound);
+    uint64_t step = PIECE_BYTES / (one.weight_len ? one.weight_len : 1) / STEP_ROWS * STEP_ROWS;
+
+    (void)w;
+    if (step == 0)
+        step = STEP_ROWS;
+    return step < rows ? step : rows;
+}
+
+size_t rc_weights_pieces(const rc_weights *w, const rc_bound *bound)
+{
+    return (size_t)rc_ceil_div(rows_of(bound), rc_weights_step(w, bound));
+}
+
+static size_t pages(size_t nbytes)
+{
+    return nbytes ? (nbytes + 3 * RC_PAGE - 1) / RC_PAGE * RC_PAGE
+                  : 0; /* as reading direct wants */
+}
+
+static size_t buffer_for(const rc_bound *b, uint64_t row, uint64_t n)
+{
+    const rc_extent x = rc_decoder_extent(b, row, n);
+
+    return pages(x.weight_len) + pages(x.scale_len);
+}
+
+/* The pieces of a parameter; made on first use. NULL: no memory. */
+static entry *pieces_of(rc_weights *w, const rc_bound *bound)
+{
+    entry **at = &w->of[bound - rc_model_at(w->model, 0)];
+    const uint64_t step = rc_weights_step(w, bound), rows = rows_of(bound);
+    const size_t n = rc_weights_pieces(w, bound);
+
+    if (!*at && (*at = rc_arena_get(&w->arena, n * sizeof **at)) != NULL)
+        for (size_t i = 0; i < n; i++) {
+            (*at)[i].bound = bound;
+            (*at)[i].row = i * step;
+            (*at)[i].n = rows - i * step < step ? rows - i * step : step;
+        }
+    return *at;
+}
+
+/* -- room ------------------------------------------------------------------ */
+
+static void drop_spare(rc_weights *w, unsigned i)
+{
+    w->resident -= w->spare[i].len;
+    rc_mem_put(w->mem, w->spare[i].at);
+    w->spare[i] = w->spare[--w->nspare];
+}
+
+/* Take the buffer off an entry. Of many spare ones the smallest goes. */
+static void take_buffer(rc_weights *w, entry *e)
+{
+    if (w->nspare == SPARE) {
+        unsigned least = 0;
+
+        for (unsigned i = 1; i < w->nspare; i++)
+            if (w->spare[i].len < w->spare[least].len)
+                least = i;
+        drop_spare(w, least);
+    }
+    w->spare[w->nspare++] = (buffer){ e->buf, e->buf_len };
+    e->buf = NULL;
+    e->weight = e->scale = NULL;
+}
+
+static void evict(rc_weights *w, entry *e)
+{
+    list_remove(&w->kept, e);
+    e->state = ABSENT;
+    take_buffer(w, e);
+}
+
+/* The piece to go: the one used last of those that nobody wants; when somebody waits, of all. */
+static entry *victim(const rc_weights *w, bool urgent)
+{
+    entry *best = NULL;
+
+    for (entry *e = w->kept.first; e; e = e->next)
+        if (e->held == 0 && (urgent || !e->wanted) &&
+            (!best || (best->wanted && !e->wanted) ||
+             (best->wanted == e->wanted && e->used > best->used)))
+            best = e;
+    return best;
+}
+
+/* A spare buffer that is not far too large. */
+static bool reuse(rc_weights *w, entry *e, size_t need)
+{
+    unsigned best = SPARE;
+
+    for (unsigned i = 0; i < w->nspare; i++)
+        if (w->spare[i].len >= need && w->spare[i].len / 2 <= need &&
+            (best == SPARE || w->spare[i].len < w->spare[best].len))
+            best = i;
+    if (best == SPARE)
+        return false;
+    e->buf = w->spare[best].at;
+    e->buf_len = w->spare[best].len;
+    w->spare[best] = w->spare[--w->nspare];
+    return true;
+}
+
+/* A buffer for an entry; evicts. False: there is no room now. */
+static bool make_room(rc_weights *w, entry *e, bool urgent)
+{
+    const size_t need = buffer_for(e->bound, e->row, e->n);
+
+    for (;;) {
+        entry *old;
+
+        if (reuse(w, e, need))
+            return true;
+        if (w->resident + need <= w->budget && (e->buf = rc_mem_get_pages(w->mem, need)) != NULL) {
+            e->buf_len = need;
+            w->resident += need;
+            return true;
+        }
+        if (w->nspare)
+            drop_spare(w, w->nspare - 1);
+        else if ((old = victim(w, urgent)) != NULL)
+            evict(w, old);
+        else
+            return false;
+    }
+}
+
+/* -- readers --------------------------------------------------------------- */
+
+static rc_code read_piece(rc_weights *w, entry *e, rc_err *err)
+{
+    const rc_extent x = rc_decoder_extent(e->bound, e->row, e->n);
+    const size_t head = pages(x.weight_len);
+
+    RC_TRY(rc_ckpt_read(w->ckpt, e->bound->weight, x.weight_off, x.weight_len, e->buf, head,
+                        &e->weight, err));
+    if (x.scale_len)
+        RC_TRY(rc_ckpt_read(w->ckpt, e->bound->scale, x.scale_off, x.scale_len, e->buf + head,
+                            e->buf_len - head, &e->scale, err));
+    return RC_OK;
+}
+
+/* Read e, whose buffer is there. Locked on entry and on return. */
+static void fetch(rc_weights *w, entry *e)
+{
+    rc_err err = { 0 };
+    rc_code rc;
+
+    e->state = READING;
+    w->reading++;
+    pthread_mutex_unlock(&w->lock);
+    rc = read_piece(w, e, &err);
+    pthread_mutex_lock(&w->lock);
+    w->reading--;
+    e->state = rc == RC_OK ? READY : FAILED;
+    if (rc == RC_OK) {
+        const rc_extent x = rc_decoder_extent(e->bound, e->row, e->n);
+
+        w->stats.bytes_read += x.weight_len + x.scale_len;
+        w->stats.pieces_read++;
+        e->used = ++w->clock;
+        list_add(&w->kept, e);
+    } else {
+        if (w->error.code == RC_OK)
+            w->error = err;
+        take_buffer(w, e);
+    }
+    pthread_cond_broadcast(&w->ready);
+}
+
+static void *read_ahead(void *arg)
+{
+    rc_weights *w = arg;
+
+    pthread_mutex_lock(&w->lock);
+    while (!w->closing) {
+        entry *e = w->queue.first;
+
+        if (e && make_room(w, e, false)) {
+            list_remove(&w->queue, e);
+            fetch(w, e);
+        } else {
+            pthread_cond_wait(&w->work, &w->lock);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* -- the caller's side ----------------------------------------------------- */
+
+void rc_weights_want(rc_weights *w, const rc_bound *bound)
+{
+    const size_t n = rc_weights_pieces(w, bound);
+    entry *e;
+
+    pthread_mutex_lock(&w->lock);
+    e = pieces_of(w, bound);
+    for (size_t i = 0; e && i < n; i++) {
+        e[i].wanted = true;
+        if (e[i].state == ABSENT) {
+            e[i].state = QUEUED;
+            list_add(&w->queue, &e[i]);
+        }
+    }
+    pthread_cond_broadcast(&w->work);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void rc_weights_done(rc_weights *w, const rc_bound *bound)
+{
+    const size_t n = rc_weights_pieces(w, bound);
+    entry *e;
+
+    pthread_mutex_lock(&w->lock);
+    e = w->of[bound - rc_model_at(w->model, 0)];
+    for (size_t i = 0; e && i < n; i++) {
+        e[i].wanted = false;
+        if (e[i].state == QUEUED) {
+            list_remove(&w->queue, &e[i]);
+            e[i].state = ABSENT;
+        }
+    }
+    pthread_cond_broadcast(&w->work);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Until e is ready. A piece that no reader has begun is read here, before its turn. */
+static rc_code await(rc_weights *w, entry *e, rc_err *err)
+{
+    const double begin = seconds();
+
+    while (e->state != READY && e->state != FAILED) {
+        if (e->state == READING) {
+            pthread_cond_wait(&w->ready, &w->lock);
+        } else if (make_room(w, e, true)) {
+            if (e->state == QUEUED)
+                list_remove(&w->queue, e);
+            fetch(w, e);
+        } else if (w->reading) { /* the room is being read into: what is ready can go */
+            pthread_cond_wait(&w->ready, &w->lock);
+        } else {
+            return rc_fail_nomem(err, w->mem, buffer_for(e->bound, e->row, e->n));
+        }
+    }
+    w->stats.wait_s += seconds() - begin;
+    if (e->state == FAILED) {
+        *err = w->error;
+        return err->code;
+    }
+    return RC_OK;
+}
+
+rc_code rc_weights_get(rc_weights *w, const rc_bound *bound, size_t i, rc_held *held, rc_err *err)
+{
+    rc_code rc = RC_OK;
+    rc_err local;
+    entry *e;
+
+    *held = (rc_held){ 0 };
+    if (rc_stop_requested())
+        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped");
+    pthread_mutex_lock(&w->lock);
+    e = pieces_of(w, bound);
+    if (!e) {
+        rc = rc_fail_nomem(err, w->mem, sizeof *e);
+    } else {
+        e += i;
+        if (e->state == READY)
+            w->stats.pieces_kept++;
+        rc = await(w, e, err ? err : &local);
+    }
+    if (rc == RC_OK) {
+        e->held++;
+        e->used = ++w->clock;
+        rc_decoder_lay_out(&held->piece, bound);
+        held->piece.weight = e->weight;
+        held->piece.scale = e->scale;
+        held->piece.row0 = held->row = e->row;
+        held->n = e->n;
+        held->entry = e;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+void rc_weights_put(rc_weights *w, rc_held *held)
+{
+    if (!held->entry)
+        return;
+    pthread_mutex_lock(&w->lock);
+    held->entry->held--;
+    pthread_cond_broadcast(&w->work);
+    pthread_mutex_unlock(&w->lock);
+    held->entry = NULL;
+}
+
+rc_weights_stats rc_weights_statistics(const rc_weights *weights)
+{
+    rc_weights *w = (rc_weights *)(uintptr_t)weights;
+    rc_weights_stats s;
+
+    pthread_mutex_lock(&w->lock);
+    s = w->stats;
+    pthread_mutex_unlock(&w->lock);
+    return s;
+}
+
+rc_model *rc_weights_model(const rc_weights *w)
+{
+    return w->model;
+}
+
+rc_mem *rc_weights_mem(const rc_weights *w)
+{
+    return w->mem;
+}
+
+void rc_weights_count_bytes(rc_weights *w, uint64_t nbytes)
+{
+    pthread_mutex_lock(&w->lock);
+    w->stats.bytes_read += nbytes;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* -- open and close -------------------------------------------------------- */
+
+/* The largest piece that a product may ask for. */
+static size_t largest_piece(rc_weights *w)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < rc_model_count(w->model); i++) {
+        const rc_bound *b = rc_model_at(w->model, i);
+
+        if (b->weight && rc_decoder_of(b)) {
+            const size_t n = buffer_for(b, 0, rc_weights_step(w, b));
+
+            most = n > most ? n : most;
+        }
+    }
+    return most;
+}
+
+rc_code rc_weights_open(rc_weights **out, rc_model *model, size_t budget, unsigned readers,
+                        rc_mem *mem, rc_err *err)
+{
+    rc_weights *w = rc_mem_get(mem, sizeof *w);
+    size_t need;
+
+    *out = NULL;
+    if (!w)
+        return rc_fail_nomem(err, mem, sizeof *w);
+    w->model = model;
+    w->ckpt = rc_model_ckpt(model);
+    w->mem = w->arena.mem = mem;
+    w->budget = budget;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->work, NULL);
+    pthread_cond_init(&w->ready, NULL);
+    need = 3 * largest_piece(w);
+    w->of = rc_mem_get(mem, rc_model_count(model) * sizeof(entry *));
+    if (!w->of) {
+        rc_weights_close(&w);
+        return rc_fail_nomem(err, mem, rc_model_count(model) * sizeof(entry *));
+    }
+    if (budget < need) {
+        rc_weights_close(&w);
+        rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "the memory limit leaves too little for weights");
+        rc_err_want(err, "at least %zu bytes", need);
+        rc_err_got(err, "%zu", budget);
+        rc_err_hint(err, "raise --mem-limit");
+        return RC_E_LIMIT;
+    }
+    for (unsigned i = 0; i < readers && i < MAX_READERS; i++, w->nreaders++)
+        if (pthread_create(&w->reader[i], NULL, read_ahead, w) != 0)
+            break; /* without readers the caller reads */
+    *out = w;
+    return RC_OK;
+}
+
+void rc_weights_close(rc_weights **weights)
+{
+    rc_weights *w = *weights;
+
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->closing = true;
+    pthread_cond_broadcast(&w->work);
+    pthread_mutex_unlock(&w->lock);
+    for (unsigned i = 0; i < w->nreaders; i++)
+        pthread_join(w->reader[i], NULL);
+    while (w->kept.first)
+        evict(w, w->kept.first);
+    while (w->nspare)
+        drop_spare(w, w->nspare - 1);
+    rc_arena_free(&w->arena);
+    rc_mem_put(w->mem, w->of);
+    pthread_cond_destroy(&w->work);
+    pthread_cond_destroy(&w->ready);
+    pthread_mutex_destroy(&w->lock);
+    rc_mem_put(w->mem, w);
+    *weights = NULL;
+}

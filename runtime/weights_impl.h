@@ -1,0 +1,12 @@
+/* runtime/weights_impl.h - the weights from inside; for weights.c and weights_small.c only. */
+#ifndef RC_RUNTIME_WEIGHTS_IMPL_H
+#define RC_RUNTIME_WEIGHTS_IMPL_H
+
+#include "runtime/weights.h"
+
+rc_model *rc_weights_model(const rc_weights *weights);
+rc_mem *rc_weights_mem(const rc_weights *weights);
+/** Bytes read past the pieces. */
+void rc_weights_count_bytes(rc_weights *weights, uint64_t nbytes);
+
+#endif
