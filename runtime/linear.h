@@ -33,7 +33,7 @@ rc_code rc_input_gather(rc_input *in, rc_linear_kind kind, const float *x, size_
  * only: not on how W is stored, the number of tokens, threads, or the instruction set (unless
  * e->blas). RC_E_NUMERIC when W holds a NaN or infinity (names tensor and row). */
 RC_MUST_CHECK
-rc_code rc_linear(rc_engine *e, const rc_bound *w, uint64_t row, uint64_t nrows, const rc_input *in,
+rc_code rc_linear(rc_engine *e, const rc_bound *w, uint64_t row, uint64_t nrows, rc_input *in,
                   float *y, size_t ldy, rc_err *err);
 
 #endif

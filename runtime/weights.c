@@ -410,6 +410,11 @@ rc_model *rc_weights_model(const rc_weights *w)
     return w->model;
 }
 
+rc_ckpt *rc_weights_ckpt(const rc_weights *w)
+{
+    return w->ckpt;
+}
+
 rc_mem *rc_weights_mem(const rc_weights *w)
 {
     return w->mem;

@@ -22,6 +22,8 @@ rc_code rc_weights_open(rc_weights **out, rc_model *model, size_t budget, unsign
                         rc_mem *mem, rc_err *err);
 void rc_weights_close(rc_weights **weights);
 
+rc_ckpt *rc_weights_ckpt(const rc_weights *weights);
+
 /** The parameter of that name, with its weight and scale there and of a type that has values.
  *  RC_E_TENSORSET missing; RC_E_UNSUPPORTED no decoder for it. */
 RC_MUST_CHECK

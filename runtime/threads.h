@@ -1,0 +1,25 @@
+/* runtime/threads.h - loops shared among threads, by OpenMP where the compiler has it. */
+#ifndef RC_RUNTIME_THREADS_H
+#define RC_RUNTIME_THREADS_H
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#define RC_PRAGMA_(text) _Pragma(#text)
+#define RC_PRAGMA(text)  RC_PRAGMA_(text)
+
+/* RC_PARALLEL(threads, for schedule(static)) before a loop. */
+#define RC_PARALLEL(threads, what) RC_PRAGMA(omp parallel what num_threads(threads))
+
+/** This thread within its team: 0 .. threads - 1. */
+static inline unsigned rc_thread(void)
+{
+#ifdef _OPENMP
+    return (unsigned)omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+#endif
