@@ -47,4 +47,12 @@ static inline void rc_rounding_leave(rc_rounding saved)
 }
 #endif
 
+/* The barriers order loads and stores only: what comes in a register, and a result that leaves
+ * in one, passes through memory here, else the compiler may compute beyond them. */
+static inline float rc_rounding_pin(float x)
+{
+    __asm__ volatile("" : "+m"(x));
+    return x;
+}
+
 #endif
