@@ -12,4 +12,12 @@ static inline double rc_lanes_fold(double lane[RC_LANES])
     return lane[0];
 }
 
+static inline float rc_lanes_fold_f32(float lane[RC_LANES])
+{
+    for (unsigned half = RC_LANES / 2; half > 0; half /= 2)
+        for (unsigned i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
+
 #endif

@@ -4,8 +4,10 @@
  *
  * in the order of kernels/pairs.h, n a multiple of 32. Rows are given by pointers, so that a tile
  * of decoded weights, keys of a cache and the tokens that chose an expert are all taken
- * where they lie. Every variant gives the bits of _ref; the caller's threads share rows or
- * tokens, never a sum. */
+ * where they lie. A row may be given twice; y overlaps no row, and what lies between its rows is
+ * not touched. Every variant gives the bits of _ref, except that NaN is NaN: which one depends
+ * on the order of operands, which compilers choose. The caller's threads share rows or tokens,
+ * never a sum; its rounding mode does not matter. */
 #ifndef RC_KERNELS_MATMUL_H
 #define RC_KERNELS_MATMUL_H
 
@@ -13,13 +15,14 @@
 
 #include "kernels/pairs.h"
 
-/** f32, both sides in the paired layout. NaN and infinity as IEEE has it. */
+/** f32, both sides in the paired layout. NaN, infinity and subnormals as IEEE has it. */
 typedef void rc_matmul_f32_fn(float *y, size_t ldy, const float *const *w, size_t rows,
                               const float *const *x, size_t tokens, size_t n);
 
-/** BF16, both sides in the natural layout. The products are exact; subnormal operands and
- *  results count as zero (VDPBF16PS does that, so all variants do). Elsewhere the
- *  bits are those of rc_matmul_f32 on the same values. */
+/** BF16, both sides in the natural layout. The products are exact. Subnormal operands, and every
+ *  sum on the way that is subnormal, count as a zero of that sign (tininess is detected after
+ *  rounding): VDPBF16PS does that, whatever MXCSR says, so all variants do. Elsewhere the bits
+ *  are those of rc_matmul_f32 on the same values. */
 typedef void rc_matmul_bf16_fn(float *y, size_t ldy, const uint16_t *const *w, size_t rows,
                                const uint16_t *const *x, size_t tokens, size_t n);
 

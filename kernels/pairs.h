@@ -18,19 +18,27 @@
 
 #include "kernels/cpu.h"
 
-#define RC_CHUNK 32u
+#define RC_CHUNK      32u
+#define RC_PAIR_LANES 16u /* one of each pair */
 
-/** y: x in the paired layout. n is a multiple of RC_CHUNK; y and x do not overlap. */
+/** pair: y is x in the paired layout; unpair: y is the natural row of the paired x. Bits are
+ *  moved, whatever they mean. n is a multiple of RC_CHUNK; y and x do not overlap. */
 typedef void rc_pair_f32_fn(float *restrict y, const float *restrict x, size_t n);
+typedef rc_pair_f32_fn rc_unpair_f32_fn;
 
 typedef struct rc_pair_f32_impl {
     const char *name;
     unsigned need;
     rc_pair_f32_fn *fn;
 } rc_pair_f32_impl;
+typedef rc_pair_f32_impl rc_unpair_f32_impl;
 
-/** To the paired layout, and back to the natural one. Row 0 is the reference. */
-extern const rc_pair_f32_impl rc_pair_f32_impls[], rc_unpair_f32_impls[];
-rc_pair_f32_fn *rc_pair_f32_best(void), *rc_unpair_f32_best(void);
+extern const rc_pair_f32_impl rc_pair_f32_impls[];
+extern const rc_unpair_f32_impl rc_unpair_f32_impls[];
+rc_pair_f32_fn *rc_pair_f32_best(void);
+rc_unpair_f32_fn *rc_unpair_f32_best(void);
+
+rc_pair_f32_fn rc_pair_f32_ref, rc_pair_f32_avx2, rc_pair_f32_avx512;
+rc_unpair_f32_fn rc_unpair_f32_ref, rc_unpair_f32_avx2, rc_unpair_f32_avx512;
 
 #endif

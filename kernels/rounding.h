@@ -21,6 +21,16 @@ static inline rc_rounding rc_rounding_enter(void)
     return saved;
 }
 
+/** The same with subnormal operands and results as zeros: the arithmetic of VDPBF16PS. */
+static inline rc_rounding rc_rounding_enter_flushed(void)
+{
+    const rc_rounding saved = _mm_getcsr();
+
+    _mm_setcsr(0x1f80 | 0x8040);
+    __asm__ volatile("" ::: "memory");
+    return saved;
+}
+
 static inline void rc_rounding_leave(rc_rounding saved)
 {
     __asm__ volatile("" ::: "memory");
@@ -46,5 +56,13 @@ static inline void rc_rounding_leave(rc_rounding saved)
     fesetround(saved);
 }
 #endif
+
+/* The barriers order loads and stores only: what comes in a register, and a result that leaves
+ * in one, passes through memory here, else the compiler may compute beyond them. */
+static inline float rc_rounding_pin(float x)
+{
+    __asm__ volatile("" : "+m"(x));
+    return x;
+}
 
 #endif

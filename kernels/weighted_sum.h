@@ -4,7 +4,8 @@
  *     y[h * ldy + d] = sum_c p[h * ldp + c] * k[c][d]     0 <= h < heads, 0 <= d < n
  *
  * Every element is one chain of fused multiply-adds from +0 with c ascending; every variant gives
- * the bits of _ref. n is a multiple of 16; y overlaps nothing. */
+ * the bits of _ref, in any rounding mode of the caller's, except that NaN is NaN. n is a multiple
+ * of 16; y overlaps nothing. count may be 0: the sums are then +0. */
 #ifndef RC_KERNELS_WEIGHTED_SUM_H
 #define RC_KERNELS_WEIGHTED_SUM_H
 
