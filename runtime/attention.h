@@ -15,6 +15,8 @@ typedef struct rc_kv rc_kv;
 RC_MUST_CHECK
 rc_code rc_kv_new(rc_kv **out, rc_engine *e, const rc_block_id *id, rc_err *err);
 void rc_kv_free(rc_kv **kv);
+/** As new; the memory stays. */
+void rc_kv_forget(rc_kv *kv);
 /** Positions seen so far. */
 uint64_t rc_kv_positions(const rc_kv *kv);
 /** Bytes that it takes after `positions` of them: for a plan. */
@@ -28,6 +30,8 @@ rc_code rc_attention_new(rc_attention **out, rc_engine *e, const rc_block_id *id
 void rc_attention_free(rc_attention **a);
 /** Ask for the weights in the order of use (rc_weights_want). */
 void rc_attention_want(const rc_attention *a);
+/** Not needed any more for now (rc_weights_done). */
+void rc_attention_done(const rc_attention *a);
 /** y[t * D ..] = attention of x[t * D ..] (already normed), t < tokens, which are the positions
  *  that follow those that `kv` has seen. Memory grows with tokens: H * C * 12 bytes each. */
 RC_MUST_CHECK

@@ -1,0 +1,61 @@
+/* runtime/forward.h - the forward pass: tokens in, logits out.
+ *
+ *     h[n] = embed[token], n = 0 .. N-1;  h = layer(h), layer by layer;
+ *     logits = head . norm(hc_head(h))
+ *
+ * All tokens that are fed together go through a layer, then its weights may go: the whole model is
+ * read once a feed, of the experts only the chosen ones. Tokens fed later follow those fed
+ * before. The bits of the logits depend on the weights' values and the tokens only: not on how they
+ * are fed, on threads, memory, or the instruction set (unless `blas`).
+ * Source: the official model.py, class Transformer. */
+#ifndef RC_RUNTIME_FORWARD_H
+#define RC_RUNTIME_FORWARD_H
+
+#include <stdatomic.h>
+
+#include "runtime/engine.h"
+
+typedef struct rc_forward_options {
+    rc_numerics numerics;
+    unsigned threads;        /* 0: all processors */
+    uint64_t mem_limit;      /* bytes in all; 0: half of the machine's memory */
+    const char *scratch;     /* folder for state that does not fit */
+    uint32_t layers;         /* run only the first so many; 0: all */
+    bool blas;               /* see rc_engine */
+    const rc_watch *watch;   /* or NULL; borrowed */
+    _Atomic uint64_t *steps; /* counts layers done, for progress; or NULL */
+} rc_forward_options;
+
+typedef struct rc_forward rc_forward;
+
+/** The model must be whole (rc_model_require_whole). It is borrowed.
+ *  RC_E_UNSUPPORTED  sizes that the kernels do not take (multiples of 32, ..): names the field
+ *  RC_E_LIMIT        mem_limit too small: says what is needed
+ *  and what reading the small tensors reports. */
+RC_MUST_CHECK
+rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_options *options,
+                       rc_err *err);
+void rc_forward_free(rc_forward **f);
+
+/* Logits of `n` positions from `pos` on: [n, vocabulary]. Valid during the call. */
+typedef rc_code rc_logits_fn(void *ctx, uint64_t pos, size_t n, const float *logits, rc_err *err);
+
+/** Feed n tokens. fn (may be NULL) gets the logits of the last `tail` of them, in order, some
+ *  positions at a time.
+ *    RC_E_USAGE a token past the vocabulary; more positions than max_position_embeddings
+ *  and whatever reading reports. After an error only rc_forward_free() and rc_forward_forget(). */
+RC_MUST_CHECK
+rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t tail,
+                        rc_logits_fn *fn, void *ctx, rc_err *err);
+
+/** The next feed begins at position 0 again. Weights in memory stay. */
+void rc_forward_forget(rc_forward *f);
+
+uint64_t rc_forward_positions(const rc_forward *f);
+uint32_t rc_forward_layers(const rc_forward *f); /* that are run */
+rc_weights_stats rc_forward_statistics(const rc_forward *f);
+uint64_t rc_forward_spilled(const rc_forward *f); /* bytes of the largest scratch file set */
+size_t rc_forward_peak(const rc_forward *f);      /* most bytes ever held */
+const rc_engine *rc_forward_engine(const rc_forward *f);
+
+#endif
