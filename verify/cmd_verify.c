@@ -10,6 +10,7 @@
 #include "formats/base/cli.h"
 #include "formats/base/io.h"
 #include "formats/base/par.h"
+#include "formats/base/target.h"
 #include "kernels/cpu.h"
 #include "verify/figures.h"
 #include "verify/judge.h"
@@ -139,37 +140,7 @@ static bool is_same_folder(const char *a, const char *b)
 
 /* report files */
 
-/* FILE as folder and name; the folder is opened before hours of work, not after. */
-struct target {
-    rc_dir dir;
-    char folder[4096];
-    const char *name;
-};
-
-static rc_code open_target(struct target *t, const char *path, rc_err *err)
-{
-    const char *slash = path ? strrchr(path, '/') : NULL;
-
-    t->dir.fd = -1;
-    if (!path)
-        return RC_OK;
-    t->name = slash ? slash + 1 : path;
-    if (!*t->name || strlen(path) >= sizeof t->folder) {
-        rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is not a name for a file");
-        rc_err_file(err, path);
-        return RC_E_CANTCREATE;
-    }
-    if (slash)
-        snprintf(t->folder, sizeof t->folder, "%.*s", slash == path ? 1 : (int)(slash - path),
-                 path);
-    else
-        strcpy(t->folder, ".");
-    if (rc_dir_open(&t->dir, t->folder, false, err) == RC_OK)
-        return RC_OK;
-    return err->code == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : err->code;
-}
-
-static rc_code write_json(const struct target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
+static rc_code write_json(const rc_target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
 {
     rc_jsonw *w;
     const char *text;
@@ -188,7 +159,7 @@ static rc_code write_json(const struct target *t, const rc_judge *judge, rc_mem 
     return rc;
 }
 
-static rc_code write_junit(const struct target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
+static rc_code write_junit(const rc_target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
 {
     char *text;
     size_t len;
@@ -352,8 +323,8 @@ static rc_code compare(rc_judge *judge, rc_err *err)
     return rc;
 }
 
-static rc_code answer(rc_judge *judge, const rc_findings *input, const struct target *json,
-                      const struct target *junit, rc_mem *mem, rc_err *err)
+static rc_code answer(rc_judge *judge, const rc_findings *input, const rc_target *json,
+                      const rc_target *junit, rc_mem *mem, rc_err *err)
 {
     rc_findings *findings = rc_judge_findings(judge);
 
@@ -380,19 +351,19 @@ static rc_code answer(rc_judge *judge, const rc_findings *input, const struct ta
 static rc_code read_rules(rc_judge_rules *rules, rc_thresholds t, rc_mem *mem, rc_err *err)
 {
     const bool rel = want.max_rel_err != NOT_GIVEN;
-    struct target file = { 0 };
+    rc_target file = RC_TARGET_NONE;
     char *text = NULL;
     size_t len;
 
     if (want.thresholds) {
-        rc_code rc = open_target(&file, want.thresholds, err);
+        rc_code rc = rc_target_open(&file, want.thresholds, err);
 
         if (rc == RC_OK)
             rc = rc_dir_slurp(&file.dir, file.name, MAX_THRESHOLDS, &text, &len, mem, err);
         if (rc == RC_OK)
             rc = rc_thresholds_file(&t, text, len, err);
         rc_mem_put(mem, text);
-        rc_dir_close(&file.dir);
+        rc_target_close(&file);
         if (rc != RC_OK) {
             rc_err_file(err, want.thresholds);
             return rc == RC_E_CANTCREATE ? rc_recode(err, RC_E_NOINPUT) : rc;
@@ -414,16 +385,15 @@ static rc_code read_rules(rc_judge_rules *rules, rc_thresholds t, rc_mem *mem, r
 static rc_code verify(const char *const folder[2], rc_thresholds words, rc_mem *mem, rc_err *err)
 {
     rc_judge_rules rules;
-    struct target json = { 0 }, junit = { 0 };
+    rc_target json = RC_TARGET_NONE, junit = RC_TARGET_NONE;
     rc_findings input = { .mem = mem };
     rc_subject side[2] = { 0 };
     rc_judge *judge = NULL;
     rc_code rc;
 
-    json.dir.fd = junit.dir.fd = -1;
     RC_TRY_GOTO(rc, done, read_rules(&rules, words, mem, err));
-    RC_TRY_GOTO(rc, done, open_target(&json, want.json, err));
-    RC_TRY_GOTO(rc, done, open_target(&junit, want.junit, err));
+    RC_TRY_GOTO(rc, done, rc_target_open(&json, want.json, err));
+    RC_TRY_GOTO(rc, done, rc_target_open(&junit, want.junit, err));
     for (unsigned i = 0; i < 2; i++)
         RC_TRY_GOTO(rc, done, open_side(&side[i], folder[i], &input, mem, err));
     RC_TRY_GOTO(rc, done, rc_judge_new(&judge, &side[0], &side[1], &rules, mem, err));
@@ -434,8 +404,8 @@ done:
     rc_subject_close(&side[0]);
     rc_subject_close(&side[1]);
     rc_findings_free(&input);
-    rc_dir_close(&json.dir);
-    rc_dir_close(&junit.dir);
+    rc_target_close(&json);
+    rc_target_close(&junit);
     return rc;
 }
 
