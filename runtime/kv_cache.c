@@ -51,6 +51,11 @@ void rc_kv_free(rc_kv **kv)
     rc_mem_put(k->mem, k);
 }
 
+void rc_kv_forget(rc_kv *kv)
+{
+    kv->positions = 0;
+}
+
 uint64_t rc_kv_positions(const rc_kv *kv)
 {
     return kv->positions;
