@@ -42,6 +42,7 @@ rc_code rc_flow_new(rc_flow **out, rc_engine *e, size_t tokens, size_t run, cons
         goto done;
     }
     RC_TRY_GOTO(rc, done, rc_input_new(&f->in, e, err));
+    RC_TRY_GOTO(rc, done, rc_attention_work_new(&f->attention, e, err));
     RC_TRY_GOTO(rc, done, rc_rows_new(&f->h, tokens, wide, scratch, e->mem, err));
     RC_TRY_GOTO(rc, done, rc_rows_new(&f->x, tokens, d, scratch, e->mem, err));
     RC_TRY_GOTO(rc, done, rc_rows_new(&f->y, tokens, d, scratch, e->mem, err));
@@ -61,6 +62,7 @@ void rc_flow_free(rc_flow **flow)
         return;
     mem = f->e->mem;
     rc_input_free(&f->in);
+    rc_attention_work_free(&f->attention);
     rc_rows_free(&f->h);
     rc_rows_free(&f->x);
     rc_rows_free(&f->y);

@@ -112,7 +112,7 @@ static rc_code attention_of(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err
     RC_TRY(rc_rows_load(f->h, t0, n, f->hrun, err));
     RC_TRY(rc_hyper_pre(l->hc_attn, f->in, f->hrun, n, f->u, f->mix + t0 * mix, err));
     norm_rows(l->e, f->u, l->attn_norm, n);
-    RC_TRY(rc_attention_run(l->attention, l->kv, f->u, n, f->v, err));
+    RC_TRY(rc_attention_run(l->attention, l->kv, f->attention, f->in, f->u, n, f->v, err));
     RC_TRY(watch_sublayer(l, 0, pos, n, f->v, err));
     rc_hyper_post(l->hc_attn, f->v, f->mix + t0 * mix, n, f->hrun);
 

@@ -24,6 +24,7 @@ typedef struct rc_flow {
     float *hrun;        /* [run, N * D] */
     float *u, *v;       /* [run, D] */
     rc_input *in;
+    rc_attention_work *attention;
 } rc_flow;
 
 /** Room for `tokens`. `scratch`: a folder for what would not fit, or NULL. */
