@@ -78,11 +78,43 @@ float rc_sum_squares_ref(const float *x, size_t n)
     return isnan(sum) ? rc_f32_of_bits(RC_F32_NAN) : sum;
 }
 
-#define TABLE(op)                                                                                  \
-    const rc_##op##_impl rc_##op##_impls[] = { { "ref", 0, rc_##op##_ref }, { 0 } };               \
-    RC_CPU_DEFINE_BEST(op)
+const rc_round_fp8_impl rc_round_fp8_impls[] = {
+    { "ref", 0, rc_round_fp8_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_round_fp8_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_round_fp8_avx512 },
+#endif
+    { 0 },
+};
 
-TABLE(round_fp8)
-TABLE(round_fp4)
-TABLE(round_bf16)
-TABLE(sum_squares)
+const rc_round_fp4_impl rc_round_fp4_impls[] = {
+    { "ref", 0, rc_round_fp4_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_round_fp4_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_round_fp4_avx512 },
+#endif
+    { 0 },
+};
+
+const rc_round_bf16_impl rc_round_bf16_impls[] = {
+    { "ref", 0, rc_round_bf16_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_round_bf16_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_round_bf16_avx512 },
+#endif
+    { 0 },
+};
+
+const rc_sum_squares_impl rc_sum_squares_impls[] = {
+    { "ref", 0, rc_sum_squares_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_sum_squares_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_sum_squares_avx512 },
+#endif
+    { 0 },
+};
+
+RC_CPU_DEFINE_BEST(round_fp8)
+RC_CPU_DEFINE_BEST(round_fp4)
+RC_CPU_DEFINE_BEST(round_bf16)
+RC_CPU_DEFINE_BEST(sum_squares)

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/bf16_simd.h"
+
 void rc_bf16_to_f32_avx2(float *restrict y, const uint16_t *restrict x, size_t n)
 {
     size_t i = 0;
@@ -17,18 +19,13 @@ void rc_bf16_to_f32_avx2(float *restrict y, const uint16_t *restrict x, size_t n
 
 size_t rc_f32_to_bf16_avx2(uint16_t *restrict y, const float *restrict x, size_t n)
 {
-    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff), inf = _mm256_set1_epi32(0x7f800000);
-    const __m256i quiet = _mm256_set1_epi32(0x00400000);
     size_t i = 0, inexact = 0;
 
     for (; i + 8 <= n; i += 8) {
         const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(x + i));
-        const __m256i nan = _mm256_cmpgt_epi32(_mm256_and_si256(v, magnitude), inf);
+        const __m256i nan = rc_bf16_nan8(v);
         const __m256i exact = _mm256_cmpeq_epi32(_mm256_slli_epi32(v, 16), _mm256_setzero_si256());
-        const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(v, 16), _mm256_set1_epi32(1));
-        const __m256i sum = _mm256_add_epi32(v, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-        const __m256i r = _mm256_blendv_epi8(sum, _mm256_or_si256(v, quiet), nan);
-        const __m256i top = _mm256_srli_epi32(r, 16);
+        const __m256i top = _mm256_srli_epi32(rc_bf16_round8(v), 16);
         const int fine = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_or_si256(exact, nan)));
         _mm_storeu_si128(
             (__m128i *)(void *)(y + i),

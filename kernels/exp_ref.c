@@ -122,11 +122,19 @@ float rc_softplus_f32(float x)
 
 const rc_exp_sum_impl rc_exp_sum_impls[] = {
     { "ref", 0, rc_exp_sum_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_exp_sum_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_exp_sum_avx512 },
+#endif
     { 0 },
 };
 
 const rc_swiglu_impl rc_swiglu_impls[] = {
     { "ref", 0, rc_swiglu_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_swiglu_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_swiglu_avx512 },
+#endif
     { 0 },
 };
 

@@ -34,6 +34,10 @@ void rc_hadamard_ref(float *y, const float *x, size_t n)
 
 const rc_hadamard_impl rc_hadamard_impls[] = {
     { "ref", 0, rc_hadamard_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_hadamard_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_hadamard_avx512 },
+#endif
     { 0 },
 };
 

@@ -20,7 +20,7 @@ struct rc_forward {
     const rc_bound *embed;
     rc_layer **layer; /* found on first use */
     rc_head *head;
-    uint32_t layers;
+    uint32_t first, end; /* layers */
     size_t run;
     const char *scratch;
     _Atomic uint64_t *steps;
@@ -103,7 +103,8 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
         return rc_fail_nomem(err, &own, sizeof *f);
     f->mem.limit = (size_t)limit;
     f->model = model;
-    f->layers = o->layers && o->layers < c->num_hidden_layers ? o->layers : c->num_hidden_layers;
+    f->end = o->end && o->end < c->num_hidden_layers ? o->end : c->num_hidden_layers;
+    f->first = o->first < f->end ? o->first : f->end;
     f->run = choose_run(c, limit);
     f->scratch = o->scratch;
     f->steps = o->steps;
@@ -118,9 +119,9 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
                 rc_weights_open(&f->e.weights, model, (size_t)(limit / 2), READERS, &f->mem, err));
     RC_TRY_GOTO(rc, done, rc_weights_find(f->e.weights, "embed.weight", &f->embed, err));
     RC_TRY_GOTO(rc, done, rc_head_new(&f->head, &f->e, NULL, err));
-    f->layer = rc_mem_get(&f->mem, f->layers * sizeof(rc_layer *));
+    f->layer = rc_mem_get(&f->mem, c->num_hidden_layers * sizeof(rc_layer *));
     if (!f->layer)
-        rc = rc_fail_nomem(err, &f->mem, f->layers * sizeof(rc_layer *));
+        rc = rc_fail_nomem(err, &f->mem, c->num_hidden_layers * sizeof(rc_layer *));
 done:
     if (rc != RC_OK)
         rc_forward_free(&f);
@@ -135,7 +136,7 @@ void rc_forward_free(rc_forward **forward)
 
     if (!f)
         return;
-    for (uint32_t i = 0; f->layer && i < f->layers; i++)
+    for (uint32_t i = f->first; f->layer && i < f->end; i++)
         rc_layer_free(&f->layer[i]);
     rc_mem_put(&f->mem, f->layer);
     rc_head_free(&f->head);
@@ -146,7 +147,7 @@ void rc_forward_free(rc_forward **forward)
 
 void rc_forward_forget(rc_forward *f)
 {
-    for (uint32_t i = 0; i < f->layers; i++)
+    for (uint32_t i = f->first; i < f->end; i++)
         if (f->layer[i])
             rc_layer_forget(f->layer[i]);
     f->pos = 0;
@@ -205,11 +206,13 @@ static rc_code embed(rc_forward *f, rc_flow *flow, rc_err *err)
 
 static rc_code through_layers(rc_forward *f, rc_flow *flow, rc_err *err)
 {
-    RC_TRY(layer_at(f, 0, err));
-    for (uint32_t i = 0; i < f->layers; i++) {
-        if (i + 1 < f->layers)
+    for (uint32_t i = f->first; i < f->end; i++) {
+        const bool more = i + 1 < f->end;
+
+        RC_TRY(layer_at(f, i, err));
+        if (more)
             RC_TRY(layer_at(f, i + 1, err));
-        RC_TRY(rc_layer_run(f->layer[i], flow, i + 1 < f->layers ? f->layer[i + 1] : NULL, err));
+        RC_TRY(rc_layer_run(f->layer[i], flow, more ? f->layer[i + 1] : NULL, err));
         if (f->steps)
             (*f->steps)++;
     }
@@ -268,11 +271,6 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
 uint64_t rc_forward_positions(const rc_forward *f)
 {
     return f->pos;
-}
-
-uint32_t rc_forward_layers(const rc_forward *f)
-{
-    return f->layers;
 }
 
 rc_weights_stats rc_forward_statistics(const rc_forward *f)

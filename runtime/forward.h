@@ -20,7 +20,7 @@ typedef struct rc_forward_options {
     unsigned threads;        /* 0: all processors */
     uint64_t mem_limit;      /* bytes in all; 0: half of the machine's memory */
     const char *scratch;     /* folder for state that does not fit */
-    uint32_t layers;         /* run only the first so many; 0: all */
+    uint32_t first, end;     /* run layers [first, end) only; end 0: all */
     bool blas;               /* see rc_engine */
     const rc_watch *watch;   /* or NULL; borrowed */
     _Atomic uint64_t *steps; /* counts layers done, for progress; or NULL */
@@ -52,7 +52,6 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
 void rc_forward_forget(rc_forward *f);
 
 uint64_t rc_forward_positions(const rc_forward *f);
-uint32_t rc_forward_layers(const rc_forward *f); /* that are run */
 rc_weights_stats rc_forward_statistics(const rc_forward *f);
 uint64_t rc_forward_spilled(const rc_forward *f); /* bytes of the largest scratch file set */
 size_t rc_forward_peak(const rc_forward *f);      /* most bytes ever held */
