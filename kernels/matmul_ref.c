@@ -51,11 +51,20 @@ void rc_matmul_bf16_ref(float *y, size_t ldy, const uint16_t *const *w, size_t r
 
 const rc_matmul_f32_impl rc_matmul_f32_impls[] = {
     { "ref", 0, rc_matmul_f32_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_matmul_f32_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_matmul_f32_avx512 },
+#endif
     { 0 },
 };
 
 const rc_matmul_bf16_impl rc_matmul_bf16_impls[] = {
     { "ref", 0, rc_matmul_bf16_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_matmul_bf16_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_matmul_bf16_avx512 },
+    { "avx512bf16", RC_CPU_BF16, rc_matmul_bf16_avx512bf16 },
+#endif
     { 0 },
 };
 

@@ -21,11 +21,19 @@ void rc_unpair_f32_ref(float *restrict y, const float *restrict x, size_t n)
 
 const rc_pair_f32_impl rc_pair_f32_impls[] = {
     { "ref", 0, rc_pair_f32_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_pair_f32_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_pair_f32_avx512 },
+#endif
     { 0 },
 };
 
 const rc_unpair_f32_impl rc_unpair_f32_impls[] = {
     { "ref", 0, rc_unpair_f32_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_unpair_f32_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_unpair_f32_avx512 },
+#endif
     { 0 },
 };
 

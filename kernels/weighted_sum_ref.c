@@ -22,6 +22,10 @@ void rc_weighted_sum_ref(float *y, size_t ldy, const float *p, size_t ldp, size_
 
 const rc_weighted_sum_impl rc_weighted_sum_impls[] = {
     { "ref", 0, rc_weighted_sum_ref },
+#if defined(__x86_64__)
+    { "avx2", RC_CPU_AVX2, rc_weighted_sum_avx2 },
+    { "avx512", RC_CPU_AVX512, rc_weighted_sum_avx512 },
+#endif
     { 0 },
 };
 

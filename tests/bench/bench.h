@@ -33,6 +33,8 @@ bool bench_wanted(const char *kernel);
 void bench_kernels(void);
 void bench_quantizers(void);
 void bench_vectors(void);
+/** Products, in GFLOP/s of one processor and as ratios to BLIS. Prints a header of its own. */
+void bench_products(void);
 
 /** Seconds that the disk alone needs to read READ bytes of a checkpoint folder, to write
  *  WRITE bytes into a file in `folder`, and for both at once; prints them. */
