@@ -32,6 +32,8 @@ bool bench_wanted(const char *kernel);
 
 void bench_kernels(void);
 void bench_quantizers(void);
+/** Prints its own table: what counts is the ratio to reading. */
+void bench_rows(void);
 
 /** Seconds that the disk alone needs to read READ bytes of a checkpoint folder, to write
  *  WRITE bytes into a file in `folder`, and for both at once; prints them. */
