@@ -13,6 +13,14 @@ static void decode(float *y, const uint8_t *w, const void *scale, size_t n, rc_r
     }
 }
 
+#if defined(__x86_64__)
+#define VARIANTS(type)                                                                             \
+    { "avx2", RC_CPU_AVX2, rc_decode_pairs_##type##_avx2 },                                        \
+        { "avx512", RC_CPU_AVX512, rc_decode_pairs_##type##_avx512 },
+#else
+#define VARIANTS(type)
+#endif
+
 #define REFERENCE(TYPE, type, nelems)                                                              \
     void rc_decode_pairs_##type##_ref(float *restrict y, const uint8_t *restrict w,                \
                                       const void *restrict scale, size_t n)                        \
@@ -21,7 +29,7 @@ static void decode(float *y, const uint8_t *w, const void *scale, size_t n, rc_r
     }                                                                                              \
     static const rc_decode_pairs_impl type##_impls[] = {                                           \
         { "ref", 0, rc_decode_pairs_##type##_ref },                                                \
-        { 0 },                                                                                     \
+        VARIANTS(type){ 0 },                                                                       \
     };
 RC_ROW_TYPES(REFERENCE)
 

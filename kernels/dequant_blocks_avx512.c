@@ -21,5 +21,18 @@ static inline __m256i negated(__m256i q, uint32_t minus)
     return _mm256_mask_sub_epi8(q, minus, _mm256_setzero_si256(), q);
 }
 
+/* Elements in natural order. */
+static inline void spread32(float y[32], __m256i q, float d0, float d1)
+{
+    spread(y, _mm256_castsi256_si128(q), d0);
+    spread(y + 16, _mm256_extracti128_si256(q, 1), d1);
+}
+
+static inline void spread32_min(float y[32], __m256i q, const float d[2], const float m[2])
+{
+    spread_min(y, _mm256_castsi256_si128(q), d[0], m[0]);
+    spread_min(y + 16, _mm256_extracti128_si256(q, 1), d[1], m[1]);
+}
+
 #define ROW(TYPE, type, nelems) DEQUANT_BLOCKS_ROW(type, nelems, avx512)
 RC_DEQUANT_BLOCKS_TYPES(ROW)

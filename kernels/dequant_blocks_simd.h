@@ -2,7 +2,7 @@
  *
  * Every type comes down to signed byte codes times a scale, of some types less a min, for
  * sixteen elements at a time. Unpacking codes is byte arithmetic on vectors of 32 bytes,
- * written once, here; a variant supplies the three steps below. Blocks whose scale is
+ * written once, here; a variant supplies the steps below. Blocks whose scale is
  * infinite or NaN are the reference's, so no result here is a NaN.
  *
  * Scales are themselves codes times d, hence spread() makes them too, sixteen at a time. */
@@ -23,10 +23,13 @@
 
 typedef uint8_t bytes __attribute__((vector_size(32))); /* arithmetic element by element */
 
-/* The steps of a variant: y[i] = q[i] * d; that less m; -q[i] where bit i is set. */
+/* The steps of a variant: y[i] = q[i] * d; -q[i] where bit i is set; and for 32 elements, of
+ * which each half has a scale, the first step, and that less a min. The latter two alone
+ * make results, so they choose the order of elements; scales are always in theirs. */
 static inline void spread(float y[16], __m128i q, float d);
-static inline void spread_min(float y[16], __m128i q, float d, float m);
 static inline __m256i negated(__m256i q, uint32_t minus);
+static inline void spread32(float y[32], __m256i q, float d0, float d1);
+static inline void spread32_min(float y[32], __m256i q, const float d[2], const float m[2]);
 
 static inline bytes load(const uint8_t p[32])
 {
@@ -49,19 +52,6 @@ static inline bool finite(const uint8_t f16[2])
 static inline float f16_at(const uint8_t f16[2])
 {
     return _cvtsh_ss(rc_u16_at(f16));
-}
-
-/* 32 elements under one scale, or two. */
-static inline void spread32(float y[32], __m256i q, float d0, float d1)
-{
-    spread(y, _mm256_castsi256_si128(q), d0);
-    spread(y + 16, _mm256_extracti128_si256(q, 1), d1);
-}
-
-static inline void spread32_min(float y[32], __m256i q, const float d[2], const float m[2])
-{
-    spread_min(y, _mm256_castsi256_si128(q), d[0], m[0]);
-    spread_min(y + 16, _mm256_extracti128_si256(q, 1), d[1], m[1]);
 }
 
 /* Sixteen bytes of codes, split: low nibbles, then high ones. */
@@ -91,19 +81,18 @@ static inline bool q8_0(float *y, const rc_block_q8_0 *b)
 {
     const float d = f16_at(b->d);
 
-    spread(y, load16(b->qs), d);
-    spread(y + 16, load16(b->qs + 16), d);
+    spread32(y, (__m256i)load(b->qs), d, d);
     return finite(b->d);
 }
 
-/* Codes are doubled, so the scale is halved: 2^(e-128), a subnormal for e < 2. */
+/* Codes are doubled, so the scale is halved: 2^(e-128). No subnormal, here or in the result,
+ * so it works where they count as zero; the two scales that would need one are rare. */
 static inline bool mxfp4(float *y, const rc_block_mxfp4 *b)
 {
-    const uint32_t bits = b->e < 2 ? 0x00200000u << b->e : (uint32_t)(b->e - 1) << 23;
-    const float d = rc_f32_of_bits(bits);
+    const float d = rc_f32_of_bits((uint32_t)(b->e - 1) << 23);
 
     spread32(y, looked_up(rc_e2m1_doubled, split16(b->qs)), d, d);
-    return b->e != RC_E8M0_NAN;
+    return b->e >= 2 && b->e != RC_E8M0_NAN;
 }
 
 /* Half the scale. The exponent field of an E4M3 is that of an f32 with another bias. */

@@ -39,6 +39,14 @@ static void product(float *y, size_t ldy, const rc_stored_rows *w, size_t rows,
     rc_rounding_leave(saved);
 }
 
+#if defined(__x86_64__)
+#define VARIANTS(type)                                                                             \
+    { "avx2", RC_CPU_AVX2, rc_row_product_bf16_##type##_avx2 },                                    \
+        { "avx512", RC_CPU_AVX512, rc_row_product_bf16_##type##_avx512 },
+#else
+#define VARIANTS(type)
+#endif
+
 #define REFERENCE(TYPE, type, nelems)                                                              \
     void rc_row_product_bf16_##type##_ref(float *y, size_t ldy, const rc_stored_rows *w,           \
                                           size_t rows, const uint16_t *const *x, size_t tokens,    \
@@ -48,7 +56,7 @@ static void product(float *y, size_t ldy, const rc_stored_rows *w, size_t rows,
     }                                                                                              \
     static const rc_row_product_bf16_impl type##_impls[] = {                                       \
         { "ref", 0, rc_row_product_bf16_##type##_ref },                                            \
-        { 0 },                                                                                     \
+        VARIANTS(type){ 0 },                                                                       \
     };
 RC_ROW_BF16_TYPES(REFERENCE)
 

@@ -4,6 +4,7 @@
  *     bench quant [NAME]                     quantizers whose name contains NAME
  *     bench vectors [NAME]                   the runtime's vectors
  *     bench products [NAME]                  products whose name contains NAME, against BLIS
+ *     bench rows [NAME]                      products from stored rows, the same
  *     bench disk FOLDER READ_FROM READ WRITE  the disk's own time for so many bytes
  *     bench sink SRC                          convert SRC to FP8, output dropped */
 #include "tests/bench/bench.h"
@@ -175,13 +176,18 @@ int main(int argc, char **argv)
         bench_products();
         return 0;
     }
+    if (argc >= 2 && strcmp(argv[1], "rows") == 0) {
+        wanted = argc > 2 ? argv[2] : NULL;
+        bench_rows();
+        return 0;
+    }
     if (argc == 6 && strcmp(argv[1], "disk") == 0)
         return bench_disk(argv[2], argv[3], strtoull(argv[4], NULL, 10),
                           strtoull(argv[5], NULL, 10));
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
     fputs("usage: bench kernels [NAME] | quant [NAME] | vectors [NAME] | products [NAME] |\n"
-          "       disk FOLDER READ_FROM READ WRITE | sink SRC\n",
+          "       rows [NAME] | disk FOLDER READ_FROM READ WRITE | sink SRC\n",
           stderr);
     return 64;
 }

@@ -35,6 +35,8 @@ void bench_quantizers(void);
 void bench_vectors(void);
 /** Products, in GFLOP/s of one processor and as ratios to BLIS. Prints a header of its own. */
 void bench_products(void);
+/** Prints its own table: what counts is the ratio to reading. */
+void bench_rows(void);
 
 /** Seconds that the disk alone needs to read READ bytes of a checkpoint folder, to write
  *  WRITE bytes into a file in `folder`, and for both at once; prints them. */
