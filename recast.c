@@ -4,6 +4,7 @@
  *   inspect  verify/cmd_inspect.c     what is this checkpoint?
  *   convert  convert/cmd_convert.c    checkpoint -> checkpoint, resumable
  *   verify   verify/cmd_verify.c      was anything lost?
+ *   tokenize runtime/cmd_tokenize.c   text to ids, and back
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 #include "convert/cmd_synth.h"
 #include "formats/base/cli.h"
 #include "formats/base/stop.h"
+#include "runtime/cmd_tokenize.h"
 #include "verify/cmd_inspect.h"
 #include "verify/cmd_verify.h"
 
@@ -26,6 +28,7 @@ static const struct {
     { "inspect", "what a checkpoint is, and what is missing in it", rc_cmd_inspect },
     { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
     { "verify", "compare a converted checkpoint with its source, value by value", rc_cmd_verify },
+    { "tokenize", "text to token ids as the model reads it, and ids to text", rc_cmd_tokenize },
     { "synth", "make a synthetic checkpoint of the true layout, at any size", rc_cmd_synth },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

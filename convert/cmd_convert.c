@@ -312,13 +312,15 @@ int rc_cmd_convert(int argc, char **argv)
         { "restart", RC_OPT_FLAG, NULL, "discard an unfinished run", &o.restart, 0, 0 },
         { 0 },
     };
-    const rc_cmd cmd = { "convert",
-                         "SRC DST --to fp8|bf16|gguf[:RECIPE] [options]",
-                         "Convert a checkpoint, resumable and proven.",
-                         about,
-                         2,
-                         2,
-                         opts };
+    const rc_cmd cmd = {
+        .name = "convert",
+        .usage = "SRC DST --to fp8|bf16|gguf[:RECIPE] [options]",
+        .summary = "Convert a checkpoint, resumable and proven.",
+        .about = about,
+        .min_args = 2,
+        .max_args = 2,
+        .opts = opts,
+    };
     rc_mem mem = { 0 };
     rc_err err = { .offset = RC_NO_OFFSET };
     const char *args[2];

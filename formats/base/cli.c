@@ -147,12 +147,22 @@ bool rc_cli_warned(void)
 
 /* options */
 
-static void print_opts(const rc_opt *opts)
+static const rc_letter *letter_of(const rc_letter *letters, const char *name)
+{
+    for (; letters && letters->name; letters++)
+        if (strcmp(letters->name, name) == 0)
+            return letters;
+    return NULL;
+}
+
+static void print_opts(const rc_opt *opts, const rc_letter *letters)
 {
     for (; opts->name; opts++) {
+        const rc_letter *l = letter_of(letters, opts->name);
+        const char brief[] = { '-', l ? l->letter : '\0', ',', ' ', '\0' };
         char left[96];
 
-        snprintf(left, sizeof left, "--%s%s%s", opts->name, opts->arg ? " " : "",
+        snprintf(left, sizeof left, "%s--%s%s%s", l ? brief : "", opts->name, opts->arg ? " " : "",
                  opts->arg ? opts->arg : "");
         printf("  %-34s%s%s\n", left,
                strlen(left) > 33 ? "\n                                    " : "", opts->help);
@@ -165,8 +175,8 @@ static void print_help(const rc_cmd *cmd)
     if (cmd->about)
         printf("\n%s", cmd->about);
     printf("\noptions:\n");
-    print_opts(cmd->opts);
-    print_opts(common);
+    print_opts(cmd->opts, cmd->letters);
+    print_opts(common, NULL);
     printf("  %-34s%s\n", "--help", "this text");
 }
 
@@ -378,6 +388,16 @@ static int set_option(const rc_cmd *cmd, const char *name, int argc, char **argv
     return store(o, value) ? -1 : bad_value(o, value);
 }
 
+/* "-p": the option that has this letter. */
+static int set_by_letter(const rc_cmd *cmd, const char *word, int argc, char **argv, int *i,
+                         bool *seen)
+{
+    for (const rc_letter *l = cmd->letters; l && l->name; l++)
+        if (l->letter == word[0] && !word[1])
+            return set_option(cmd, l->name, argc, argv, i, seen);
+    return unknown(cmd, word, strlen(word));
+}
+
 /* Known before anything else, so that a mistake anywhere on the line is told in the way
  * that was asked for. */
 static bool wants_json(int argc, char **argv)
@@ -411,7 +431,7 @@ int rc_cli_parse(const rc_cmd *cmd, int argc, char **argv, const char **args, un
         else if (!only_args && strncmp(a, "--", 2) == 0)
             rc = set_option(cmd, a + 2, argc, argv, &i, seen);
         else if (!only_args && a[0] == '-' && a[1])
-            rc = unknown(cmd, a + 1, strlen(a + 1));
+            rc = set_by_letter(cmd, a + 1, argc, argv, &i, seen);
         else if (!*a)
             rc = rc_cli_usage("an argument is empty");
         else if (*nargs == cmd->max_args)

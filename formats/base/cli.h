@@ -36,13 +36,20 @@ typedef struct rc_opt {
     uint64_t min, max; /* U64 and SIZE; max 0 = no bound */
 } rc_opt;
 
+/* A short name of an option: "-p TEXT" for "--prompt TEXT". */
+typedef struct rc_letter {
+    char letter; /* not 'h': that is --help */
+    const char *name;
+} rc_letter;
+
 typedef struct rc_cmd {
     const char *name;
     const char *usage;   /* "SRC DST --to FORMAT [options]" */
     const char *summary; /* one line */
     const char *about;   /* paragraphs and examples for --help */
     unsigned min_args, max_args;
-    const rc_opt *opts; /* ends with a NULL name; options of all commands are added */
+    const rc_opt *opts;       /* ends with a NULL name; options of all commands are added */
+    const rc_letter *letters; /* ends with a NULL name; NULL when there are none */
 } rc_cmd;
 
 /* What all commands accept. */
@@ -55,7 +62,8 @@ typedef struct rc_common {
 extern rc_common rc_cli;
 
 /** Parse argv[1..]. Positional arguments land in args[cmd->max_args], *nargs of them.
- *  "--opt value" and "--opt=value"; "--" ends options; no abbreviations.
+ *  "--opt value" and "--opt=value", or "-o value" by its letter (one letter a word); "--" ends
+ *  options; no abbreviations.
  *  Returns -1 to go on, else the exit code: 0 after --help, 64 after a message
  *  (an unknown option names the nearest one). */
 int rc_cli_parse(const rc_cmd *cmd, int argc, char **argv, const char **args, unsigned *nargs);

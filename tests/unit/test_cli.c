@@ -25,7 +25,8 @@ static int parse(const char *const *words, const char **args, unsigned *nargs)
         { "also", RC_OPT_LIST, "S", "l", &v.list, 0, 0 },
         { 0 },
     };
-    static const rc_cmd cmd = { "test", "A [B]", "summary", NULL, 1, 2, opts };
+    static const rc_letter letters[] = { { 'n', "num" }, { 'f', "flag" }, { 0 } };
+    static const rc_cmd cmd = { "test", "A [B]", "summary", NULL, 1, 2, opts, letters };
     char *argv[128] = { (char *)(uintptr_t) "test" };
     int argc = 1, saved, null;
     int code;
@@ -62,6 +63,25 @@ static void test_cli_values(void **state)
     assert_string_equal(v.choice, "two");
     assert_int_equal(v.list.n, 2);
     assert_string_equal(v.list.at[1], "q");
+}
+
+static void test_cli_letters(void **state)
+{
+    const char *args[2];
+    unsigned nargs;
+
+    (void)state;
+    assert_int_equal(PARSE("-n", "7", "a", "-f"), -1);
+    assert_int_equal(nargs, 1);
+    assert_true(v.flag && v.n == 7);
+    assert_int_equal(PARSE("a", "--", "-n"), -1);
+    assert_string_equal(args[1], "-n");
+    assert_int_equal(PARSE("a", "-n"), 64);
+    assert_int_equal(PARSE("a", "-n", "x"), 64);
+    assert_int_equal(PARSE("a", "-n7"), 64);
+    assert_int_equal(PARSE("a", "-n=7"), 64);
+    assert_int_equal(PARSE("a", "-fn", "7"), 64);
+    assert_int_equal(PARSE("a", "-n", "7", "--num", "7"), 64); /* the same option twice */
 }
 
 static void test_cli_arguments(void **state)
@@ -204,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cli_values),
+        cmocka_unit_test(test_cli_letters),
         cmocka_unit_test(test_cli_arguments),
         cmocka_unit_test(test_cli_refuses),
         cmocka_unit_test(test_cli_sizes),
