@@ -4,6 +4,7 @@
  *   inspect  verify/cmd_inspect.c     what is this checkpoint?
  *   convert  convert/cmd_convert.c    checkpoint -> checkpoint, resumable
  *   verify   verify/cmd_verify.c      was anything lost?
+ *   run      runtime/cmd_run.c        text, logits, traces
  *   tokenize runtime/cmd_tokenize.c   text to ids, and back
  */
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include "convert/cmd_synth.h"
 #include "formats/base/cli.h"
 #include "formats/base/stop.h"
+#include "runtime/cmd_run.h"
 #include "runtime/cmd_tokenize.h"
 #include "verify/cmd_inspect.h"
 #include "verify/cmd_verify.h"
@@ -29,6 +31,7 @@ static const struct {
     { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
     { "verify", "compare a converted checkpoint with its source, value by value", rc_cmd_verify },
     { "tokenize", "text to token ids as the model reads it, and ids to text", rc_cmd_tokenize },
+    { "run", "run a model, native or converted: text, logits, traces", rc_cmd_run },
     { "synth", "make a synthetic checkpoint of the true layout, at any size", rc_cmd_synth },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

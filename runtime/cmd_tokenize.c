@@ -16,7 +16,7 @@
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
 #include "formats/bpe_load.h"
-#include "formats/chat.h"
+#include "runtime/prompt.h"
 
 static struct {
     const char *prompt, *file, *ids, *messages, *system, *effort;
@@ -71,117 +71,18 @@ static const rc_cmd command = {
 
 /* --------------------------------------------------------------------- input */
 
-static rc_code read_stream(rc_text *out, FILE *f, const char *name, rc_err *err)
-{
-    char buf[1 << 16];
-    size_t n;
-
-    rc_text_add(out, "", 0);
-    while ((n = fread(buf, 1, sizeof buf, f)) > 0 && out->len <= RC_BPE_MAX_TEXT)
-        rc_text_add(out, buf, n);
-    if (out->failed)
-        return rc_fail_nomem(err, out->mem, 2 * out->room);
-    if (!ferror(f))
-        return RC_OK;
-    rc_fail_errno(err, errno, "cannot be read");
-    rc_err_file(err, name);
-    return err->code;
-}
-
-/* A file whole; NULL and "-" are standard input. */
-static rc_code read_file(rc_text *out, const char *path, rc_err *err)
-{
-    FILE *f;
-    rc_code rc;
-
-    if (!path || strcmp(path, "-") == 0)
-        return read_stream(out, stdin, "standard input", err);
-    f = fopen(path, "rb");
-    if (!f) {
-        rc_fail_errno(err, errno, "cannot be opened");
-        rc_err_file(err, path);
-        return err->code;
-    }
-    rc = read_stream(out, f, path, err);
-    fclose(f);
-    return rc;
-}
-
-static rc_code read_conversation(rc_text *out, const rc_chat_opts *opts, rc_err *err)
-{
-    rc_text json = { .mem = out->mem };
-    rc_code rc = read_file(&json, want.messages, err);
-
-    if (rc == RC_OK) {
-        rc = rc_chat_messages(out, json.at, json.len, opts, err);
-        rc_err_file(rc == RC_OK ? NULL : err, want.messages);
-    }
-    rc_text_free(&json);
-    return rc;
-}
-
-static rc_code read_plain(rc_text *out, rc_err *err)
-{
-    if (!want.prompt)
-        return read_file(out, want.file, err);
-    rc_text_put(out, want.prompt);
-    return out->failed ? rc_fail_nomem(err, out->mem, strlen(want.prompt)) : RC_OK;
-}
-
-/* The text that was asked for, in the chat encoding where that was asked for. */
-static rc_code read_text(rc_text *out, rc_err *err)
-{
-    const rc_chat_opts opts = { .thinking = want.think,
-                                .keep_reasoning = want.keep,
-                                .max_effort = want.effort && strcmp(want.effort, "max") == 0 };
-    rc_text said = { .mem = out->mem };
-    rc_code rc;
-
-    if (want.messages)
-        return read_conversation(out, &opts, err);
-    if (!want.chat)
-        return read_plain(out, err);
-    rc = read_plain(&said, err);
-    if (rc == RC_OK)
-        rc = rc_chat_ask(out, want.system, said.at, said.len, &opts, err);
-    rc_text_free(&said);
-    return rc;
-}
-
-/* Decimal numbers with commas or white space between. */
-static rc_code parse_ids(rc_ids *ids, const char *list, const rc_bpe *bpe, rc_err *err)
-{
-    static const char gaps[] = ", \t\r\n";
-    const uint32_t count = rc_tokenizer_count(rc_bpe_tokenizer(bpe));
-
-    for (const char *p = list + strspn(list, gaps); *p; p += strspn(p, gaps)) {
-        const size_t len = strcspn(p, gaps), digits = strspn(p, "0123456789");
-        char shown[48];
-        uint64_t id = 0;
-
-        for (size_t i = 0; i < digits && id < count; i++)
-            id = 10 * id + (uint64_t)(p[i] - '0');
-        if (digits != len || id >= count)
-            return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET,
-                           "--ids: '%s' is not an id of this vocabulary, 0 to %" PRIu32,
-                           rc_escape(shown, sizeof shown, p, len), count - 1);
-        if (!rc_ids_add(ids, (uint32_t)id))
-            return rc_fail_nomem(err, ids->mem, 2 * ids->room * sizeof *ids->at);
-        p += len;
-    }
-    return RC_OK;
-}
-
 static rc_code read_ids(rc_ids *ids, const rc_bpe *bpe, rc_err *err)
 {
     rc_text list = { .mem = ids->mem };
     rc_code rc;
 
+    const uint32_t count = rc_tokenizer_count(rc_bpe_tokenizer(bpe));
+
     if (strcmp(want.ids, "-") != 0)
-        return parse_ids(ids, want.ids, bpe, err);
-    rc = read_file(&list, NULL, err);
+        return rc_prompt_ids(ids, want.ids, "--ids", count, err);
+    rc = rc_prompt_file(&list, NULL, err);
     if (rc == RC_OK)
-        rc = parse_ids(ids, list.at, bpe, err);
+        rc = rc_prompt_ids(ids, list.at, "--ids", count, err);
     rc_text_free(&list);
     return rc;
 }
@@ -299,7 +200,18 @@ static rc_code tokenize(const rc_bpe *bpe, rc_text *text, rc_ids *ids, rc_err *e
         RC_TRY(read_ids(ids, bpe, err));
         RC_TRY(decode(text, ids, bpe, err));
     } else {
-        RC_TRY(read_text(text, err));
+        const rc_prompt_words words = {
+            .text = want.prompt,
+            .file = want.file,
+            .messages = want.messages,
+            .chat = want.chat,
+            .system = want.system,
+            .opts = { .thinking = want.think,
+                      .keep_reasoning = want.keep,
+                      .max_effort = want.effort && strcmp(want.effort, "max") == 0 },
+        };
+
+        RC_TRY(rc_prompt_text(text, &words, err));
         if (bpe)
             RC_TRY(rc_bpe_encode(bpe, text->at, text->len, ids, err));
     }
