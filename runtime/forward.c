@@ -6,8 +6,7 @@
 #include <unistd.h>
 
 #include "formats/base/par.h"
-#include "runtime/head.h"
-#include "runtime/layer.h"
+#include "runtime/mtp.h"
 
 #define RUN_TOKENS   256u         /* at once through attention */
 #define LOGITS_BYTES (128u << 20) /* of logits at a time */
@@ -20,6 +19,9 @@ struct rc_forward {
     const rc_bound *embed;
     rc_layer **layer; /* found on first use */
     rc_head *head;
+    rc_mtp *mtp;   /* found on first use */
+    rc_flow *flow; /* kept of the last feed, for a draft; else NULL */
+    bool keep;
     uint32_t first, end; /* layers */
     size_t run;
     const char *scratch;
@@ -108,6 +110,7 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
     f->run = choose_run(c, limit);
     f->scratch = o->scratch;
     f->steps = o->steps;
+    f->keep = o->keep_streams;
     f->e = (rc_engine){ .config = c,
                         .numerics = o->numerics,
                         .threads = o->threads ? o->threads : rc_par_cpus(),
@@ -140,6 +143,8 @@ void rc_forward_free(rc_forward **forward)
         rc_layer_free(&f->layer[i]);
     rc_mem_put(&f->mem, f->layer);
     rc_head_free(&f->head);
+    rc_mtp_free(&f->mtp);
+    rc_flow_free(&f->flow);
     rc_weights_close(&f->e.weights);
     rc_mem_put(&own, f);
     *forward = NULL;
@@ -147,6 +152,7 @@ void rc_forward_free(rc_forward **forward)
 
 void rc_forward_forget(rc_forward *f)
 {
+    rc_flow_free(&f->flow);
     for (uint32_t i = f->first; i < f->end; i++)
         if (f->layer[i])
             rc_layer_forget(f->layer[i]);
@@ -219,8 +225,8 @@ static rc_code through_layers(rc_forward *f, rc_flow *flow, rc_err *err)
     return RC_OK;
 }
 
-static rc_code logits_of(rc_forward *f, rc_flow *flow, size_t tail, rc_logits_fn *fn, void *ctx,
-                         rc_err *err)
+static rc_code logits_of(rc_forward *f, rc_head *head, rc_flow *flow, size_t tail, rc_logits_fn *fn,
+                         void *ctx, rc_err *err)
 {
     const size_t vocab = f->e.config->vocab_size, fit = LOGITS_BYTES / (vocab * sizeof(float));
     const size_t most = fit < 1 ? 1 : fit < flow->run ? fit : flow->run;
@@ -232,7 +238,7 @@ static rc_code logits_of(rc_forward *f, rc_flow *flow, size_t tail, rc_logits_fn
 
         rc = rc_rows_load(flow->h, t0, n, flow->hrun, err);
         if (rc == RC_OK)
-            rc = rc_head_run(f->head, flow->in, flow->hrun, n, flow->u, logits, err);
+            rc = rc_head_run(head, flow->in, flow->hrun, n, flow->u, logits, err);
         if (rc == RC_OK)
             rc = fn(ctx, flow->pos0 + t0, n, logits, err);
     }
@@ -250,6 +256,7 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
 
     if (n == 0)
         return RC_OK;
+    rc_flow_free(&f->flow);
     RC_TRY(check_tokens(f, token, n, err));
     RC_TRY(rc_flow_new(&flow, &f->e, n, f->run, spill ? f->scratch : NULL, err));
     if (spill && spillable > f->spilled)
@@ -260,9 +267,43 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
     if (rc == RC_OK)
         rc = through_layers(f, flow, err);
     if (rc == RC_OK && fn && tail)
-        rc = logits_of(f, flow, tail < n ? tail : n, fn, ctx, err);
-    rc_flow_free(&flow);
+        rc = logits_of(f, f->head, flow, tail < n ? tail : n, fn, ctx, err);
     f->pos += n;
+    if (f->keep && rc == RC_OK)
+        f->flow = flow;
+    else
+        rc_flow_free(&flow);
+    return rc;
+}
+
+static rc_code no_mtp(const rc_forward *f, rc_err *err)
+{
+    const rc_draft draft = rc_model_traits(f->model)->draft;
+
+    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the model has no MTP block to run");
+    rc_err_want(err, "draft MTP");
+    rc_err_got(err, "%s", rc_draft_name(draft));
+    return RC_E_UNSUPPORTED;
+}
+
+rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *ctx, rc_err *err)
+{
+    rc_flow *flow = f->flow;
+    rc_code rc;
+
+    if (rc_model_traits(f->model)->draft != RC_DRAFT_MTP)
+        return no_mtp(f, err);
+    if (!flow || flow->pos0 != 0)
+        return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "no streams were kept for the draft");
+    if (flow->tokens <= shift)
+        return RC_OK;
+    flow->tokens -= shift;
+    rc = f->mtp ? RC_OK : rc_mtp_new(&f->mtp, &f->e, f->run, err);
+    if (rc == RC_OK)
+        rc = rc_mtp_run(f->mtp, flow, flow->id + shift, err);
+    if (rc == RC_OK)
+        rc = logits_of(f, rc_mtp_head(f->mtp), flow, flow->tokens, fn, ctx, err);
+    rc_flow_free(&f->flow);
     return rc;
 }
 

@@ -22,6 +22,7 @@ typedef struct rc_forward_options {
     const char *scratch;     /* folder for state that does not fit */
     uint32_t first, end;     /* run layers [first, end) only; end 0: all */
     bool blas;               /* see rc_engine */
+    bool keep_streams;       /* for rc_forward_draft() */
     const rc_watch *watch;   /* or NULL; borrowed */
     _Atomic uint64_t *steps; /* counts layers done, for progress; or NULL */
 } rc_forward_options;
@@ -47,6 +48,13 @@ typedef rc_code rc_logits_fn(void *ctx, uint64_t pos, size_t n, const float *log
 RC_MUST_CHECK
 rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t tail,
                         rc_logits_fn *fn, void *ctx, rc_err *err);
+
+/** The MTP block on what was fed last, which must have begun at position 0 with `keep_streams`: the
+ * streams of token t go with token t + shift (1 in use; 0 as the reference calls its module). fn
+ * gets the logits of all but the last `shift` tokens; those of t are for token t + shift + 1. Once
+ * for each feed. RC_E_UNSUPPORTED the model has no MTP block (says what it has). */
+RC_MUST_CHECK
+rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *ctx, rc_err *err);
 
 /** The next feed begins at position 0 again. Weights in memory stay. */
 void rc_forward_forget(rc_forward *f);
