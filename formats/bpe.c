@@ -179,7 +179,7 @@ static rc_code fill(rc_bpe *b, rc_err *err)
     RC_TRY(fill_bytes(b, err));
     RC_TRY(fill_added(b, err));
     RC_TRY(fill_joins(b, err));
-    return rc_splitter_new(&b->splitter, b->mem, err);
+    return rc_splitter_new(&b->splitter, true, b->mem, err);
 }
 
 rc_code rc_bpe_new(rc_bpe **out, rc_tokenizer **tokenizer, rc_mem *mem, rc_err *err)

@@ -137,7 +137,8 @@ static void release(void *block, void *mem)
     rc_mem_put(mem, block);
 }
 
-static rc_code compile(rc_splitter *s, unsigned i, pcre2_compile_context *how, rc_err *err)
+static rc_code compile(rc_splitter *s, unsigned i, bool jit, pcre2_compile_context *how,
+                       rc_err *err)
 {
     writer w;
     int error = 0;
@@ -147,16 +148,16 @@ static rc_code compile(rc_splitter *s, unsigned i, pcre2_compile_context *how, r
     if (w.full)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "expression %u is too long", i);
     s->code[i] = pcre2_compile((PCRE2_SPTR)w.text, w.len, PCRE2_UTF, &error, &at, how);
-    if (!s->code[i] && error == PCRE2_ERROR_NOMEMORY)
+    if (!s->code[i] && error == PCRE2_ERROR_HEAP_FAILED)
         return rc_fail_nomem(err, s->mem, PATTERN);
     if (!s->code[i])
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET,
                        "PCRE2 does not take expression %u: error %d at %zu", i, error, (size_t)at);
-    s->fast[i] = pcre2_jit_compile(s->code[i], PCRE2_JIT_COMPLETE) == 0;
+    s->fast[i] = jit && pcre2_jit_compile(s->code[i], PCRE2_JIT_COMPLETE) == 0;
     return RC_OK;
 }
 
-rc_code rc_splitter_new(rc_splitter **out, rc_mem *mem, rc_err *err)
+rc_code rc_splitter_new(rc_splitter **out, bool jit, rc_mem *mem, rc_err *err)
 {
     rc_splitter *s = rc_mem_get(mem, sizeof *s);
     pcre2_compile_context *how = NULL;
@@ -172,7 +173,7 @@ rc_code rc_splitter_new(rc_splitter **out, rc_mem *mem, rc_err *err)
     if (!how)
         rc = rc_fail_nomem(err, mem, 256);
     for (unsigned i = 0; rc == RC_OK && i < RC_SPLITS; i++)
-        rc = compile(s, i, how, err);
+        rc = compile(s, i, jit, how, err);
     pcre2_compile_context_free(how);
     if (rc == RC_OK)
         *out = s;

@@ -14,10 +14,11 @@
 
 typedef struct rc_splitter rc_splitter; /* immutable, shareable between threads */
 
-/** Compile the expressions. RC_E_OS when `mem` refuses; RC_E_INTERNAL when PCRE2 does not take
- *  them (one built without Unicode). Compiles to machine code where PCRE2 can. */
+/** Compile the expressions; `jit`: to machine code, where PCRE2 can. The pieces are the same.
+ *    RC_E_OS        `mem` refuses
+ *    RC_E_INTERNAL  PCRE2 does not take them (one built without Unicode) */
 RC_MUST_CHECK
-rc_code rc_splitter_new(rc_splitter **out, rc_mem *mem, rc_err *err);
+rc_code rc_splitter_new(rc_splitter **out, bool jit, rc_mem *mem, rc_err *err);
 void rc_splitter_free(rc_splitter **s);
 
 /** Called for each piece, from left to right; len > 0. */

@@ -4,6 +4,8 @@
 #ifndef RC_KERNELS_BF16_SIMD_H
 #define RC_KERNELS_BF16_SIMD_H
 
+#if defined(__AVX2__) /* nothing here is for files without an instruction set */
+
 #include <immintrin.h>
 
 #if defined(__AVX512F__)
@@ -37,5 +39,7 @@ static inline __m256i rc_bf16_round8(__m256i v)
 
     return _mm256_blendv_epi8(sum, quiet, rc_bf16_nan8(v));
 }
+
+#endif
 
 #endif

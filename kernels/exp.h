@@ -3,7 +3,7 @@
  * The C library's differ between versions and processors; a judge's may not. Each formula
  * is written out in the reference, its numbers in exp_terms.h; every variant gives its bits.
  *
- * exp is within 1 ulp (0.90 at worst, found by trying every f32): exp(0) is 1, results
+ * exp is within 1 ulp (0.902 at worst, found by trying every f32): exp(0) is 1, results
  * below 2^-126 are 0, from 0x1.62e43p+6 (88.7228) on they are infinity. A NaN gives
  * RC_F32_NAN, whatever its bits were. */
 #ifndef RC_KERNELS_EXP_H

@@ -7,6 +7,8 @@
 #ifndef RC_KERNELS_HADAMARD_SIMD_H
 #define RC_KERNELS_HADAMARD_SIMD_H
 
+#if defined(__AVX2__) /* nothing here is for files without an instruction set */
+
 #include "kernels/act_round.h"
 #include "kernels/hadamard_scale.h"
 #include "kernels/rounding.h"
@@ -87,5 +89,7 @@ static inline void transform(float *y, const float *x, size_t n)
     }
     rc_rounding_leave(saved);
 }
+
+#endif
 
 #endif

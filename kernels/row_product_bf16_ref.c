@@ -42,7 +42,8 @@ static void product(float *y, size_t ldy, const rc_stored_rows *w, size_t rows,
 #if defined(__x86_64__)
 #define VARIANTS(type)                                                                             \
     { "avx2", RC_CPU_AVX2, rc_row_product_bf16_##type##_avx2 },                                    \
-        { "avx512", RC_CPU_AVX512, rc_row_product_bf16_##type##_avx512 },
+        { "avx512", RC_CPU_AVX512, rc_row_product_bf16_##type##_avx512 },                          \
+        { "avx512bf16", RC_CPU_BF16, rc_row_product_bf16_##type##_avx512bf16 },
 #else
 #define VARIANTS(type)
 #endif

@@ -68,7 +68,8 @@ static uint64_t pool_nbytes(uint32_t ratio, uint64_t dim)
 
 uint64_t rc_kv_nbytes(const rc_config *config, uint32_t ratio, uint64_t positions)
 {
-    const uint64_t recent = positions < config->sliding_window ? positions : config->sliding_window;
+    const uint64_t window = config->sliding_window;
+    const uint64_t recent = 2 * positions < window ? 2 * positions : window;
     uint64_t n = sizeof(rc_kv) + recent * config->head_dim * sizeof(float);
 
     if (ratio)

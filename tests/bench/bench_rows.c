@@ -160,6 +160,8 @@ void bench_rows(void)
 {
     job j = { .w.weight = bench_buffer(BYTES + 4096) };
 
+    for (size_t i = 0; i < BYTES; i++) /* no scale is infinite, no FP8 code NaN */
+        ((uint8_t *)(uintptr_t)j.w.weight)[i] &= 0xbf;
     j.y = bench_buffer((BYTES / (COLS / 8) + COLS) * RC_ROW_PRODUCT_TOKENS * sizeof(float));
     printf("%-24s %-10s %6s %7s %8s %8s %8s %8s\n", "stored rows", "variant", "tokens", "threads",
            "G el/s", "GB/s", "read", "of read");

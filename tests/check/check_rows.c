@@ -85,13 +85,13 @@ static void tame_row(uint8_t *p, rc_dtype dtype, size_t n, unsigned kind)
             tame_block(p + i * nbytes, dtype, kind);
 }
 
-static float fp8_scale(unsigned kind, bool powers)
+static float fp8_scale(unsigned kind, bool powers, int base)
 {
     if (kind == CHECK_ROWS_PLAIN)
         return ldexpf(powers ? 1.0f : 1.0f + (float)check_below(1024) / 1024,
                       (int)check_below(10) - 12);
-    if (powers) /* products stay in the range of BF16, or reach its ends */
-        return ldexpf(1.0f, (int)check_below(kind == CHECK_ROWS_RANDOM ? 200 : 276) - 138);
+    if (powers) /* of one size in a row, so that none hides behind the others */
+        return ldexpf(1.0f, base + (int)check_below(4));
     return check_float();
 }
 
@@ -118,8 +118,9 @@ check_rows check_rows_new(rc_dtype dtype, size_t rows, size_t n, unsigned kind, 
     } else if (dtype == RC_DTYPE_F8_E4M3) {
         const size_t tiles = (n + RC_FP8_TILE - 1) / RC_FP8_TILE;
         float *s = (float *)(void *)check_input_new(tiles * sizeof(float), 0, &r.whole_scale);
+        const int base = (int)check_below(kind == CHECK_ROWS_RANDOM ? 260 : 20) - 138;
         for (size_t i = 0; i < tiles; i++)
-            s[i] = fp8_scale(kind, powers);
+            s[i] = fp8_scale(kind, powers, base);
         r.w.scale = s;
     }
     return r;
@@ -140,7 +141,7 @@ float check_rows_x(unsigned kind)
     case CHECK_ROWS_RANDOM:
         return check_below(64) ? ldexpf(x, (int)check_below(40) - 20) : check_float();
     case CHECK_ROWS_EXTREME: /* products and sums on both sides of 2^-126 */
-        return ldexpf(x, -63 - (int)check_below(70));
+        return ldexpf(x, check_below(4) ? 4 - (int)check_below(16) : -63 - (int)check_below(70));
     default:
         return x;
     }

@@ -130,22 +130,35 @@ static void test_act_round_fp8_is_bf16(void **state)
 }
 
 /* No BF16 number is nearer, and of two equally near ones the result has an even code. */
+static void expect_nearest_bf16(uint32_t bits)
+{
+    float x, y;
+
+    memcpy(&x, &bits, sizeof x);
+    rc_round_bf16_ref(&y, &x, 1);
+    const int exponent = x == 0 || ilogbf(x) < -126 ? -126 : ilogbf(x);
+    const double half_step = ldexp(1, exponent - 8), error = fabs((double)y - (double)x);
+    assert_int_equal(bits_of(y) & 0xffff, 0);
+    assert_true(error <= half_step);
+    if (error == half_step)
+        assert_int_equal(bits_of(y) & 0x10000, 0);
+}
+
 static void test_round_bf16_is_nearest(void **state)
 {
+    static const uint32_t low[] = { 0, 1, 0x7fff, 0x8000, 0x8001, 0xffff };
+    float y, huge = FLT_MAX, nan;
+    const uint32_t signalling = 0xff812345;
+
     (void)state;
-    for (size_t i = 0; i < N; i++) {
-        float y;
-        rc_round_bf16_ref(&y, rows + i, 1);
-        const double step = ldexp(1, (rows[i] == 0             ? -126
-                                      : ilogbf(rows[i]) < -126 ? -126
-                                                               : ilogbf(rows[i])) -
-                                         7);
-        const double error = fabs((double)y - (double)rows[i]);
-        assert_true(error <= step / 2);
-        assert_int_equal(bits_of(y) & 0xffff, 0);
-        if (error == step / 2)
-            assert_int_equal(bits_of(y) & 0x10000, 0);
-    }
+    for (uint32_t top = 0; top < 0x7f7f; top++)
+        for (unsigned k = 0; k < 6; k++)
+            expect_nearest_bf16((top & 1) << 31 | top << 16 | low[k]);
+    rc_round_bf16_ref(&y, &huge, 1);
+    assert_true(isinf(y));
+    memcpy(&nan, &signalling, sizeof nan);
+    rc_round_bf16_ref(&y, &nan, 1);
+    assert_int_equal(bits_of(y), 0xffc10000);
 }
 
 static void test_hadamard_equals_torch(void **state)
