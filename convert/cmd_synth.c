@@ -51,11 +51,12 @@ int rc_cmd_synth(int argc, char **argv)
 {
     static rc_progress progress;
     rc_synth_options o = { .done = &progress.done, .total = &progress.total };
-    uint64_t layers = 0, experts = 0, threads = rc_par_cpus();
+    uint64_t first = 0, layers = 0, experts = 0, threads = rc_par_cpus();
     bool json = false;
     const rc_opt opts[] = {
         { "like", RC_OPT_CHOICE, RC_SYNTH_LIKE, "the release to imitate", (void *)&o.like, 0, 0 },
-        { "layers", RC_OPT_U64, "N", "keep only the first N layers", &layers, 1, 512 },
+        { "layers", RC_OPT_U64, "N", "keep only N layers", &layers, 1, 512 },
+        { "first", RC_OPT_U64, "N", "begin with layer N of the release (0)", &first, 0, 512 },
         { "experts", RC_OPT_U64, "N", "keep only N routed experts a layer", &experts, 1, 65536 },
         { "seed", RC_OPT_U64, "S", "other weights for another S (0)", &o.seed, 0, 0 },
         { "hollow", RC_OPT_FLAG, NULL, "write headers only, data as holes", &o.hollow, 0, 0 },
@@ -68,12 +69,14 @@ int rc_cmd_synth(int argc, char **argv)
         .name = "synth",
         .usage = "DST --like RELEASE [options]",
         .summary = "make a synthetic checkpoint of the true layout, at any size",
-        .about = "Names, dtypes, shapes, shards, index and config are those of the release; the\n"
-                 "weights are random, quantized as the release quantizes. `tiny` is a whole model\n"
-                 "of a few megabytes with every kind of layer.\n\n"
-                 "  recast synth /tmp/tiny --like tiny\n"
-                 "  recast synth /data/flash2 --like flash --layers 2\n"
-                 "  recast synth /tmp/pro --like pro --hollow\n",
+        .about =
+            "Names, dtypes, shapes, shards, index and config are those of the release; the\n"
+            "weights are random, quantized as the release quantizes. `tiny` is a whole model\n"
+            "of a few megabytes with every kind of layer.\n\n"
+            "  recast synth /tmp/tiny --like tiny\n"
+            "  recast synth /data/flash2 --like flash --layers 2\n"
+            "  recast synth /data/flash3 --like flash --first 1 --layers 3  # all three kinds\n"
+            "  recast synth /tmp/pro --like pro --hollow\n",
         .min_args = 1,
         .max_args = 1,
         .opts = opts,
@@ -92,6 +95,7 @@ int rc_cmd_synth(int argc, char **argv)
         return code;
     if (!o.like)
         return rc_cli_usage("synth: --like is missing: one of %s", RC_SYNTH_LIKE);
+    o.first = (uint32_t)first;
     o.layers = (uint32_t)layers;
     o.experts = (uint32_t)experts;
     o.threads = (unsigned)threads;

@@ -356,12 +356,13 @@ static rc_code put_mark(const struct job *j, rc_err *err)
     char text[512];
     const int n = snprintf(text, sizeof text,
                            "The weights in this folder are random numbers, made by\n"
-                           "  recast synth --like %s --layers %" PRIu32 " --experts %" PRIu32
-                           " --seed %" PRIu64 "%s\n"
+                           "  recast synth --like %s --first %" PRIu32 " --layers %" PRIu32
+                           " --experts %" PRIu32 " --seed %" PRIu64 "%s\n"
                            "Layout and config are those of a DeepSeek-V4 release; the other files\n"
                            "are stand-ins. %s may replace this folder.\n",
-                           j->preset.like, j->preset.num_hidden_layers, j->preset.n_routed_experts,
-                           j->opt->seed, j->opt->hollow ? " --hollow" : "", "recast synth --force");
+                           j->preset.like, j->preset.first_layer, j->preset.num_hidden_layers,
+                           j->preset.n_routed_experts, j->opt->seed,
+                           j->opt->hollow ? " --hollow" : "", "recast synth --force");
 
     return rc_dir_put(&j->dir, RC_SYNTH_MARK, text, (size_t)n, err);
 }
@@ -444,7 +445,8 @@ rc_code rc_synth(const char *dst, const rc_synth_options *options, rc_synth_resu
     rc_code rc;
 
     RC_TRY_GOTO(rc, done,
-                rc_preset_find(&j.preset, options->like, options->layers, options->experts, err));
+                rc_preset_find(&j.preset, options->like, options->first, options->layers,
+                               options->experts, err));
     RC_TRY_GOTO(rc, done, plan(&j, err));
     RC_TRY_GOTO(rc, done, rc_dir_open(&j.dir, dst, true, err));
     if (!options->force && !rc_dir_is_empty(&j.dir))

@@ -17,6 +17,7 @@
 
 typedef struct rc_synth_options {
     const char *like; /* one of RC_SYNTH_LIKE */
+    uint32_t first;   /* layer of the release to begin with */
     uint32_t layers;  /* keep so many main layers; 0 = all */
     uint32_t experts; /* keep so many routed experts a layer; 0 = all */
     uint64_t seed;

@@ -64,19 +64,29 @@ static rc_code check_cut(const char *what, uint32_t wanted, uint32_t least, uint
     return RC_E_USAGE;
 }
 
-rc_code rc_preset_find(rc_preset *out, const char *like, uint32_t layers, uint32_t experts,
-                       rc_err *err)
+static rc_code cut_layers(rc_preset *p, uint32_t first, uint32_t layers, rc_err *err)
+{
+    RC_TRY(check_cut("the first layer", first, 0, p->num_hidden_layers - 1, err));
+    p->first_layer = first;
+    p->num_hidden_layers -= first;
+    p->num_hash_layers -= first < p->num_hash_layers ? first : p->num_hash_layers;
+    if (layers) {
+        RC_TRY(check_cut("the layers", layers, 1, p->num_hidden_layers, err));
+        p->num_hidden_layers = layers;
+        if (p->num_hash_layers > layers)
+            p->num_hash_layers = layers;
+    }
+    return RC_OK;
+}
+
+rc_code rc_preset_find(rc_preset *out, const char *like, uint32_t first, uint32_t layers,
+                       uint32_t experts, rc_err *err)
 {
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
         if (strcmp(presets[i].like, like) != 0)
             continue;
         *out = presets[i];
-        if (layers) {
-            RC_TRY(check_cut("the layers", layers, 1, out->num_hidden_layers, err));
-            out->num_hidden_layers = layers;
-            if (out->num_hash_layers > layers)
-                out->num_hash_layers = layers;
-        }
+        RC_TRY(cut_layers(out, first, layers, err));
         if (experts) {
             RC_TRY(check_cut("the experts", experts, out->num_experts_per_tok,
                              out->n_routed_experts, err));
@@ -87,8 +97,10 @@ rc_code rc_preset_find(rc_preset *out, const char *like, uint32_t layers, uint32
     return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "there is no release '%s' to imitate", like);
 }
 
-static uint32_t ratio_of(const rc_preset *p, uint32_t layer)
+static uint32_t ratio_of(const rc_preset *p, uint32_t i)
 {
+    const uint32_t layer = p->first_layer + i;
+
     return layer < 2 ? p->first_ratios[layer] : layer % 2 ? 128 : 4;
 }
 

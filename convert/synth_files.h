@@ -18,14 +18,16 @@ typedef struct rc_preset {
     uint32_t n_routed_experts, num_experts_per_tok, moe_intermediate_size;
     uint32_t vocab_size, max_position_embeddings;
     uint32_t first_ratios[2]; /* of layers 0 and 1; then 4 and 128 take turns */
+    uint32_t first_layer;     /* of the release that is layer 0 here */
     uint32_t markov_rank;
     double routed_scaling_factor;
 } rc_preset;
 
-/** By name, cut to `layers` and `experts` (0 = all). RC_E_USAGE when that cannot be. */
+/** By name, cut to `layers` from layer `first` on, and to `experts` (0 = all). RC_E_USAGE when that
+ * cannot be. */
 RC_MUST_CHECK
-rc_code rc_preset_find(rc_preset *out, const char *like, uint32_t layers, uint32_t experts,
-                       rc_err *err);
+rc_code rc_preset_find(rc_preset *out, const char *like, uint32_t first, uint32_t layers,
+                       uint32_t experts, rc_err *err);
 
 /** config.json. NUL-terminated; put it back to mem. */
 RC_MUST_CHECK

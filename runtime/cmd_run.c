@@ -329,7 +329,9 @@ static rc_code feed_prompt(session *s, uint64_t n, rc_err *err)
     rc_ticker *ticker = NULL;
     rc_code rc;
 
+    s->progress.unit = "layers";
     s->progress.total = s->end - s->first;
+    ticker = rc_ticker_start("run", &s->progress);
     rc = rc_forward_feed(s->forward, s->ids.at, s->prompt, tail, take_logits, s, err);
     rc_ticker_stop(&ticker);
     RC_TRY(rc);

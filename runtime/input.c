@@ -1,12 +1,15 @@
 /* runtime/input.c - activations in the layouts that products want. See linear.h. */
 #include "runtime/input.h"
 
+#include <string.h>
+
 #include "kernels/act_round.h"
 #include "kernels/bf16.h"
 #include "kernels/pairs.h"
 #include "runtime/threads.h"
 
-#define FP8_BLOCK 128u
+#define FP8_BLOCK   128u
+#define BLAS_TOKENS 32u /* below it a library's product is no faster */
 
 rc_code rc_input_new(rc_input **out, rc_engine *e, rc_err *err)
 {
@@ -27,6 +30,8 @@ void rc_input_free(rc_input **in)
     rc_mem_put(x->e->mem, x->half_row);
     rc_mem_put(x->e->mem, x->pairs);
     rc_mem_put(x->e->mem, x->pair_row);
+    rc_mem_put(x->e->mem, x->flat);
+    rc_mem_put(x->e->mem, x->panel);
     rc_mem_put(x->e->mem, x->scratch);
     rc_mem_put(x->e->mem, x);
     *in = NULL;
@@ -54,6 +59,11 @@ rc_code rc_input_scratch(rc_input *in, size_t nbytes, rc_err *err)
 
     in->stride = nbytes;
     return renew(in->e->mem, &in->scratch, all, &in->scratch_room, all, err);
+}
+
+rc_code rc_input_panel(rc_input *in, size_t n, rc_err *err)
+{
+    return renew(in->e->mem, &in->panel, n * sizeof *in->panel, &in->panel_room, n, err);
 }
 
 static rc_code rows_for(rc_input *in, size_t tokens, rc_err *err)
@@ -116,14 +126,27 @@ static rc_code take_f32(rc_input *in, const float *x, size_t ldx, const uint32_t
     return RC_OK;
 }
 
+static rc_code take_flat(rc_input *in, const float *x, size_t ldx, const uint32_t *t, rc_err *err)
+{
+    const size_t all = in->tokens * in->n;
+
+    RC_TRY(renew(in->e->mem, &in->flat, all * sizeof *in->flat, &in->flat_room, all, err));
+    for (size_t k = 0; k < in->tokens; k++)
+        memcpy(in->flat + k * in->n, x + (t ? t[k] : k) * ldx, in->n * sizeof *in->flat);
+    in->has_flat = true;
+    return RC_OK;
+}
+
 rc_code rc_input_gather(rc_input *in, rc_linear_kind kind, const float *x, size_t ldx,
                         const uint32_t *t, size_t tokens, size_t n, rc_err *err)
 {
     in->kind = kind;
     in->tokens = tokens;
     in->n = n;
-    in->has_pairs = false;
+    in->has_pairs = in->has_flat = false;
     RC_TRY(rows_for(in, tokens, err));
+    if (in->e->blas && in->e->numerics == RC_NUMERICS_F32 && tokens >= BLAS_TOKENS)
+        return take_flat(in, x, ldx, t, err);
     return in->e->numerics == RC_NUMERICS_NATIVE ? take_native(in, x, ldx, t, err)
                                                  : take_f32(in, x, ldx, t, err);
 }

@@ -16,12 +16,18 @@ struct rc_input {
     float *pairs;
     const float **pair_row;
     bool has_pairs;
-    size_t half_room, pairs_room, rows_room; /* elements */
+    /* For BLAS: natural f32 rows, one after the other; then there are no others at first. */
+    float *flat, *panel;
+    bool has_flat;
+    size_t half_room, pairs_room, rows_room, flat_room, panel_room; /* elements */
 
     uint8_t *scratch; /* threads x stride bytes */
     size_t scratch_room, stride;
 };
 
+/** Room for n elements in `panel`. */
+RC_MUST_CHECK
+rc_code rc_input_panel(rc_input *in, size_t n, rc_err *err);
 /** See that `pair_row` is there. */
 RC_MUST_CHECK
 rc_code rc_input_need_pairs(rc_input *in, rc_err *err);

@@ -13,11 +13,13 @@
 #include "kernels/e8m0.h"
 #include "kernels/matmul.h"
 #include "kernels/row_product.h"
+#include "runtime/blas.h"
 #include "runtime/input.h"
 #include "runtime/threads.h"
 
 #define TILE_BYTES  (512u << 10) /* of decoded rows: half of a small L2 */
 #define TILE_ROWS   64u          /* at most; divides the 128 rows under one FP8 scale */
+#define PANEL_ROWS  256u         /* that BLAS gets at a time */
 #define TOKEN_BLOCK 64u          /* tokens of one task where rows alone are too few tasks */
 
 /* One piece of a matrix and what is to be done with it. */
@@ -235,6 +237,27 @@ static rc_code run(rc_engine *e, job *j, rc_input *in, bool *sound, rc_err *err)
     return RC_OK;
 }
 
+/* The same by BLAS: panels of decoded rows. */
+static rc_code run_blas(rc_engine *e, job *j, rc_input *in, bool *sound, rc_err *err)
+{
+    const size_t n = in->n;
+
+    RC_TRY(rc_input_panel(in, PANEL_ROWS * n, err));
+    RC_TRY(rc_input_scratch(in, (n * sizeof(float) + 63) / 64 * 64, err));
+    *sound = true;
+    for (uint64_t row = j->row; row < j->end; row += PANEL_ROWS) {
+        const size_t rows = j->end - row < PANEL_ROWS ? (size_t)(j->end - row) : PANEL_ROWS;
+        float *y = j->y + (row - j->origin);
+
+        RC_PARALLEL(e->threads, for schedule(static))
+        for (size_t r = 0; r < rows; r++)
+            decode_natural(j, row + r, in->panel + r * n, in->scratch + rc_thread() * in->stride);
+        rc_blas_sgemm(y, j->ldy, in->flat, n, in->tokens, in->panel, n, rows, n, e->threads);
+        *sound = *sound && finite(y, j->ldy, rows, in->tokens);
+    }
+    return RC_OK;
+}
+
 /* A product is not finite: because of which weight? */
 static rc_code blame(const rc_bound *w, const job *j, rc_engine *e, rc_err *err)
 {
@@ -266,11 +289,15 @@ static rc_code product_of_piece(rc_engine *e, const rc_bound *w, job *j, rc_inpu
 {
     bool sound;
 
-    j->half = e->numerics == RC_NUMERICS_NATIVE && exact_in_bf16(j->held, j->type);
-    if (!j->half)
-        RC_TRY(rc_input_need_pairs(in, err));
-    plan_tiles(j, e->threads);
-    RC_TRY(run(e, j, in, &sound, err));
+    if (in->has_flat) {
+        RC_TRY(run_blas(e, j, in, &sound, err));
+    } else {
+        j->half = e->numerics == RC_NUMERICS_NATIVE && exact_in_bf16(j->held, j->type);
+        if (!j->half)
+            RC_TRY(rc_input_need_pairs(in, err));
+        plan_tiles(j, e->threads);
+        RC_TRY(run(e, j, in, &sound, err));
+    }
     return sound ? RC_OK : blame(w, j, e, err);
 }
 

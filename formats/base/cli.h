@@ -83,6 +83,7 @@ typedef struct rc_progress {
     _Atomic uint64_t done;  /* bytes */
     _Atomic uint64_t kept;  /* of these, by an earlier run: no part of the speed */
     _Atomic uint64_t total; /* 0 until known; set last */
+    const char *unit;       /* NULL: bytes; else what is counted, "layers" */
 } rc_progress;
 
 typedef struct rc_ticker rc_ticker;

@@ -57,18 +57,31 @@ const char *rc_human_time(char buf[24], double seconds)
     return buf;
 }
 
+/* "3.4 GB", or the number where something else is counted. */
+static const char *amount(const rc_ticker *t, char buf[24], uint64_t n)
+{
+    if (!t->progress->unit)
+        return rc_human_bytes(buf, n);
+    snprintf(buf, 24, "%" PRIu64, n);
+    return buf;
+}
+
 static void tell(const rc_ticker *t)
 {
+    const char *unit = t->progress->unit;
     const uint64_t total = t->progress->total, kept = t->progress->kept, done = t->progress->done;
     const double elapsed = rc_now() - t->started;
     const double rate = elapsed > 0 ? (double)(done - kept) / elapsed : 0;
-    char a[16], b[16], c[16], eta[24];
+    char a[24], b[24], eta[24];
 
     if (!total)
         return;
-    fprintf(stderr, "%s%s %s of %s (%.0f%%)  %s/s  ETA %s%s", t->terminal ? "\r\033[K" : "",
-            t->verb, rc_human_bytes(a, done), rc_human_bytes(b, total),
-            100.0 * (double)done / (double)total, rc_human_bytes(c, (uint64_t)rate),
+    fprintf(stderr, "%s%s %s of %s%s%s (%.0f%%)", t->terminal ? "\r\033[K" : "", t->verb,
+            amount(t, a, done), amount(t, b, total), unit ? " " : "", unit ? unit : "",
+            100.0 * (double)done / (double)total);
+    if (!unit)
+        fprintf(stderr, "  %s/s", rc_human_bytes(a, (uint64_t)rate));
+    fprintf(stderr, "  ETA %s%s",
             rate > 0 ? rc_human_time(eta, (double)(total - done) / rate) : "?",
             t->terminal ? "" : "\n");
     fflush(stderr);
