@@ -39,7 +39,8 @@ TILE_INLINE void tile_chunk(lanes *sum, const elem *const *w, const elem *const 
             row[r] = widen(w[r] + i + 16 * half, even);
         RC_UNROLL
         for (unsigned t = 0; t < tokens; t++) {
-            const __m256 token = widen(x[t] + i + 16 * half, even);
+            __m256 token = widen(x[t] + i + 16 * half, even);
+            __asm__("" : "+x"(token)); /* or GCC loads it again for each row */
             lanes *s = sum + t * TILE_ROWS;
             RC_UNROLL
             for (unsigned r = 0; r < rows; r++)

@@ -28,7 +28,8 @@ TILE_INLINE void tile_chunk(lanes *sum, const elem *const *w, const elem *const 
             row[r] = _mm256_loadu_ps(w[r] + i + 8 * q);
         RC_UNROLL
         for (unsigned t = 0; t < tokens; t++) {
-            const __m256 token = _mm256_loadu_ps(x[t] + i + 8 * q);
+            __m256 token = _mm256_loadu_ps(x[t] + i + 8 * q);
+            __asm__("" : "+x"(token)); /* or GCC loads it again for each row */
             lanes *s = sum + t * TILE_ROWS;
             RC_UNROLL
             for (unsigned r = 0; r < rows; r++)

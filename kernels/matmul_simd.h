@@ -3,10 +3,10 @@
  * A *tile* is a few rows by a few tokens whose sums stay in registers over the whole of n, so
  * no sum is ever cut. Tokens are the outer loop: those of one tile are read from second-level
  * cache once for each tile of rows, and the caller's rows, decoded just now, are there as
- * well if they are a few hundred KiB. Cutting n, and copying either side together, were tried:
- * neither was faster (n from 4096 to 16384). What helps is to ask for the rows some lines
- * ahead, where there are too many streams for the processor to follow, and for the next
- * tokens while these are being multiplied.
+ * well if they are a few hundred KiB. Cutting n with sums that wait in memory, and copying tokens
+ * together, were tried: neither was faster for AVX-512, and next to nothing for AVX2. What helps is
+ * to ask for the rows some lines ahead, where there are too many streams for the processor to
+ * follow, and for the next tokens while these are being multiplied.
  *
  * The including file defines TILE_ROWS, TILE_TOKENS, the types `elem` and `lanes` (sixteen
  * sums), and the steps declared below. */
