@@ -69,11 +69,38 @@ static inline __m256i looked_up(const int8_t table[16], __m256i q)
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), q);
 }
 
+static inline void spread_k4(float *y, bytes q, float d, float m)
+{
+    spread32_min(y, (__m256i)q, (const float[2]){ d, d }, (const float[2]){ m, m });
+}
+
+/* Two more steps, for 32 split nibbles that stand for the sixteen values of a table; and for 64,
+ * numbers themselves, each half with a scale and a min. A variant may have its own. */
+#if !defined(DEQUANT_BLOCKS_OWN_NIBBLES)
+static inline void spread_split(float y[32], const uint8_t qs[16], const int8_t table[16], float d)
+{
+    spread32(y, looked_up(table, split16(qs)), d, d);
+}
+
+static inline void spread_nibbles(float y[64], const uint8_t qs[32], const float d[2],
+                                  const float m[2])
+{
+    const bytes x = load(qs);
+
+    spread_k4(y, x & 15, d[0], m[0]);
+    spread_k4(y + 32, x >> 4, d[1], m[1]);
+}
+#else
+static inline void spread_split(float y[32], const uint8_t qs[16], const int8_t table[16], float d);
+static inline void spread_nibbles(float y[64], const uint8_t qs[32], const float d[2],
+                                  const float m[2]);
+#endif
+
 static inline bool q4_0(float *y, const rc_block_q4_0 *b)
 {
-    const float d = f16_at(b->d);
+    static const int8_t values[16] = { -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7 };
 
-    spread32(y, _mm256_sub_epi8(split16(b->qs), _mm256_set1_epi8(8)), d, d);
+    spread_split(y, b->qs, values, f16_at(b->d));
     return finite(b->d);
 }
 
@@ -91,7 +118,7 @@ static inline bool mxfp4(float *y, const rc_block_mxfp4 *b)
 {
     const float d = rc_f32_of_bits((uint32_t)(b->e - 1) << 23);
 
-    spread32(y, looked_up(rc_e2m1_doubled, split16(b->qs)), d, d);
+    spread_split(y, b->qs, rc_e2m1_doubled, d);
     return b->e >= 2 && b->e != RC_E8M0_NAN;
 }
 
@@ -165,21 +192,13 @@ static inline void k4_scales(float d[16], float m[16], const uint8_t s[12], floa
     spread(m, _mm_setr_epi32((int)(b & six), (int)m4, 0, 0), min);
 }
 
-static inline void spread_k4(float *y, bytes q, float d, float m)
-{
-    spread32_min(y, (__m256i)q, (const float[2]){ d, d }, (const float[2]){ m, m });
-}
-
 static inline bool q4_k(float *y, const rc_block_q4_k *b)
 {
     float d[16], m[16];
 
     k4_scales(d, m, b->scales, f16_at(b->d), f16_at(b->dmin));
-    for (unsigned s = 0; s < 8; s += 2) {
-        const bytes x = load(b->qs + 16 * s);
-        spread_k4(y + 32 * s, x & 15, d[s], m[s]);
-        spread_k4(y + 32 * s + 32, x >> 4, d[s + 1], m[s + 1]);
-    }
+    for (unsigned s = 0; s < 8; s += 2)
+        spread_nibbles(y + 32 * s, b->qs + 16 * s, d + s, m + s);
     return finite(b->d) && finite(b->dmin);
 }
 
@@ -246,7 +265,7 @@ static inline bool iq4_xs(float *y, const rc_block_iq4_xs *b)
 
     for (unsigned s = 0; s < 8; s++) {
         const float scale = d * (float)(rc_iq4_xs_scale(b, s) - 32);
-        spread32(y + 32 * s, looked_up(rc_iq4_values, split16(b->qs + 16 * s)), scale, scale);
+        spread_split(y + 32 * s, b->qs + 16 * s, rc_iq4_values, scale);
     }
     return finite(b->d);
 }

@@ -5,7 +5,10 @@
  * where value() is what the decoder of the type gives (kernels/dequant_*.h, bf16.h). The bits are
  * those of decoding the row and multiplying by kernels/matmul.h: a token gets the same
  * numbers alone and among thousands. With few tokens the time goes into reading and
- * unpacking; these do both in registers. n is a multiple of the type's block and of 32. */
+ * unpacking; these do both in registers. n is a multiple of the type's block and of 32. Every
+ * variant gives the bits of its reference, except that NaN is NaN, as in matmul.h; the caller's
+ * rounding mode does not matter. y overlaps nothing, and what lies between its rows is not touched.
+ * Rows that follow each other in memory are read ahead; nothing beyond the last is used. */
 #ifndef RC_KERNELS_ROW_PRODUCT_H
 #define RC_KERNELS_ROW_PRODUCT_H
 
@@ -30,7 +33,9 @@ typedef struct rc_stored_rows {
 /** x: paired f32 rows. */
 typedef void rc_row_product_fn(float *y, size_t ldy, const rc_stored_rows *w, size_t rows,
                                const float *const *x, size_t tokens, size_t n);
-/** x: natural BF16 rows; as rc_matmul_bf16. Only for types whose values are exact in BF16. */
+/** x: natural BF16 rows; as rc_matmul_bf16, also in what is flushed to zero. Only for types
+ *  whose values are exact in BF16: F8_E4M3 if its scales are powers of two and no product
+ *  leaves the range, which is for the caller to know. */
 typedef void rc_row_product_bf16_fn(float *y, size_t ldy, const rc_stored_rows *w, size_t rows,
                                     const uint16_t *const *x, size_t tokens, size_t n);
 
@@ -54,7 +59,8 @@ const rc_row_product_bf16_impl *rc_row_product_bf16_impls(rc_dtype dtype);
 rc_row_product_fn *rc_row_product_best(rc_dtype dtype);
 rc_row_product_bf16_fn *rc_row_product_bf16_best(rc_dtype dtype);
 
-/** One stored row to paired f32: the decoder's values. NULL: decode, then pair. */
+/** One stored row to paired f32: the decoder's values, bit for bit. w has any alignment, scale is
+ *  as in rc_stored_rows. */
 typedef void rc_decode_pairs_fn(float *restrict y, const uint8_t *restrict w,
                                 const void *restrict scale, size_t n);
 typedef struct rc_decode_pairs_impl {

@@ -10,6 +10,9 @@
 
 #if defined(__AVX2__)
 
+#if defined(__AVX512F__)
+#define DEQUANT_BLOCKS_OWN_NIBBLES
+#endif
 #include "kernels/dequant_blocks_simd.h"
 #include "kernels/fp4_values.h"
 #include "kernels/row_types.h"
@@ -23,10 +26,16 @@ static inline void unpack_codes4(float v[RC_CHUNK], const uint16_t value[16], /*
                                  const uint8_t *q);
 static inline void unpack_codes8(float v[RC_CHUNK], const uint8_t *q, float s); /* E4M3 * s */
 
-#define UNIT_fp4  RC_CHUNK
-#define UNIT_fp8  RC_CHUNK
-#define UNIT_bf16 RC_CHUNK
-#define UNIT_f32  RC_CHUNK
+enum {
+    UNIT_fp4 = RC_CHUNK,
+    UNIT_fp8 = RC_CHUNK,
+    UNIT_bf16 = RC_CHUNK,
+    UNIT_f32 = RC_CHUNK,
+    BYTES_fp4 = RC_CHUNK / 2, /* of a unit */
+    BYTES_fp8 = RC_CHUNK,
+    BYTES_bf16 = RC_CHUNK * 2,
+    BYTES_f32 = RC_CHUNK * 4,
+};
 
 static inline void unpack_fp4(float *v, const uint8_t *w, const void *scale, size_t i)
 {
@@ -68,7 +77,7 @@ static inline void unpack_f32(float *v, const uint8_t *w, const void *scale, siz
 }
 
 #define UNPACK_BLOCK(TYPE, type, nelems)                                                           \
-    enum { UNIT_##type = (nelems) };                                                               \
+    enum { UNIT_##type = (nelems), BYTES_##type = sizeof(rc_block_##type) };                       \
     static inline void unpack_##type(float *v, const uint8_t *w, const void *scale, size_t i)      \
     {                                                                                              \
         const uint8_t *b = w + i / (nelems) * sizeof(rc_block_##type);                             \
@@ -118,6 +127,42 @@ static inline void spread32_min(float y[32], __m256i q, const float d[2], const 
     spread32(y, q, d[0], d[1]);
     _mm512_storeu_ps(y, _mm512_sub_ps(_mm512_loadu_ps(y), min));
     _mm512_storeu_ps(y + 16, _mm512_sub_ps(_mm512_loadu_ps(y + 16), min));
+}
+
+/* The sixteen values of a nibble are made once for 32 elements and then looked up, by the low
+ * four bits of each index. */
+static inline __m512 by_nibble(__m512 values, __m512i index)
+{
+    return _mm512_permutexvar_ps(index, values);
+}
+
+static inline void spread_split(float y[32], const uint8_t qs[16], const int8_t table[16], float d)
+{
+    const __m512 codes = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load16((const uint8_t *)table)));
+    const __m512 values = _mm512_mul_ps(codes, _mm512_set1_ps(d));
+    /* bytes 2j and 2j + 1 in lanes j and j + 8 */
+    const __m512i two = _mm512_cvtepu16_epi32(_mm256_broadcastsi128_si256(load16(qs)));
+    const __m512i even = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(8));
+
+    _mm512_storeu_ps(y, by_nibble(values, _mm512_srlv_epi32(two, odd)));
+    _mm512_storeu_ps(y + 16, by_nibble(values, _mm512_srlv_epi32(two, even)));
+}
+
+static inline void spread_nibbles(float y[64], const uint8_t qs[32], const float d[2],
+                                  const float m[2])
+{
+    const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i two = _mm512_cvtepu16_epi32((__m256i)load(qs)); /* bytes 2j and 2j + 1 */
+
+    RC_UNROLL
+    for (unsigned h = 0; h < 2; h++) {
+        const __m512 values =
+            _mm512_sub_ps(_mm512_mul_ps(codes, _mm512_set1_ps(d[h])), _mm512_set1_ps(m[h]));
+        const __m512i index = _mm512_srli_epi32(two, 4 * h);
+        _mm512_storeu_ps(y + 32 * h, by_nibble(values, _mm512_srli_epi32(index, 8)));
+        _mm512_storeu_ps(y + 32 * h + 16, by_nibble(values, index));
+    }
 }
 
 /* 32 BF16, the even element of each pair below. */

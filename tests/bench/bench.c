@@ -91,6 +91,11 @@ double bench_seconds(bench_fn *fn, void *arg, unsigned threads)
     return seconds[PASSES / 2];
 }
 
+double bench_cpu_share(void)
+{
+    return cpu_share;
+}
+
 void *bench_buffer(size_t nbytes)
 {
     const size_t all = (nbytes + 4095) / 4096 * 4096;

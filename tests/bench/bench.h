@@ -23,6 +23,8 @@ double bench_seconds(bench_fn *fn, void *arg, unsigned threads);
 double bench_copy_limit(unsigned threads);
 /** Touched, page-aligned memory; random bytes. */
 void *bench_buffer(size_t nbytes);
+/** Processor time over wall time of the last bench_seconds(). */
+double bench_cpu_share(void);
 /** Print a row: `elements` and bytes moved (read + written) in one pass. 0 bytes:
  *  nothing but cache is touched, no ratio. */
 void bench_row(const char *kernel, const char *variant, unsigned threads, double seconds,

@@ -13,16 +13,18 @@
 #include "kernels/row_product.h"
 #include "tests/bench/bench.h"
 
-#define COLS  4096u
-#define BYTES ((size_t)192 << 20) /* stored; the references run on a part */
-#define SMALL ((size_t)2 << 20)
-#define BATCH 64u /* rows a call: what a thread of a product over experts takes */
+#define COLS        4096u
+#define BYTES       ((size_t)192 << 20) /* stored; the references run on a part */
+#define SMALL       ((size_t)2 << 20)
+#define MXFP4_BYTES sizeof(rc_block_mxfp4)
+#define BATCH       64u /* rows a call: what a thread of a product over experts takes */
 
 typedef struct job {
     rc_row_product_fn *f32;       /* or: */
     rc_row_product_bf16_fn *bf16; /* or: */
     rc_decode_pairs_fn *decode;
-    rc_stored_rows w;
+    uint8_t *weight;
+    rc_stored_rows w; /* the same */
     size_t rows, tokens;
     const void *x[RC_ROW_PRODUCT_TOKENS];
     float *y;
@@ -93,9 +95,9 @@ static void measure(job *j, const char *kernel, const char *variant, unsigned ne
             limit[threads] = (double)BYTES / bench_seconds(read_all, j, threads);
         const double seconds = bench_seconds(multiply, j, threads);
         const double bytes = (double)(j->rows * (row_bytes + j->w.scale_bytes)) / seconds;
-        printf("%-24s %-10s %6zu %7u %8.2f %8.2f %8.2f %8.2f\n", name, variant, j->tokens, threads,
-               (double)j->rows * COLS / seconds / 1e9, bytes / 1e9, limit[threads] / 1e9,
-               bytes / limit[threads]);
+        printf("%-24s %-10s %6zu %7u %8.2f %8.2f %8.2f %8.2f %6.2f\n", name, variant, j->tokens,
+               threads, (double)j->rows * COLS / seconds / 1e9, bytes / 1e9, limit[threads] / 1e9,
+               bytes / limit[threads], bench_cpu_share());
         fflush(stdout);
     }
 }
@@ -113,61 +115,65 @@ static void *scales(rc_dtype dtype)
     return p;
 }
 
-static void measure_type(job *j, rc_dtype dtype)
+static void measure_products(job *j, rc_dtype dtype)
 {
-    void *scale = scales(dtype);
     const rc_row_product_impl *f32 = rc_row_product_impls(dtype);
     const rc_row_product_bf16_impl *bf16 = rc_row_product_bf16_impls(dtype);
-    const rc_decode_pairs_impl *decode = rc_decode_pairs_impls(dtype);
-    const void *const weight = j->w.weight;
-    uint8_t *natural = malloc(sizeof(float) * COLS * RC_ROW_PRODUCT_TOKENS);
 
-    j->w = (rc_stored_rows){ .weight = weight };
-    if (dtype == RC_DTYPE_I8 || dtype == RC_DTYPE_F8_E4M3)
-        j->w.scale = scale;
-    if (dtype == RC_DTYPE_I8)
-        j->w.scale_bytes = COLS / RC_FP4_GROUP;
-    for (size_t i = 0; i < (size_t)COLS * RC_ROW_PRODUCT_TOKENS; i++)
-        ((float *)(void *)natural)[i] = 0.5f + (float)(i % 97);
-    for (size_t t = 0; t < RC_ROW_PRODUCT_TOKENS; t++)
-        j->x[t] = natural + t * COLS * sizeof(float);
-    for (j->tokens = 1; j->tokens <= 8; j->tokens *= 8) {
-        j->decode = NULL;
-        j->bf16 = NULL;
-        for (; f32 && f32->fn; f32++) {
-            j->f32 = f32->fn;
-            measure(j, "row_product", f32->name, f32->need, dtype);
-        }
-        f32 = rc_row_product_impls(dtype);
-        j->f32 = NULL;
-        for (; bf16 && bf16->fn; bf16++) {
-            j->bf16 = bf16->fn;
-            measure(j, "row_product_bf16", bf16->name, bf16->need, dtype);
-        }
-        bf16 = rc_row_product_bf16_impls(dtype);
+    for (; f32 && f32->fn; f32++) {
+        j->f32 = f32->fn;
+        measure(j, "row_product", f32->name, f32->need, dtype);
+    }
+    j->f32 = NULL;
+    for (; bf16 && bf16->fn; bf16++) {
+        j->bf16 = bf16->fn;
+        measure(j, "row_product_bf16", bf16->name, bf16->need, dtype);
     }
     j->bf16 = NULL;
+}
+
+static void measure_type(job *j, rc_dtype dtype)
+{
+    const bool scaled = dtype == RC_DTYPE_I8 || dtype == RC_DTYPE_F8_E4M3;
+    void *scale = scales(dtype);
+    const rc_decode_pairs_impl *decode = rc_decode_pairs_impls(dtype);
+
+    j->w.scale = scaled ? scale : NULL;
+    j->w.scale_bytes = dtype == RC_DTYPE_I8 ? COLS / RC_FP4_GROUP : 0;
+    for (size_t i = 0; i < BYTES / MXFP4_BYTES && dtype == RC_DTYPE_MXFP4; i++)
+        j->weight[i * MXFP4_BYTES] = (uint8_t)(115 + i % 8);
+    j->tokens = 1;
+    measure_products(j, dtype);
+    j->tokens = RC_ROW_PRODUCT_TOKENS;
+    measure_products(j, dtype);
     j->tokens = 1;
     for (; decode && decode->fn; decode++) {
         j->decode = decode->fn;
         measure(j, "decode_pairs", decode->name, decode->need, dtype);
     }
-    free(natural);
+    j->decode = NULL;
     free(scale);
 }
 
 void bench_rows(void)
 {
-    job j = { .w.weight = bench_buffer(BYTES + 4096) };
+    static float x[RC_ROW_PRODUCT_TOKENS][COLS]; /* or twice as many BF16 */
+    job j = { .weight = bench_buffer(BYTES + 4096) };
 
+    for (size_t t = 0; t < RC_ROW_PRODUCT_TOKENS; t++) {
+        for (size_t i = 0; i < COLS; i++)
+            x[t][i] = 0.5f + (float)(i % 97);
+        j.x[t] = x[t];
+    }
     for (size_t i = 0; i < BYTES; i++) /* no scale is infinite, no FP8 code NaN */
-        ((uint8_t *)(uintptr_t)j.w.weight)[i] &= 0xbf;
+        j.weight[i] &= 0xbf;
+    j.w.weight = j.weight;
     j.y = bench_buffer((BYTES / (COLS / 8) + COLS) * RC_ROW_PRODUCT_TOKENS * sizeof(float));
-    printf("%-24s %-10s %6s %7s %8s %8s %8s %8s\n", "stored rows", "variant", "tokens", "threads",
-           "G el/s", "GB/s", "read", "of read");
+    printf("%-24s %-10s %6s %7s %8s %8s %8s %8s %6s\n", "stored rows", "variant", "tokens",
+           "threads", "G el/s", "GB/s", "read", "of read", "cpu");
     for (unsigned i = 0; i < RC_DTYPE_COUNT; i++)
         if (rc_row_product_impls((rc_dtype)i))
             measure_type(&j, (rc_dtype)i);
-    free((void *)(uintptr_t)j.w.weight);
+    free(j.weight);
     free(j.y);
 }
