@@ -284,9 +284,9 @@ static void test_chat_refuses(void **state)
         { "[{\"role\":\"assistant\",\"reasoning_content\":1}]", 41, "is not a string" },
         { "[{\"role\":\"assistant\",\"tool_calls\":1}]", 34, "tool_calls is not a list" },
         { "[{\"role\":\"assistant\",\"tool_calls\":[{}]}]", 35, "without a function.name" },
-        { CALLING("1"), 74, "is not a JSON text or an object" },
-        { CALLING("\"[1]\""), 74, "JSON, but no object" },
-        { CALLING("\"null\""), 74, "JSON, but no object" },
+        { CALLING("1"), 71, "is not a JSON text or an object" },
+        { CALLING("\"[1]\""), 71, "JSON, but no object" },
+        { CALLING("\"null\""), 71, "JSON, but no object" },
         { "[{\"role\":\"user\",\"role\":\"user\"}]", 16, "duplicate key" },
         { "[{\"role\":\"user\"", 15, "too early" },
     };
