@@ -161,12 +161,25 @@ static rc_code read_arguments(const rc_json_node *arguments, rc_arena *arena,
         rc = rc_json_tree(out, (const uint8_t *)arguments->text, arguments->len, arena, &why);
     if (rc == RC_E_DATA)
         return RC_OK;
-    if (rc == RC_OK && (*out)->type != RC_JSON_OBJECT)
-        return rc_fail(err, RC_E_DATA, arguments->offset,
-                       "function.arguments is JSON, but no object");
     if (rc != RC_OK && err)
         *err = why;
+    if (rc == RC_OK && (*out)->type != RC_JSON_OBJECT)
+        rc =
+            rc_fail(err, RC_E_DATA, arguments->offset, "function.arguments is JSON, but no object");
+    if (rc != RC_OK)
+        *out = NULL;
     return rc;
+}
+
+static void put_parameters(const writer *w, const rc_json_node *arguments,
+                           const rc_json_node *object)
+{
+    if (arguments && !object)
+        put_parameter(w, "arguments", arguments);
+    else if (!object || !object->child)
+        put(w, "\n");
+    for (const rc_json_node *n = object ? object->child : NULL; n; n = n->next)
+        put_parameter(w, n->key, n);
 }
 
 static rc_code put_call(const writer *w, const rc_json_node *function, rc_err *err)
@@ -180,12 +193,8 @@ static rc_code put_call(const writer *w, const rc_json_node *function, rc_err *e
     put(w, "\">\n");
     if (arguments)
         rc = read_arguments(arguments, &arena, &object, err);
-    if (arguments && !object)
-        put_parameter(w, "arguments", arguments);
-    else if (!object || !object->child)
-        put(w, "\n");
-    for (const rc_json_node *n = object ? object->child : NULL; n; n = n->next)
-        put_parameter(w, n->key, n);
+    if (rc == RC_OK)
+        put_parameters(w, arguments, object);
     put(w, "</" DSML "invoke>\n");
     rc_arena_free(&arena);
     return rc;
