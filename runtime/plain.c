@@ -110,7 +110,7 @@ static rc_code mtp_step(rc_plain *p, const double *streams, uint32_t token, doub
     double *x, *e, *g;
 
     if (p->draft != RC_DRAFT_MTP)
-        return rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "this checkpoint has no MTP block");
+        return rc_pl_fail_no_draft(p, "MTP block", err);
     x = rc_mem_get(p->mem, N * D * sizeof *x); /* outlives the scratch of the layer */
     if (!x)
         return rc_fail_nomem(err, p->mem, N * D * sizeof *x);

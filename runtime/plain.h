@@ -80,7 +80,8 @@ const double *rc_plain_streams(const rc_plain *p);
 /** The next position of the MTP block, which counts its own. `streams` [N, D] are a position's
  *  after the last layer (or the block's own of the step before), `token` the one that is joined to
  *  them: normally the next. `logits` [V] or NULL; `out` [N, D] or NULL: the block's own streams.
- *  RC_E_UNSUPPORTED when the checkpoint has none; else as rc_plain_step(). */
+ *  RC_E_UNSUPPORTED when the checkpoint has none, or not all of it (a GGUF file that holds the
+ *  layer, but not the hc_head_* of its output); else as rc_plain_step(). */
 RC_MUST_CHECK
 rc_code rc_plain_mtp_step(rc_plain *p, const double *streams, uint32_t token, double *logits,
                           double *out, rc_err *err);

@@ -147,7 +147,7 @@ static rc_code draft(rc_plain *p, uint32_t token, uint32_t *tokens, double *logi
     double *h, *own = NULL;
 
     if (B == 0)
-        return rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "this checkpoint has no DSpark draft");
+        return rc_pl_fail_no_draft(p, "DSpark draft", err);
     if (p->pos == 0)
         return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "a draft continues a text: there is none");
     RC_TRY(rc_pl_take(p, &h, B * each, err));

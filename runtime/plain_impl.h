@@ -76,7 +76,8 @@ struct rc_plain {
     rc_mem *mem;
     const rc_model *model;
     const rc_config *config;
-    rc_draft draft; /* RC_DRAFT_NONE when the checkpoint has it elsewhere */
+    rc_draft draft;              /* RC_DRAFT_NONE when parts of it are elsewhere: */
+    const rc_param *draft_lacks; /* the first such part */
     rc_plain_watch watch;
     size_t N, D, C, R, W;
 
@@ -122,6 +123,8 @@ rc_code rc_pl_integers(rc_plain *p, const rc_pl_weight *w, size_t row, int64_t *
 RC_PRINTF(6, 7)
 rc_code rc_pl_fail_at(const rc_plain *p, const rc_pl_weight *w, uint64_t offset, rc_code code,
                       rc_err *err, const char *fmt, ...);
+/** RC_E_UNSUPPORTED: no draft of that kind, and why. */
+rc_code rc_pl_fail_no_draft(const rc_plain *p, const char *kind, rc_err *err);
 /** n doubles, zero, until the end of the block. */
 RC_MUST_CHECK
 rc_code rc_pl_take(rc_plain *p, double **out, size_t n, rc_err *err);

@@ -235,9 +235,26 @@ static rc_code make_turns(rc_plain *p, rc_err *err)
     return RC_OK;
 }
 
+/* A GGUF file that holds the draft's layer may lack what its output needs: the model runs without
+ * the draft then. */
+static void find_draft(rc_plain *p)
+{
+    const rc_traits *traits = rc_model_traits(p->model);
+
+    for (size_t i = 0; i < rc_model_count(p->model) && !p->draft_lacks; i++) {
+        const rc_bound *b = rc_model_at(p->model, i);
+
+        if (b->param->draft && b->elsewhere)
+            p->draft_lacks = b->param;
+    }
+    p->draft = p->draft_lacks ? RC_DRAFT_NONE : traits->draft;
+    p->nblocks = p->nlayers + (p->draft_lacks ? 0 : traits->draft_blocks);
+}
+
 static rc_code make(rc_plain *p, rc_err *err)
 {
     RC_TRY(rc_model_require_whole(p->model, err));
+    find_draft(p);
     RC_TRY(check(p, err));
     p->layers = rc_mem_get(p->mem, p->nblocks * sizeof *p->layers);
     if (!p->layers)
@@ -249,7 +266,6 @@ static rc_code make(rc_plain *p, rc_err *err)
 rc_code rc_plain_new(rc_plain **out, rc_model *model, size_t keep, rc_mem *mem, rc_err *err)
 {
     const rc_config *c = rc_ckpt_config(rc_model_ckpt(model));
-    const rc_traits *traits = rc_model_traits(model);
     rc_plain *p = rc_mem_get(mem, sizeof *p);
     rc_code rc;
 
@@ -259,14 +275,12 @@ rc_code rc_plain_new(rc_plain **out, rc_model *model, size_t keep, rc_mem *mem, 
     *p = (rc_plain){ .mem = mem,
                      .model = model,
                      .config = c,
-                     .draft = traits->draft,
                      .N = c->hc_mult,
                      .D = c->hidden_size,
                      .C = c->head_dim,
                      .R = c->qk_rope_head_dim,
                      .W = c->sliding_window,
                      .nlayers = c->num_hidden_layers,
-                     .nblocks = c->num_hidden_layers + traits->draft_blocks,
                      .keep = keep,
                      .scratch = { .mem = mem } };
     rc = make(p, err);

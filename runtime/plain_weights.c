@@ -213,6 +213,16 @@ rc_code rc_pl_integers(rc_plain *p, const rc_pl_weight *w, size_t row, int64_t *
     return RC_OK;
 }
 
+rc_code rc_pl_fail_no_draft(const rc_plain *p, const char *kind, rc_err *err)
+{
+    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "this checkpoint has no %s that could run", kind);
+    if (p->draft_lacks) {
+        rc_err_tensor(err, p->draft_lacks->name);
+        rc_err_hint(err, "this kind of file has no place for the tensor named");
+    }
+    return RC_E_UNSUPPORTED;
+}
+
 rc_code rc_pl_take(rc_plain *p, double **out, size_t n, rc_err *err)
 {
     *out = rc_arena_get(&p->scratch, n * sizeof **out);
