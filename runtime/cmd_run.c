@@ -13,8 +13,8 @@
 #include "formats/bpe_load.h"
 #include "formats/model.h"
 #include "kernels/cpu.h"
-#include "runtime/forward.h"
 #include "runtime/prompt.h"
+#include "runtime/runner.h"
 #include "runtime/sample.h"
 #include "runtime/tensor_file.h"
 #include "runtime/trace.h"
@@ -29,7 +29,7 @@ static struct {
     uint64_t n, seed, threads, mem_limit;
     double temp, top_p;
     const char *logits, *trace, *numerics, *layers, *products, *scratch;
-    bool json, ids;
+    bool json, ids, draft;
 } want = { .n = NOT_GIVEN, .top_p = 1 };
 
 static const rc_opt options[] = {
@@ -56,9 +56,12 @@ static const rc_opt options[] = {
     { "trace", RC_OPT_STR, "FILE",
       "write hidden states, experts and index blocks of the prompt, layer by layer", &want.trace, 0,
       0 },
-    { "numerics", RC_OPT_CHOICE, "f32|native",
-      "f32: activations in float; native: rounded as the reference does (f32)", &want.numerics, 0,
-      0 },
+    { "draft", RC_OPT_FLAG, NULL,
+      "run the draft block on the prompt, and say how often it guesses what the model says",
+      &want.draft, 0, 0 },
+    { "numerics", RC_OPT_CHOICE, "f32|native|f64",
+      "f32: activations in float; native: rounded as the reference does; f64: scalar, slow (f32)",
+      &want.numerics, 0, 0 },
     { "layers", RC_OPT_STR, "A..B", "run layers A to B only", &want.layers, 0, 0 },
     { "products", RC_OPT_CHOICE, "exact|blas",
       "exact: the same bits on every machine; blas: large products by BLIS (exact)", &want.products,
@@ -108,7 +111,9 @@ typedef struct session {
     rc_ids ids;  /* the prompt, then what was generated */
     size_t prompt;
     uint32_t first, end; /* layers */
-    rc_forward *forward;
+    rc_runner *runner;
+    bool plain;
+    uint32_t *said, *guess; /* for --draft, by position of the prompt; else NULL */
     rc_target logits_at, trace_at;
     rc_tensor_file *logits;
     rc_trace *trace;
@@ -129,6 +134,8 @@ static rc_code take_logits(void *ctx, uint64_t pos, size_t n, const float *logit
     if (s->logits && pos < s->prompt)
         RC_TRY(rc_tensor_file_write(s->logits, 0, pos * vocab * sizeof *logits, logits,
                                     n * vocab * sizeof *logits, err));
+    for (size_t t = 0; s->said && t < n && pos + t < s->prompt; t++)
+        s->said[pos + t] = rc_sample_greedy(logits + t * vocab, vocab);
     if (pos + n >= s->prompt)
         s->next = rc_sample(&s->sampler, logits + (n - 1) * vocab, vocab, s->work);
     return RC_OK;
@@ -168,7 +175,7 @@ static rc_code generate(session *s, uint64_t n, rc_err *err)
             return rc_fail_nomem(err, &s->mem, sizeof id);
         print_token(s, id, i == 0);
         if (i + 1 < n)
-            RC_TRY(rc_forward_feed(s->forward, &id, 1, 1, take_logits, s, err));
+            RC_TRY(rc_runner_feed(s->runner, &id, 1, 1, take_logits, s, err));
     }
     if (!want.json && s->ids.n > s->prompt)
         putchar('\n');
@@ -177,9 +184,24 @@ static rc_code generate(session *s, uint64_t n, rc_err *err)
 
 /* -- what it cost ---------------------------------------------------------- */
 
+/* Positions of the prompt for which there is a guess and what the model says. */
+static size_t draft_positions(const session *s)
+{
+    return s->prompt - 1;
+}
+
+static size_t draft_agrees(const session *s)
+{
+    size_t n = 0;
+
+    for (size_t p = 0; p + 1 < s->prompt; p++)
+        n += s->guess[p] == s->said[p + 1];
+    return n;
+}
+
 static void print_json(const session *s)
 {
-    const rc_weights_stats w = rc_forward_statistics(s->forward);
+    const rc_runner_cost cost = rc_runner_cost_of(s->runner);
     rc_mem mem = { 0 };
     rc_jsonw *j = rc_jsonw_new(&mem, 2);
     size_t len;
@@ -206,12 +228,16 @@ static void print_json(const session *s)
         rc_jsonw_strn(j, text.at ? text.at : "", text.len);
         rc_text_free(&text);
     }
+    if (s->said) {
+        rc_jsonw_ku64(j, "draft_positions", draft_positions(s));
+        rc_jsonw_ku64(j, "draft_agrees", draft_agrees(s));
+    }
     rc_jsonw_kf64(j, "prompt_seconds", s->prompt_s);
     rc_jsonw_kf64(j, "generate_seconds", s->generate_s);
-    rc_jsonw_ku64(j, "bytes_read", w.bytes_read);
-    rc_jsonw_kf64(j, "waited_for_weights_seconds", w.wait_s);
-    rc_jsonw_ku64(j, "memory_peak_bytes", rc_forward_peak(s->forward));
-    rc_jsonw_ku64(j, "spilled_bytes", rc_forward_spilled(s->forward));
+    rc_jsonw_ku64(j, "bytes_read", cost.weights.bytes_read);
+    rc_jsonw_kf64(j, "waited_for_weights_seconds", cost.weights.wait_s);
+    rc_jsonw_ku64(j, "memory_peak_bytes", cost.peak);
+    rc_jsonw_ku64(j, "spilled_bytes", cost.spilled);
     rc_jsonw_object_end(j);
     fputs(rc_jsonw_text(j, &len), stdout);
     rc_jsonw_free(&j);
@@ -219,7 +245,7 @@ static void print_json(const session *s)
 
 static void print_cost(const session *s)
 {
-    const rc_weights_stats w = rc_forward_statistics(s->forward);
+    const rc_runner_cost cost = rc_runner_cost_of(s->runner);
     const size_t made = s->ids.n - s->prompt;
     char read[16], peak[16], spilled[16], time[24];
 
@@ -227,6 +253,10 @@ static void print_cost(const session *s)
         print_json(s);
         return;
     }
+    if (s->said && draft_positions(s))
+        fprintf(stderr, "draft: it guesses what the model says at %zu of %zu positions (%.1f%%)\n",
+                draft_agrees(s), draft_positions(s),
+                100.0 * (double)draft_agrees(s) / (double)draft_positions(s));
     if (rc_cli.quiet)
         return;
     fprintf(stderr, "prompt: %zu token%s in %s", s->prompt, s->prompt == 1 ? "" : "s",
@@ -235,11 +265,10 @@ static void print_cost(const session *s)
         fprintf(stderr, "; generated %zu in %s (%.2f/s)", made, rc_human_time(time, s->generate_s),
                 (double)made / (s->generate_s > 0 ? s->generate_s : 1e-9));
     fprintf(stderr, "; read %s, waited %.1f s for it; memory %s",
-            rc_human_bytes(read, w.bytes_read), w.wait_s,
-            rc_human_bytes(peak, rc_forward_peak(s->forward)));
-    if (rc_forward_spilled(s->forward))
-        fprintf(stderr, ", scratch file %s",
-                rc_human_bytes(spilled, rc_forward_spilled(s->forward)));
+            rc_human_bytes(read, cost.weights.bytes_read), cost.weights.wait_s,
+            rc_human_bytes(peak, cost.peak));
+    if (cost.spilled)
+        fprintf(stderr, ", scratch file %s", rc_human_bytes(spilled, cost.spilled));
     fputc('\n', stderr);
 }
 
@@ -301,6 +330,15 @@ static const char *scratch_folder(void)
     return want.scratch ? want.scratch : tmp && *tmp ? tmp : "/var/tmp";
 }
 
+static rc_code room_for_draft(session *s, rc_err *err)
+{
+    const size_t nbytes = s->prompt * sizeof *s->said;
+
+    s->said = rc_mem_get(&s->mem, nbytes);
+    s->guess = rc_mem_get(&s->mem, nbytes);
+    return s->said && s->guess ? RC_OK : rc_fail_nomem(err, &s->mem, nbytes);
+}
+
 static rc_code start(session *s, rc_err *err)
 {
     const rc_forward_options o = {
@@ -312,6 +350,7 @@ static rc_code start(session *s, rc_err *err)
         .first = s->first,
         .end = s->end,
         .blas = want.products && strcmp(want.products, "blas") == 0,
+        .keep_streams = want.draft,
         .watch = s->trace ? rc_trace_watch(s->trace) : NULL,
         .steps = &s->progress.done,
     };
@@ -320,19 +359,27 @@ static rc_code start(session *s, rc_err *err)
     s->work = rc_mem_get(&s->mem, rc_ckpt_config(s->ckpt)->vocab_size * sizeof *s->work);
     if (!s->work)
         return rc_fail_nomem(err, &s->mem, rc_ckpt_config(s->ckpt)->vocab_size);
-    return rc_forward_new(&s->forward, s->model, &o, err);
+    if (want.draft)
+        RC_TRY(room_for_draft(s, err));
+    s->plain = want.numerics && strcmp(want.numerics, "f64") == 0;
+    return rc_runner_new(&s->runner, s->model, &o, s->plain, err);
 }
 
 static rc_code feed_prompt(session *s, uint64_t n, rc_err *err)
 {
-    const size_t tail = s->logits ? s->prompt : n ? 1 : 0;
+    const size_t tail = s->logits || want.draft ? s->prompt : n ? 1 : 0;
     rc_ticker *ticker = NULL;
-    rc_code rc;
+    rc_code rc = RC_OK;
 
-    s->progress.unit = "layers";
-    s->progress.total = s->end - s->first;
+    s->progress.unit = s->plain ? "tokens" : "layers";
+    s->progress.total = s->plain ? s->prompt : s->end - s->first;
     ticker = rc_ticker_start("run", &s->progress);
-    rc = rc_forward_feed(s->forward, s->ids.at, s->prompt, tail, take_logits, s, err);
+    if (want.draft && s->plain)
+        rc = rc_runner_draft(s->runner, s->guess, err);
+    if (rc == RC_OK)
+        rc = rc_runner_feed(s->runner, s->ids.at, s->prompt, tail, take_logits, s, err);
+    if (rc == RC_OK && want.draft && !s->plain)
+        rc = rc_runner_draft(s->runner, s->guess, err);
     rc_ticker_stop(&ticker);
     RC_TRY(rc);
     if (s->logits)
@@ -389,8 +436,10 @@ static void end(session *s)
     rc_trace_free(&s->trace);
     rc_target_close(&s->logits_at);
     rc_target_close(&s->trace_at);
-    rc_forward_free(&s->forward);
+    rc_runner_free(&s->runner);
     rc_mem_put(&s->mem, s->work);
+    rc_mem_put(&s->mem, s->said);
+    rc_mem_put(&s->mem, s->guess);
     rc_mem_put(&s->mem, s->ids.at);
     rc_bpe_free(&s->bpe);
     rc_model_free(&s->model);
@@ -413,6 +462,8 @@ int rc_cmd_run(int argc, char **argv)
             "give one prompt: -p TEXT, -f FILE, --messages FILE or --tokens ID,ID,..");
     if (want.temp < 0 || want.top_p <= 0 || want.top_p > 1)
         return rc_cli_usage("--temp is at least 0, --top-p above 0 and at most 1");
+    if (want.layers && want.numerics && strcmp(want.numerics, "f64") == 0)
+        return rc_cli_usage("--numerics f64 runs all layers: leave out --layers");
     if (rc_cli.cpu && !rc_cpu_force(rc_cli.cpu))
         return rc_cli_usage("--cpu %s: this machine has no such instructions", rc_cli.cpu);
     rc = run(&s, where, &err);

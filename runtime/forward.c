@@ -60,10 +60,12 @@ static rc_code check_sizes(const rc_config *c, rc_err *err)
     return RC_OK;
 }
 
-static uint64_t half_of_memory(void)
+uint64_t rc_forward_memory(uint64_t mem_limit)
 {
     const long n = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 
+    if (mem_limit)
+        return mem_limit;
     return n > 0 && page > 0 ? (uint64_t)n * (uint64_t)page / 2 : UINT64_C(4) << 30;
 }
 
@@ -93,7 +95,7 @@ static size_t choose_run(const rc_config *c, uint64_t limit)
 rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_options *o, rc_err *err)
 {
     const rc_config *c = rc_ckpt_config(rc_model_ckpt(model));
-    const uint64_t limit = o->mem_limit ? o->mem_limit : half_of_memory();
+    const uint64_t limit = rc_forward_memory(o->mem_limit);
     rc_mem own = { 0 };
     rc_forward *f;
     rc_code rc;
@@ -283,6 +285,8 @@ static rc_code no_mtp(const rc_forward *f, rc_err *err)
     rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the model has no MTP block to run");
     rc_err_want(err, "draft MTP");
     rc_err_got(err, "%s", rc_draft_name(draft));
+    if (draft == RC_DRAFT_DSPARK)
+        rc_err_hint(err, "--numerics f64 runs a DSpark draft");
     return RC_E_UNSUPPORTED;
 }
 
@@ -327,9 +331,4 @@ uint64_t rc_forward_spilled(const rc_forward *f)
 size_t rc_forward_peak(const rc_forward *f)
 {
     return f->mem.peak;
-}
-
-const rc_engine *rc_forward_engine(const rc_forward *f)
-{
-    return &f->e;
 }

@@ -27,6 +27,9 @@ typedef struct rc_forward_options {
     _Atomic uint64_t *steps; /* counts layers done, for progress; or NULL */
 } rc_forward_options;
 
+/** The memory limit in force: `mem_limit`, or when that is 0 half of the machine's memory. */
+uint64_t rc_forward_memory(uint64_t mem_limit);
+
 typedef struct rc_forward rc_forward;
 
 /** The model must be whole (rc_model_require_whole). It is borrowed.
@@ -63,6 +66,5 @@ uint64_t rc_forward_positions(const rc_forward *f);
 rc_weights_stats rc_forward_statistics(const rc_forward *f);
 uint64_t rc_forward_spilled(const rc_forward *f); /* bytes of the largest scratch file set */
 size_t rc_forward_peak(const rc_forward *f);      /* most bytes ever held */
-const rc_engine *rc_forward_engine(const rc_forward *f);
 
 #endif
