@@ -34,6 +34,14 @@ static float scale_scores(float *s, size_t n, float scale)
     return m;
 }
 
+/* n is a multiple of the lanes. */
+static void divide(float *o, size_t n, float by)
+{
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            o[i + j] /= by;
+}
+
 void rc_attend(rc_numerics nm, float *o, const float *q, size_t heads, size_t dim,
                const float *const *key, size_t n, const float *sink, float *score)
 {
@@ -54,7 +62,6 @@ void rc_attend(rc_numerics nm, float *o, const float *q, size_t heads, size_t di
     }
     rc_weighted_sum_best()(o, dim, score, n, heads, key, n, dim);
     for (size_t h = 0; h < heads; h++)
-        for (size_t i = 0; i < dim; i++)
-            o[h * dim + i] /= below[h];
+        divide(o + h * dim, dim, below[h]);
     rc_round_bf16(nm, o, heads * dim);
 }
