@@ -57,7 +57,8 @@ struct rc_weights {
     unsigned nspare, reading;
     uint64_t clock;
     bool closing;
-    rc_err error; /* of the first piece that could not be read */
+    entry *failed; /* read ahead in vain, and why: for whoever gets it */
+    rc_err error;
 
     pthread_t reader[MAX_READERS];
     unsigned nreaders;
@@ -232,18 +233,17 @@ static rc_code read_piece(rc_weights *w, entry *e, rc_err *err)
 }
 
 /* Read e, whose buffer is there. Locked on entry and on return. */
-static void fetch(rc_weights *w, entry *e)
+static rc_code fetch(rc_weights *w, entry *e, rc_err *err)
 {
-    rc_err err = { 0 };
     rc_code rc;
 
     e->state = READING;
     w->reading++;
     pthread_mutex_unlock(&w->lock);
-    rc = read_piece(w, e, &err);
+    rc = read_piece(w, e, err);
     pthread_mutex_lock(&w->lock);
     w->reading--;
-    e->state = rc == RC_OK ? READY : FAILED;
+    e->state = rc == RC_OK ? READY : ABSENT;
     if (rc == RC_OK) {
         const rc_extent x = rc_decoder_extent(e->bound, e->row, e->n);
 
@@ -252,11 +252,28 @@ static void fetch(rc_weights *w, entry *e)
         e->used = ++w->clock;
         list_add(&w->kept, e);
     } else {
-        if (w->error.code == RC_OK)
-            w->error = err;
         take_buffer(w, e);
     }
     pthread_cond_broadcast(&w->ready);
+    return rc;
+}
+
+/* One failure is remembered; another piece will be read again by whoever needs it. */
+static void fetch_ahead(rc_weights *w, entry *e)
+{
+    rc_err err;
+
+    if (fetch(w, e, &err) != RC_OK && !w->failed) {
+        e->state = FAILED;
+        w->failed = e;
+        w->error = err;
+    }
+}
+
+static void forget_failure(rc_weights *w, entry *e)
+{
+    e->state = ABSENT;
+    w->failed = NULL;
 }
 
 static void *read_ahead(void *arg)
@@ -269,7 +286,7 @@ static void *read_ahead(void *arg)
 
         if (e && make_room(w, e, false)) {
             list_remove(&w->queue, e);
-            fetch(w, e);
+            fetch_ahead(w, e);
         } else {
             pthread_cond_wait(&w->work, &w->lock);
         }
@@ -310,6 +327,8 @@ void rc_weights_done(rc_weights *w, const rc_bound *bound)
         if (e[i].state == QUEUED) {
             list_remove(&w->queue, &e[i]);
             e[i].state = ABSENT;
+        } else if (e[i].state == FAILED) {
+            forget_failure(w, &e[i]);
         }
     }
     pthread_cond_broadcast(&w->work);
@@ -329,13 +348,18 @@ static rc_code await(rc_weights *w, entry *e, rc_err *err)
 {
     const double begin = seconds();
 
-    while (e->state != READY && e->state != FAILED) {
+    while (e->state != READY) {
+        if (e->state == FAILED) {
+            *err = w->error;
+            forget_failure(w, e);
+            return err->code;
+        }
         if (e->state == READING) {
             pthread_cond_wait(&w->ready, &w->lock);
         } else if (make_room(w, e, true)) {
             if (e->state == QUEUED)
                 list_remove(&w->queue, e);
-            fetch(w, e);
+            RC_TRY(fetch(w, e, err));
         } else if (w->reading) { /* the room is being read into: what is ready can go */
             pthread_cond_wait(&w->ready, &w->lock);
         } else {
@@ -343,10 +367,6 @@ static rc_code await(rc_weights *w, entry *e, rc_err *err)
         }
     }
     w->stats.wait_s += seconds() - begin;
-    if (e->state == FAILED) {
-        *err = w->error;
-        return err->code;
-    }
     return RC_OK;
 }
 

@@ -14,8 +14,9 @@
 
 typedef struct rc_weights rc_weights;
 
-/** `budget`: bytes of stored weights to hold at most; at least two of the largest pieces. The model
- * is borrowed. RC_E_OS no memory, no threads; RC_E_LIMIT the budget is too small (says what is
+/** `budget`: bytes of stored weights to hold at most; at least three of the largest pieces. The
+ * model is borrowed. `readers`: threads that read ahead; with none, or where the system refuses
+ * them, the caller reads. RC_E_OS no memory; RC_E_LIMIT the budget is too small (says what is
  * needed). */
 RC_MUST_CHECK
 rc_code rc_weights_open(rc_weights **out, rc_model *model, size_t budget, unsigned readers,
@@ -49,7 +50,8 @@ typedef struct rc_held {
 } rc_held;
 
 /** Piece i, waiting for it where need be. It stays until it is put; two at most are held by one
- *  caller. Errors name file, tensor and offset. */
+ *  caller. Errors name file, tensor and offset; what could not be read ahead is told here, and the
+ *  next call tries again. */
 RC_MUST_CHECK
 rc_code rc_weights_get(rc_weights *weights, const rc_bound *bound, size_t i, rc_held *held,
                        rc_err *err);
