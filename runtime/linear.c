@@ -17,7 +17,7 @@
 #include "runtime/input.h"
 #include "runtime/threads.h"
 
-#define TILE_BYTES  (512u << 10) /* of decoded rows: half of a small L2 */
+#define TILE_BYTES  (1u << 20)  /* of decoded rows: a small L2 */
 #define TILE_ROWS   64u          /* at most; divides the 128 rows under one FP8 scale */
 #define PANEL_ROWS  256u         /* that BLAS gets at a time */
 #define TOKEN_BLOCK 64u          /* tokens of one task where rows alone are too few tasks */

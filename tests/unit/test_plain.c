@@ -6,7 +6,7 @@
 #include "convert/convert.h"
 #include "convert/synth.h"
 #include "runtime/plain.h"
-#include "tests/unit/fixture.h"
+#include "tests/unit/expected.h"
 
 enum { KEEP_ALL = 1 << 30 };
 
@@ -37,85 +37,12 @@ static void give_back(opened *o)
     assert_int_equal(o->mem.used, 0);
 }
 
-static void ok(rc_code rc, const rc_err *err)
-{
-    char line[1024];
-
-    if (rc != RC_OK)
-        fail_msg("%s", rc_err_line(err, line, sizeof line));
-}
-
 static void open_plain(opened *o, const char *path, size_t keep)
 {
     rc_err err;
 
     memset(o, 0, sizeof *o);
     ok(try_open(o, path, keep, &err), &err);
-}
-
-/* A .safetensors file in memory. */
-typedef struct expected {
-    rc_mem mem;
-    uint8_t *bytes;
-    rc_st *head;
-} expected;
-
-static uint8_t *load(const char *path, size_t *len)
-{
-    FILE *f = fopen(path, "rb");
-    uint8_t *bytes;
-
-    if (!f)
-        fail_msg("%s is not there (run in the root of the tree)", path);
-    fseek(f, 0, SEEK_END);
-    *len = (size_t)ftell(f);
-    rewind(f);
-    bytes = malloc(*len);
-    assert_non_null(bytes);
-    assert_int_equal(fread(bytes, 1, *len, f), *len);
-    fclose(f);
-    return bytes;
-}
-
-static void open_expected(expected *e, const char *path)
-{
-    rc_err err;
-    size_t len;
-
-    memset(e, 0, sizeof *e);
-    e->bytes = load(path, &len);
-    ok(rc_st_new(&e->head, e->bytes, len, len, NULL, &e->mem, &err), &err);
-}
-
-static void close_expected(expected *e)
-{
-    rc_st_free(&e->head);
-    free(e->bytes);
-}
-
-static const void *values_of(const expected *e, const char *name, uint64_t n, size_t size)
-{
-    const rc_st_entry *t = rc_st_find(e->head, name);
-
-    assert_non_null(t);
-    assert_int_equal(t->nbytes, n * size);
-    return e->bytes + t->begin;
-}
-
-static float number(const void *values, size_t i)
-{
-    float x;
-
-    memcpy(&x, (const uint8_t *)values + 4 * i, 4);
-    return x;
-}
-
-static uint32_t integer(const void *values, size_t i)
-{
-    int64_t x;
-
-    memcpy(&x, (const uint8_t *)values + 8 * i, 8);
-    return (uint32_t)x;
 }
 
 /* Equal but for the rounding to F32, and for that of doubles where values cancel. */
