@@ -59,6 +59,10 @@ def main(data):
             check.count("wrong answers refused")
         rolled = changed(native, "logits", lambda x: np.roll(x, 1, axis=0))
         check.that(not accepts(which, "native", native, rolled), "%s: accepts other rows", which)
+    one_max = judge.vectors(data, "smooth", "native-one-max")
+    check.that(accepts("smooth", "native", native, one_max), "refuses one maximum for a running one")
+    for got in (native, f64):
+        check.that(not accepts("smooth", "native-one-max", one_max, got), "accepts others for it")
     check.that(not accepts("smooth", "native", native, f64), "accepts f64 for native")
     return check.finish()
 

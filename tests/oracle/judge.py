@@ -12,6 +12,8 @@ choice, after which a token goes another way. So there are bounds on the middle,
 and on the worst: twice what two faithful ways of computing differ by (`official_forward.py
 measure`). In the set `smooth` they are below what leaving the rounding out would give; in
 `choice`, where almost every token meets a near tie, they only catch what is plainly wrong.
+`native-one-max` is native but for the maximum that probabilities are taken by, before they are
+rounded to BF16: that of all candidates, where the official kernel has a running one.
 """
 
 import os
@@ -23,34 +25,49 @@ from safetensors.numpy import load_file
 EXACT = 1e-5
 QUANTILES = (0.5, 0.9, 1.0)
 BOUNDS = {
-    "smooth": {
-        "logits": (0.05, 0.15, 0.35),
-        "kl logits": (6e-4,),
+    "smooth native-one-max": {
+        "logits": (0.03, 0.07, 0.5),
+        "kl logits": (5e-4,),
+        "draft_logits": (0.04, 0.08, 0.2),
+        "hidden.0": (1e-6, 1e-4, 0.02),
+        "hidden.1": (0.005, 0.03, 0.06),
+        "hidden.2": (0.017, 0.05, 0.45),
+        "hidden.3": (0.05, 0.13, 0.6),
+        "hidden.4": (0.05, 0.13, 0.6),
+        "experts.0": (0,),
+        "experts.1": (0.01,),
+        "experts.2": (0.02,),
+        "experts.3": (0.1,),
+        "experts.4": (0.1,),
+    },
+    "smooth native": {
+        "logits": (0.06, 0.18, 0.5),
+        "kl logits": (8e-4,),
         "draft_logits": (0.06, 0.12, 0.2),
         "hidden.0": (0.005, 0.04, 0.07),
-        "hidden.1": (0.022, 0.08, 0.2),
-        "hidden.2": (0.04, 0.09, 0.2),
-        "hidden.3": (0.08, 0.14, 0.4),
-        "hidden.4": (0.08, 0.14, 0.4),
+        "hidden.1": (0.024, 0.08, 0.2),
+        "hidden.2": (0.045, 0.12, 0.45),
+        "hidden.3": (0.09, 0.28, 0.6),
+        "hidden.4": (0.09, 0.28, 0.6),
         "experts.0": (0,),
         "experts.1": (0.05,),
-        "experts.2": (0.07,),
-        "experts.3": (0.13,),
+        "experts.2": (0.09,),
+        "experts.3": (0.17,),
         "experts.4": (0.18,),
     },
-    "choice": {
-        "logits": (0.1, 0.3, 0.8),
+    "choice native": {
+        "logits": (0.12, 0.32, 0.8),
         "kl logits": (4e-3,),
         "draft_logits": (0.1, 0.15, 0.3),
-        "hidden.0": (0.035, 0.07, 0.1),
+        "hidden.0": (0.04, 0.075, 0.1),
         "hidden.1": (0.08, 0.13, 0.6),
         "hidden.2": (0.1, 0.16, 0.6),
         "hidden.3": (0.16, 0.35, 0.6),
         "hidden.4": (0.18, 0.35, 0.6),
         "experts.0": (0,),
         "experts.1": (0.07,),
-        "experts.2": (0.17,),
-        "experts.3": (0.32,),
+        "experts.2": (0.18,),
+        "experts.3": (0.35,),
         "experts.4": (0.36,),
     },
 }
@@ -127,11 +144,11 @@ def judge_exact(check, want, got):
 
 def judge_native(check, bounds, want, got):
     for name, numbers in figures(want, got).items():
-        kind = name.split("_")[-1].split(".")[0] if name.startswith(("prefix", "step")) else name
-        if kind not in bounds:
-            continue
-        for label, number, bound in zip(("middle", "90 %", "worst"), numbers, bounds[kind]):
-            check.that(number <= bound, "%s, %s: %.2e, allowed %.2e", name, label, number, bound)
+        allowed = bounds.get(name, ())
+        if name.startswith(("prefix", "step")):  # a few rows: only the worst says something
+            numbers, allowed = numbers[-1:], bounds["logits"][-1:]
+        for number, bound in zip(numbers, allowed):
+            check.that(number <= bound, "%s: %.2e, allowed %.2e", name, number, bound)
         check.count("figures")
 
 
@@ -143,4 +160,4 @@ def judge(check, which, mode, want, got):
     if mode == "f64":
         judge_exact(check, want, got)
     else:
-        judge_native(check, BOUNDS[which], want, got)
+        judge_native(check, BOUNDS[which + " " + mode], want, got)

@@ -25,19 +25,20 @@ from safetensors.numpy import load_file, save_file
 SETS = {
     "choice": {
         "seed": 1,
+        "modes": ("f64", "native"),
         "config": {},
         "tokens": 1000,
         "positions": [0, 3, 7, 8, 35, 126, 127, 128, 255, 256, 515, 999],
     },
     "smooth": {
         "seed": 2,
+        "modes": ("f64", "native", "native-one-max"),
         "config": {"swiglu_limit": 0.3, "index_topk": 512},
         "tokens": 400,
         "positions": [0, 1, 2, 3, 4, 6, 7, 8, 31, 64, 126, 127, 128, 129, 131]
         + [255, 256, 257, 300, 399],
     },
 }
-MODES = ("f64", "native")
 PAIRS = (  # of official_model.py's modes: how near they are to each other
     ("f32", "f64"),
     ("f64-angles", "f64"),
@@ -126,7 +127,7 @@ def whole_prompt(model, what, mode, out):
     out["gate_margin"] = stack(seen["gate_margin"], layers, float("inf")).astype(np.float32)
     if seen["blocks"][max(seen["blocks"])].size(1) < len(tokens) // 4:  # else all are taken
         out["block_layers"] = np.array(sorted(seen["blocks"]), np.int32)
-        out["blocks"] = stack(seen["blocks"], sorted(seen["blocks"]), -1).astype(np.int16)
+        out["blocks"] = stack(seen["blocks"], sorted(seen["blocks"]), -1).astype(np.int32)
         margin = stack(seen["block_margin"], sorted(seen["blocks"]), float("inf"))
         out["block_margin"] = margin.astype(np.float32)
 
@@ -178,7 +179,7 @@ def produce(official, recast, work):
     for name, what in SETS.items():
         folder = os.path.join(work, name)
         make_checkpoint(recast, name, folder)
-        for mode in MODES:
+        for mode in what["modes"]:
             model = official_model.Model(official, folder, mode)
             out, spread = vectors(model, what, mode)
             meta = {
@@ -216,7 +217,7 @@ def measure(official, recast, data, work):
 
 def metadata(path):
     with safe_open(path, "numpy") as f:
-        return f.metadata()
+        return json.loads(f.metadata()["made"])
 
 
 def check_file(check, path, new, meta):
@@ -255,7 +256,7 @@ def main(command, recast, data):
         for name, out, meta, spread in produce(official, os.path.abspath(recast), work):
             path = os.path.join(data, name)
             if command == "make":
-                save_file(out, path, meta)
+                save_file(out, path, {"made": json.dumps(meta)})  # two keys have no order
                 print("%s: %d bytes" % (name, os.path.getsize(path)), spread, flush=True)
             else:
                 check_file(check, path, out, meta)

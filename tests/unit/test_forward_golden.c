@@ -25,7 +25,7 @@ typedef struct pass {
     float *hidden; /* [L, n, wide] */
     float *draft;  /* [n, vocab] */
     uint8_t expert[L][MOST][K];
-    int16_t block[L][MOST][TOP];
+    int32_t block[L][MOST][TOP];
 } pass;
 
 static rc_code keep_logits(void *ctx, uint64_t pos, size_t n, const float *logits, rc_err *err)
@@ -78,7 +78,7 @@ static rc_code keep_blocks(void *ctx, uint32_t layer, uint64_t pos, size_t n, si
     (void)visible;
     (void)err;
     for (size_t i = 0; i < TOP && layer < L; i++)
-        p->block[layer][pos][i] = i < n ? (int16_t)block[i] : -1;
+        p->block[layer][pos][i] = i < n ? (int32_t)block[i] : -1;
     return RC_OK;
 }
 
@@ -208,7 +208,7 @@ static void make_model(const char *folder, const char *set)
     rc_synth_result r;
     rc_mem mem = { 0 };
     rc_err err;
-    char path[512], *text;
+    char path[600], *text;
     size_t len;
 
     ok(rc_synth(folder, &o, &r, &mem, &err), &err);
@@ -359,7 +359,7 @@ static void compare_blocks(const pass *p, const expected *e)
     for (size_t i = 0; i < 2; i++)
         for (size_t pos = 0; pos < p->n; pos++)
             assert_memory_equal(p->block[small_int(layers, i)][pos],
-                                e->bytes + t->begin + (i * p->n + pos) * TOP * 2, TOP * 2);
+                                e->bytes + t->begin + (i * p->n + pos) * TOP * 4, TOP * 4);
 }
 
 static void against(const char *set, rc_numerics numerics, const bound *bounds,
