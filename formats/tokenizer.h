@@ -14,7 +14,7 @@
 
 #define RC_TOKENIZER_MAX_BYTES    (64u << 20) /* of tokenizer.json, and of its config; ours */
 #define RC_TOKENIZER_MAX_TOKEN    4096u       /* bytes of a token's text; ours */
-#define RC_TOKENIZER_MAX_IDS      (1u << 20)  /* where no model says how many there are; ours */
+#define RC_TOKENIZER_MAX_IDS      (1u << 19)  /* where no model says how many there are; ours */
 #define RC_TOKENIZER_MAX_TEMPLATE (1u << 20)  /* bytes of the chat template; ours */
 
 /* GGUF token types. */
@@ -31,7 +31,8 @@ typedef struct rc_tokenizer rc_tokenizer; /* immutable */
 
 /** Parse. `config` may be NULL (config_len 0). vocab_size is the model's: ids without a
  *  token become "[PAD<id>]", unused, with one warning that counts them. 0: there is no model,
- *  and the vocabulary ends behind the largest id it names (below RC_TOKENIZER_MAX_IDS).
+ *  and the vocabulary ends behind the largest id it names (below RC_TOKENIZER_MAX_IDS); ids
+ *  without a token are then "[PAD]", all of them.
  *    RC_E_DATA         malformed; an id or a text twice; a merge of unknown tokens
  *    RC_E_TENSORSET    an id that the model does not have
  *    RC_E_UNSUPPORTED  not byte-level BPE (says what it is)

@@ -528,15 +528,21 @@ static rc_code plain_spaces(rc_tokenizer *t, rc_token *k, rc_err *err)
     return RC_OK;
 }
 
-static rc_code pad(rc_tokenizer *t, uint32_t id, rc_err *err)
+static rc_code pad(const builder *b, uint32_t id, rc_err *err)
 {
+    static const char any[] = "[PAD]"; /* for all: a hostile file has half a million of them */
+    rc_tokenizer *t = b->t;
+    rc_token *k = &t->tokens[id];
     char text[24];
-    const int len = snprintf(text, sizeof text, "[PAD%" PRIu32 "]", id);
+    int len;
 
-    t->tokens[id] = (rc_token){ .text = rc_arena_strdup(&t->text, text, (size_t)len),
-                                .len = (uint32_t)len,
-                                .type = RC_TOKEN_UNUSED };
-    return t->tokens[id].text ? RC_OK : rc_fail_nomem(err, t->mem, sizeof text);
+    *k = (rc_token){ .text = any, .len = sizeof any - 1, .type = RC_TOKEN_UNUSED };
+    if (b->grows)
+        return RC_OK;
+    len = snprintf(text, sizeof text, "[PAD%" PRIu32 "]", id);
+    k->text = rc_arena_strdup(&t->text, text, (size_t)len);
+    k->len = (uint32_t)len;
+    return k->text ? RC_OK : rc_fail_nomem(err, t->mem, sizeof text);
 }
 
 static rc_code settle_types(builder *b, rc_err *err)
@@ -550,7 +556,7 @@ static rc_code settle_types(builder *b, rc_err *err)
         if (k->trims)
             t->extras = "an added token that looks at what is beside it";
         if (!k->text) {
-            RC_TRY(pad(t, id, err));
+            RC_TRY(pad(b, id, err));
             pads++;
         } else if (!k->added) {
             k->type = RC_TOKEN_NORMAL;

@@ -5,8 +5,11 @@
  *   bytes    of the text
  *   tokens   how many
  *   ids      [number]
- *   pieces   [text], with --pieces: what each id stands for; what is no UTF-8 as \xNN
- *   text     with --ids or --text: the text; what is no UTF-8 as \xNN */
+ *   pieces   [text], with --pieces: what each id stands for
+ *   text     with --ids or --text: the text
+ *
+ * A text that is not UTF-8 is escaped as a whole: \xNN for what does not print, \\ for a backslash.
+ */
 #include "runtime/cmd_tokenize.h"
 
 #include <errno.h>

@@ -16,7 +16,7 @@ usage() {
 # shellcheck disable=SC2119
 bounded >out 2>err
 [ $? -eq 64 ] && [ ! -s out ] && grep -q '^usage: recast COMMAND' err || fail 'no arguments'
-for c in '' inspect convert verify synth; do
+for c in "" inspect convert verify synth tokenize; do
     # shellcheck disable=SC2086
     expect 0 bounded $c --help
     says out '^usage: recast'
@@ -26,7 +26,7 @@ expect 0 bounded --version
 says out '^recast [0-9]+\.[0-9]+\.[0-9]+$'
 usage "unknown command 'frobnicate'" frobnicate
 usage "did you mean 'convert'" conver src x
-for c in inspect convert verify synth; do
+for c in inspect convert verify synth tokenize; do
     usage "unknown option '--frobnicate'" $c --frobnicate
     usage "unknown option '--x'" $c -x
     usage 'too few arguments' $c
