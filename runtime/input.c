@@ -68,11 +68,13 @@ rc_code rc_input_panel(rc_input *in, size_t n, rc_err *err)
 
 static rc_code rows_for(rc_input *in, size_t tokens, rc_err *err)
 {
-    size_t room = in->rows_room;
+    size_t halves = in->rows_room, pairs = in->rows_room;
 
-    RC_TRY(renew(in->e->mem, &in->half_row, tokens * sizeof *in->half_row, &room, tokens, err));
-    return renew(in->e->mem, &in->pair_row, tokens * sizeof *in->pair_row, &in->rows_room, tokens,
-                 err);
+    in->rows_room = 0; /* until both are there */
+    RC_TRY(renew(in->e->mem, &in->half_row, tokens * sizeof *in->half_row, &halves, tokens, err));
+    RC_TRY(renew(in->e->mem, &in->pair_row, tokens * sizeof *in->pair_row, &pairs, tokens, err));
+    in->rows_room = halves < pairs ? halves : pairs;
+    return RC_OK;
 }
 
 static rc_code pairs_for(rc_input *in, rc_err *err)

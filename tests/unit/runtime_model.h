@@ -35,7 +35,7 @@ static inline void rm_open(rm *m, const char *path)
         rc_ckpt_open(&m->ckpt, source, NULL, &m->mem, &err) != RC_OK ||
         rc_model_new(&m->model, m->ckpt, &m->mem, &err) != RC_OK)
         fail_msg("%s: %s", path, err.msg);
-    m->e = (rc_engine){ .config = rc_ckpt_config(m->ckpt), .threads = 2, .mem = &m->mem };
+    m->e = (rc_engine){ .config = rc_ckpt_config(m->ckpt), .threads = 1, .mem = &m->mem };
 }
 
 static inline void rm_weights(rm *m, size_t budget, unsigned readers)
