@@ -9,8 +9,8 @@ margins in the files say that no choice is near enough to a tie to depend on F32
 `native` vectors: sums are rounded to BF16, FP8 and FP4, so the last bit of an F32 sum, which
 depends on the order of adding, sometimes moves a number by a whole step; that may move a
 choice, after which a token goes another way. So there are bounds on the middle, on nine of ten
-and on the worst: twice what two faithful ways of computing differ by (`official_forward.py
-measure`). In the set `smooth` they are below what leaving the rounding out would give; in
+and on the worst: about twice what two faithful ways of computing differ by: those of
+`official_forward.py measure`, and recast's own way where that was further off. In the set `smooth` they are below what leaving the rounding out would give; in
 `choice`, where almost every token meets a near tie, they only catch what is plainly wrong.
 `native-one-max` is native but for the maximum that probabilities are taken by, before they are
 rounded to BF16: that of all candidates, where the official kernel has a running one.
