@@ -285,7 +285,7 @@ static inline void unpack_natural(float v[RC_CHUNK], const uint8_t *x)
         const __m256 b = _mm256_loadu_ps((const float *)(const void *)(x + 64 * j + 32));
         const __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
         const __m256d odd = _mm256_castps_pd(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
-        const int order = _MM_SHUFFLE(3, 1, 2, 0);
+        enum { order = _MM_SHUFFLE(3, 1, 2, 0) };
         _mm256_storeu_pd((double *)(void *)(v + 8 * j), _mm256_permute4x64_pd(odd, order));
         _mm256_storeu_pd((double *)(void *)(v + 8 * j + 16), _mm256_permute4x64_pd(even, order));
     }

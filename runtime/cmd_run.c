@@ -154,7 +154,8 @@ static void print_token(const session *s, uint32_t id, bool first)
         printf(first ? "%u" : ",%u", id);
     } else {
         bytes = rc_bpe_bytes(s->bpe, id, &len);
-        fwrite(bytes, 1, bytes ? len : 0, stdout);
+        if (bytes)
+            fwrite(bytes, 1, len, stdout);
     }
     fflush(stdout);
 }

@@ -6,11 +6,14 @@
 #include <omp.h>
 #endif
 
-#define RC_PRAGMA_(text) _Pragma(#text)
-#define RC_PRAGMA(text)  RC_PRAGMA_(text)
-
 /* RC_PARALLEL(threads, for schedule(static)) before a loop. */
+#ifdef _OPENMP
+#define RC_PRAGMA_(text)           _Pragma(#text)
+#define RC_PRAGMA(text)            RC_PRAGMA_(text)
 #define RC_PARALLEL(threads, what) RC_PRAGMA(omp parallel what num_threads(threads))
+#else
+#define RC_PARALLEL(threads, what) (void)(threads);
+#endif
 
 /** This thread within its team: 0 .. threads - 1. */
 static inline unsigned rc_thread(void)

@@ -7,7 +7,7 @@
 rc_code rc_target_open(rc_target *t, const char *path, rc_err *err)
 {
     const char *slash = path ? strrchr(path, '/') : NULL;
-    rc_err local;
+    rc_err local = { 0 };
     rc_err *e = err ? err : &local;
 
     *t = RC_TARGET_NONE;
