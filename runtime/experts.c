@@ -7,7 +7,6 @@
 #include "kernels/exp.h"
 #include "runtime/threads.h"
 
-#define AHEAD 4u /* experts whose weights are asked for beyond the one at work */
 /* Tokens for each expert at which practically all of them are chosen: exp(-4) are not. */
 #define SURE 4u
 
@@ -21,6 +20,7 @@ struct rc_experts {
     rc_engine *e;
     size_t run;
     matrices *expert, shared;
+    uint32_t depth; /* experts whose weights are asked for beyond the one at work */
     uint32_t ahead; /* experts below it were asked for before anybody chose */
 
     /* the tokens of each expert: token and slot, ordered by expert then token */
@@ -58,6 +58,9 @@ static rc_code find_all(rc_experts *m, const rc_block_id *id, rc_err *err)
         snprintf(which, sizeof which, "experts.%u", i);
         RC_TRY(find(m->e, id, which, &m->expert[i], err));
     }
+    /* half of the budget: the rest is for what comes after them */
+    m->depth = (uint32_t)(rc_weights_fit(m->e->weights, m->expert[0].w[W1]) / (2 * MATRICES));
+    m->depth = m->depth < 1 ? 1 : m->depth < n ? m->depth : n;
     return find(m->e, id, "shared_experts", &m->shared, err);
 }
 
@@ -130,7 +133,7 @@ void rc_experts_want(rc_experts *m, size_t tokens)
     const rc_config *c = m->e->config;
 
     if (tokens * c->num_experts_per_tok / c->n_routed_experts >= SURE) {
-        m->ahead = c->n_routed_experts < AHEAD ? c->n_routed_experts : AHEAD;
+        m->ahead = m->depth;
         for (uint32_t i = 0; i < m->ahead; i++)
             want(m, &m->expert[i]);
     }
@@ -210,7 +213,7 @@ static rc_code routed(rc_experts *m, rc_input *in, rc_rows *x, rc_rows *y, rc_er
         if (m->from[i] == m->from[i + 1])
             done(m, &m->expert[i]);
     m->ahead = 0;
-    for (unsigned k = 0; k < AHEAD && wanted < n; k++, wanted = next_used(m, wanted + 1))
+    for (uint32_t k = 0; k < m->depth && wanted < n; k++, wanted = next_used(m, wanted + 1))
         want(m, &m->expert[wanted]);
     for (uint32_t i = next_used(m, 0); i < n; i = next_used(m, i + 1)) {
         if (wanted < n) {

@@ -212,15 +212,35 @@ static rc_code embed(rc_forward *f, rc_flow *flow, rc_err *err)
     return RC_OK;
 }
 
-static rc_code through_layers(rc_forward *f, rc_flow *flow, rc_err *err)
+/* What comes after a layer, while its experts are at work. */
+typedef struct after {
+    rc_forward *f;
+    rc_layer *next; /* NULL: the head, if anybody wants logits */
+    size_t tokens;
+    bool logits;
+} after;
+
+static void want_after(void *ctx)
+{
+    const after *a = ctx;
+
+    if (a->next)
+        rc_layer_want(a->next, a->tokens);
+    else if (a->logits)
+        rc_head_want(a->f->head);
+}
+
+static rc_code through_layers(rc_forward *f, rc_flow *flow, bool logits, rc_err *err)
 {
     for (uint32_t i = f->first; i < f->end; i++) {
         const bool more = i + 1 < f->end;
+        after a = { f, NULL, flow->tokens, logits };
 
         RC_TRY(layer_at(f, i, err));
         if (more)
             RC_TRY(layer_at(f, i + 1, err));
-        RC_TRY(rc_layer_run(f->layer[i], flow, more ? f->layer[i + 1] : NULL, err));
+        a.next = more ? f->layer[i + 1] : NULL;
+        RC_TRY(rc_layer_run(f->layer[i], flow, want_after, &a, err));
         if (f->steps)
             (*f->steps)++;
     }
@@ -244,6 +264,7 @@ static rc_code logits_of(rc_forward *f, rc_head *head, rc_flow *flow, size_t tai
         if (rc == RC_OK)
             rc = fn(ctx, flow->pos0 + t0, n, logits, err);
     }
+    rc_head_done(head);
     rc_mem_put(&f->mem, logits);
     return rc;
 }
@@ -267,7 +288,7 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
     flow->id = token;
     rc = embed(f, flow, err);
     if (rc == RC_OK)
-        rc = through_layers(f, flow, err);
+        rc = through_layers(f, flow, fn && tail, err);
     if (rc == RC_OK && fn && tail)
         rc = logits_of(f, f->head, flow, tail < n ? tail : n, fn, ctx, err);
     f->pos += n;

@@ -49,6 +49,18 @@ void rc_head_free(rc_head **head)
     *head = NULL;
 }
 
+void rc_head_want(const rc_head *h)
+{
+    rc_hyper_want(h->hc);
+    rc_weights_want(h->e->weights, h->matrix);
+}
+
+void rc_head_done(const rc_head *h)
+{
+    rc_hyper_done(h->hc);
+    rc_weights_done(h->e->weights, h->matrix);
+}
+
 rc_code rc_head_run(rc_head *h, rc_input *in, const float *streams, size_t tokens, float *u,
                     float *logits, rc_err *err)
 {

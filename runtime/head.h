@@ -13,6 +13,9 @@ typedef struct rc_head rc_head;
 RC_MUST_CHECK
 rc_code rc_head_new(rc_head **out, rc_engine *e, const rc_block_id *draft, rc_err *err);
 void rc_head_free(rc_head **h);
+/** Ask for the output matrix (rc_weights_want), and let it go. */
+void rc_head_want(const rc_head *h);
+void rc_head_done(const rc_head *h);
 
 /** logits[t * V ..] = head . norm(hc_head(h[t])), h: [tokens, N, D]; u: room for [tokens, D]. */
 RC_MUST_CHECK

@@ -151,13 +151,12 @@ static rc_code in_runs(rc_layer *l, rc_flow *f, run_fn *fn, rc_err *err)
     return RC_OK;
 }
 
-rc_code rc_layer_run(rc_layer *l, rc_flow *f, rc_layer *next, rc_err *err)
+rc_code rc_layer_run(rc_layer *l, rc_flow *f, void (*next)(void *ctx), void *ctx, rc_err *err)
 {
     rc_layer_want(l, f->tokens);
     RC_TRY(in_runs(l, f, attention_of, err));
     attention_done(l);
-    if (next)
-        rc_layer_want(next, f->tokens);
+    next(ctx);
     RC_TRY(rc_experts_run(l->experts, f->in, f->x, f->expert, f->weight, f->tokens, f->y, err));
     return in_runs(l, f, streams_of, err);
 }

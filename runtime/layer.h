@@ -46,9 +46,10 @@ void rc_layer_forget(rc_layer *layer);
 
 /** Ask for the weights that `tokens` tokens will need first. */
 void rc_layer_want(rc_layer *layer, size_t tokens);
-/** The flow's tokens, which follow those seen. `next` (may be NULL) is asked to fetch its weights
- *  while the experts compute. */
+/** The flow's tokens, which follow those seen. Once its experts are at work `next` is called: to
+ * ask for the weights that are needed after them. */
 RC_MUST_CHECK
-rc_code rc_layer_run(rc_layer *layer, rc_flow *flow, rc_layer *next, rc_err *err);
+rc_code rc_layer_run(rc_layer *layer, rc_flow *flow, void (*next)(void *ctx), void *ctx,
+                     rc_err *err);
 
 #endif

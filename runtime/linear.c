@@ -17,10 +17,10 @@
 #include "runtime/input.h"
 #include "runtime/threads.h"
 
-#define TILE_BYTES  (1u << 20)  /* of decoded rows: a small L2 */
-#define TILE_ROWS   64u          /* at most; divides the 128 rows under one FP8 scale */
-#define PANEL_ROWS  256u         /* that BLAS gets at a time */
-#define TOKEN_BLOCK 64u          /* tokens of one task where rows alone are too few tasks */
+#define TILE_BYTES  (1u << 20) /* of decoded rows: a small L2 */
+#define TILE_ROWS   64u        /* at most; divides the 128 rows under one FP8 scale */
+#define PANEL_ROWS  256u       /* that BLAS gets at a time */
+#define TOKEN_BLOCK 64u        /* tokens of one task where rows alone are too few tasks */
 
 /* One piece of a matrix and what is to be done with it. */
 typedef struct job {

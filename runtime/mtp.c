@@ -87,6 +87,13 @@ static rc_code combine(rc_mtp *m, rc_flow *f, size_t n, rc_err *err)
     return RC_OK;
 }
 
+static void want_head(void *ctx)
+{
+    const rc_mtp *m = ctx;
+
+    rc_head_want(m->head);
+}
+
 rc_code rc_mtp_run(rc_mtp *m, rc_flow *f, const uint32_t *token, rc_err *err)
 {
     const size_t d = m->e->config->hidden_size;
@@ -100,7 +107,7 @@ rc_code rc_mtp_run(rc_mtp *m, rc_flow *f, const uint32_t *token, rc_err *err)
         RC_TRY(rc_rows_store(f->h, t0, n, m->projected, err));
     }
     rc_layer_forget(m->layer);
-    return rc_layer_run(m->layer, f, NULL, err);
+    return rc_layer_run(m->layer, f, want_head, m, err);
 }
 
 rc_head *rc_mtp_head(const rc_mtp *m)

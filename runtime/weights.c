@@ -435,6 +435,14 @@ rc_ckpt *rc_weights_ckpt(const rc_weights *w)
     return w->ckpt;
 }
 
+size_t rc_weights_fit(const rc_weights *w, const rc_bound *bound)
+{
+    const size_t one =
+        rc_weights_pieces(w, bound) * buffer_for(bound, 0, rc_weights_step(w, bound));
+
+    return one < w->budget ? w->budget / one : 1;
+}
+
 rc_mem *rc_weights_mem(const rc_weights *w)
 {
     return w->mem;

@@ -24,6 +24,8 @@ rc_code rc_weights_open(rc_weights **out, rc_model *model, size_t budget, unsign
 void rc_weights_close(rc_weights **weights);
 
 rc_ckpt *rc_weights_ckpt(const rc_weights *weights);
+/** How many of a parameter's like the budget holds; at least 1. */
+size_t rc_weights_fit(const rc_weights *weights, const rc_bound *bound);
 
 /** The parameter of that name, with its weight and scale there and of a type that has values.
  *  RC_E_TENSORSET missing; RC_E_UNSUPPORTED no decoder for it. */
