@@ -447,26 +447,45 @@ static void end(session *s)
     rc_ckpt_close(&s->ckpt);
 }
 
-int rc_cmd_run(int argc, char **argv)
+/* Below 0: they go together. */
+static int check_options(void)
 {
-    session s = { .logits_at = RC_TARGET_NONE, .trace_at = RC_TARGET_NONE };
-    const char *where;
-    unsigned nargs;
-    rc_err err = { 0 };
-    const int code = rc_cli_parse(&command, argc, argv, &where, &nargs);
-    rc_code rc;
+    const rc_prompt_words *p = &want.prompt;
+    const bool words = p->text || p->file;
 
-    if (code >= 0)
-        return code;
-    if (!!want.prompt.text + !!want.prompt.file + !!want.prompt.messages + !!want.tokens != 1)
+    if (!!p->text + !!p->file + !!p->messages + !!want.tokens != 1)
         return rc_cli_usage(
             "give one prompt: -p TEXT, -f FILE, --messages FILE or --tokens ID,ID,..");
+    if (p->chat && !words)
+        return rc_cli_usage("--chat needs -p or -f: what the user says");
+    if (p->system && !p->chat)
+        return rc_cli_usage("--system goes with --chat");
+    if (p->opts.thinking && !p->chat && !p->messages)
+        return rc_cli_usage("--think goes with --chat or --messages");
+    if (want.logits && want.trace && strcmp(want.logits, want.trace) == 0)
+        return rc_cli_usage("--logits and --trace are the same file");
     if (want.temp < 0 || want.top_p <= 0 || want.top_p > 1)
         return rc_cli_usage("--temp is at least 0, --top-p above 0 and at most 1");
     if (want.layers && want.numerics && strcmp(want.numerics, "f64") == 0)
         return rc_cli_usage("--numerics f64 runs all layers: leave out --layers");
     if (rc_cli.cpu && !rc_cpu_force(rc_cli.cpu))
         return rc_cli_usage("--cpu %s: this machine has no such instructions", rc_cli.cpu);
+    return -1;
+}
+
+int rc_cmd_run(int argc, char **argv)
+{
+    session s = { .logits_at = RC_TARGET_NONE, .trace_at = RC_TARGET_NONE };
+    const char *where;
+    unsigned nargs;
+    rc_err err = { 0 };
+    int code = rc_cli_parse(&command, argc, argv, &where, &nargs);
+    rc_code rc;
+
+    if (code < 0)
+        code = check_options();
+    if (code >= 0)
+        return code;
     rc = run(&s, where, &err);
     end(&s);
     return rc == RC_OK ? 0 : rc_cli_fail(&err);

@@ -22,9 +22,17 @@ rc_code rc_router_new(rc_router **out, rc_engine *e, const rc_block_id *id, rc_e
     rc_code rc;
 
     *out = NULL;
-    if (strcmp(e->config->scoring_func, "sqrtsoftplus") != 0)
-        return rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET,
-                       "scoring_func is not run (want sqrtsoftplus)");
+    if (strcmp(e->config->scoring_func, "sqrtsoftplus") != 0) {
+        char shown[40];
+
+        rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the runtime cannot run this scoring_func");
+        rc_err_file(err, "config.json");
+        rc_err_want(err, "sqrtsoftplus");
+        rc_err_got(err, "%s",
+                   rc_escape(shown, sizeof shown, e->config->scoring_func,
+                             strlen(e->config->scoring_func)));
+        return RC_E_UNSUPPORTED;
+    }
     r = rc_mem_get(e->mem, sizeof *r);
     if (!r)
         return rc_fail_nomem(err, e->mem, sizeof *r);
