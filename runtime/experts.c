@@ -28,7 +28,7 @@ struct rc_experts {
     float *weight;
     size_t room;
 
-    float *x, *a, *b, *out; /* [run, D], [run, I] twice, [run, D] */
+    float *x, *a, *b, *out; /* [run, D], [run, I] twice, [run, D]; there while it runs */
 };
 
 static rc_code find(rc_engine *e, const rc_block_id *id, const char *which, matrices *m,
@@ -64,16 +64,27 @@ static rc_code find_all(rc_experts *m, const rc_block_id *id, rc_err *err)
     return find(m->e, id, "shared_experts", &m->shared, err);
 }
 
-static rc_code buffers(rc_experts *m, rc_err *err)
+static void drop_buffers(rc_experts *m)
+{
+    float **const at[] = { &m->x, &m->a, &m->b, &m->out };
+
+    for (unsigned k = 0; k < 4; k++) {
+        rc_mem_put(m->e->mem, *at[k]);
+        *at[k] = NULL;
+    }
+}
+
+/* Only for the time of a run: dozens of blocks share this memory. */
+static rc_code buffers(rc_experts *m, size_t rows, rc_err *err)
 {
     const size_t d = m->e->config->hidden_size, i = m->e->config->moe_intermediate_size;
     float **const at[] = { &m->x, &m->a, &m->b, &m->out };
     const size_t wide[] = { d, i, i, d };
 
     for (unsigned k = 0; k < 4; k++) {
-        *at[k] = rc_mem_get_pages(m->e->mem, m->run * wide[k] * sizeof(float));
+        *at[k] = rc_mem_get_pages(m->e->mem, rows * wide[k] * sizeof(float));
         if (!*at[k])
-            return rc_fail_nomem(err, m->e->mem, m->run * wide[k] * sizeof(float));
+            return rc_fail_nomem(err, m->e->mem, rows * wide[k] * sizeof(float));
     }
     return RC_OK;
 }
@@ -90,8 +101,6 @@ rc_code rc_experts_new(rc_experts **out, rc_engine *e, const rc_block_id *id, si
     m->e = e;
     m->run = run;
     rc = find_all(m, id, err);
-    if (rc == RC_OK)
-        rc = buffers(m, err);
     if (rc != RC_OK)
         rc_experts_free(&m);
     *out = m;
@@ -108,10 +117,6 @@ void rc_experts_free(rc_experts **experts)
     rc_mem_put(m->e->mem, m->token);
     rc_mem_put(m->e->mem, m->from);
     rc_mem_put(m->e->mem, m->weight);
-    rc_mem_put(m->e->mem, m->x);
-    rc_mem_put(m->e->mem, m->a);
-    rc_mem_put(m->e->mem, m->b);
-    rc_mem_put(m->e->mem, m->out);
     rc_mem_put(m->e->mem, m);
     *experts = NULL;
 }
@@ -260,11 +265,14 @@ rc_code rc_experts_run(rc_experts *m, rc_input *in, rc_rows *x, const uint32_t *
 
     RC_TRY(sort_tokens(m, expert, weight, tokens, err));
     RC_TRY(rc_rows_clear(y, err));
-    rc = routed(m, in, x, y, err);
+    rc = buffers(m, tokens < m->run ? tokens : m->run, err);
+    if (rc == RC_OK)
+        rc = routed(m, in, x, y, err);
     if (rc == RC_OK) {
         want(m, &m->shared);
         rc = shared(m, in, x, y, tokens, err);
     }
     done(m, &m->shared);
+    drop_buffers(m);
     return rc;
 }

@@ -10,6 +10,8 @@
 #include "kernels/weighted_sum.h"
 #include "runtime/threads.h"
 
+enum { STRIP = 256 }; /* columns */
+
 struct rc_hyper {
     rc_engine *e;
     const rc_bound *fn;
@@ -17,7 +19,6 @@ struct rc_hyper {
     unsigned n;    /* streams */
     unsigned rows; /* of fn: (2 + n) * n, or n for the head */
     float *m;      /* [room, rows] products with fn */
-    float *next;   /* [threads, n * D] */
     size_t room;
 };
 
@@ -26,7 +27,6 @@ rc_code rc_hyper_new(rc_hyper **out, rc_engine *e, const rc_block_id *id, const 
 {
     const unsigned n = e->config->hc_mult;
     const bool head = strcmp(name, "hc_head") == 0;
-    const size_t next = (size_t)e->threads * n * e->config->hidden_size * sizeof(float);
     char full[32];
     rc_hyper *h;
     rc_code rc;
@@ -47,8 +47,6 @@ rc_code rc_hyper_new(rc_hyper **out, rc_engine *e, const rc_block_id *id, const 
     RC_TRY_GOTO(rc, done, rc_block_small(e, id, full, h->rows, &h->base, err));
     snprintf(full, sizeof full, "%s_scale", name);
     RC_TRY_GOTO(rc, done, rc_block_small(e, id, full, head ? 1 : 3, &h->scale, err));
-    h->next = rc_mem_get(e->mem, next);
-    rc = h->next ? RC_OK : rc_fail_nomem(err, e->mem, next);
 done:
     if (rc != RC_OK)
         rc_hyper_free(&h);
@@ -65,7 +63,6 @@ void rc_hyper_free(rc_hyper **hc)
     rc_mem_put(h->e->mem, h->base);
     rc_mem_put(h->e->mem, h->scale);
     rc_mem_put(h->e->mem, h->m);
-    rc_mem_put(h->e->mem, h->next);
     rc_mem_put(h->e->mem, h);
     *hc = NULL;
 }
@@ -188,24 +185,31 @@ rc_code rc_hyper_pre(rc_hyper *hc, rc_input *in, const float *h, size_t tokens, 
     return RC_OK;
 }
 
-static void mix_out(const rc_hyper *hc, const float *y, const float *mix, float *h, float *next)
+/* A strip of columns at a time: the new streams need room beside the old ones. */
+static void mix_out(const rc_hyper *hc, const float *y, const float *mix, float *h)
 {
     const size_t d = hc->e->config->hidden_size;
     const unsigned n = hc->n;
-    const float *from[RC_HYPER_MAX + 1];
-    float p[RC_HYPER_MAX * (RC_HYPER_MAX + 1)];
+    float p[RC_HYPER_MAX * (RC_HYPER_MAX + 1)], next[RC_HYPER_MAX * STRIP];
 
     for (unsigned k = 0; k < n; k++) {
         for (unsigned j = 0; j < n; j++)
             p[k * (n + 1) + j] =
                 mix[n + j * n + k]; /* source j is the row, destination k the column */
         p[k * (n + 1) + n] = mix[k];
-        from[k] = h + k * d;
     }
-    from[n] = y;
-    rc_weighted_sum_best()(next, d, p, n + 1, n, from, n + 1, d);
-    rc_round_bf16(hc->e->numerics, next, n * d);
-    memcpy(h, next, n * d * sizeof *h);
+    for (size_t i = 0; i < d; i += STRIP) {
+        const size_t wide = d - i < STRIP ? d - i : STRIP;
+        const float *from[RC_HYPER_MAX + 1];
+
+        for (unsigned k = 0; k < n; k++)
+            from[k] = h + k * d + i;
+        from[n] = y + i;
+        rc_weighted_sum_best()(next, wide, p, n + 1, n, from, n + 1, wide);
+        rc_round_bf16(hc->e->numerics, next, n * wide);
+        for (unsigned k = 0; k < n; k++)
+            memcpy(h + k * d + i, next + k * wide, wide * sizeof *h);
+    }
 }
 
 void rc_hyper_post(rc_hyper *hc, const float *y, const float *mix, size_t tokens, float *h)
@@ -214,6 +218,5 @@ void rc_hyper_post(rc_hyper *hc, const float *y, const float *mix, size_t tokens
 
     RC_PARALLEL(hc->e->threads, for schedule(static))
     for (size_t t = 0; t < tokens; t++)
-        mix_out(hc, y + t * d, mix + t * rc_hyper_mix(hc), h + t * wide,
-                hc->next + rc_thread() * wide);
+        mix_out(hc, y + t * d, mix + t * rc_hyper_mix(hc), h + t * wide);
 }
