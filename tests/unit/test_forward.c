@@ -216,7 +216,7 @@ static void test_forward_keeps_no_room_for_threads(void **state)
         rc_err err;
         rm m;
 
-        o.threads = i ? 32 : 1;
+        o.threads = i ? 8 : 1;
         f = open_forward(&m, "m", &o);
         assert_int_equal(rc_forward_feed(f, token, 1, 0, NULL, NULL, &err), RC_OK);
         held[i] = rc_forward_engine(f)->mem->used;
