@@ -13,7 +13,7 @@
 #define READERS      2u
 
 struct rc_forward {
-    rc_mem mem;
+    rc_mem own; /* where no account was given */
     rc_engine e;
     rc_model *model;
     const rc_bound *embed;
@@ -105,7 +105,6 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
     f = rc_mem_get(&own, sizeof *f);
     if (!f)
         return rc_fail_nomem(err, &own, sizeof *f);
-    f->mem.limit = (size_t)limit;
     f->model = model;
     f->end = o->end && o->end < c->num_hidden_layers ? o->end : c->num_hidden_layers;
     f->first = o->first < f->end ? o->first : f->end;
@@ -117,16 +116,17 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
                         .numerics = o->numerics,
                         .threads = o->threads ? o->threads : rc_par_cpus(),
                         .blas = o->blas,
-                        .mem = &f->mem,
+                        .mem = o->mem ? o->mem : &f->own,
                         .watch = o->watch };
+    f->e.mem->limit = (size_t)limit;
     /* an eighth for a run, a quarter for the state of the tokens, the rest is other tables */
     RC_TRY_GOTO(rc, done,
-                rc_weights_open(&f->e.weights, model, (size_t)(limit / 2), READERS, &f->mem, err));
+                rc_weights_open(&f->e.weights, model, (size_t)(limit / 2), READERS, f->e.mem, err));
     RC_TRY_GOTO(rc, done, rc_weights_find(f->e.weights, "embed.weight", &f->embed, err));
     RC_TRY_GOTO(rc, done, rc_head_new(&f->head, &f->e, NULL, err));
-    f->layer = rc_mem_get(&f->mem, c->num_hidden_layers * sizeof(rc_layer *));
+    f->layer = rc_mem_get(f->e.mem, c->num_hidden_layers * sizeof(rc_layer *));
     if (!f->layer)
-        rc = rc_fail_nomem(err, &f->mem, c->num_hidden_layers * sizeof(rc_layer *));
+        rc = rc_fail_nomem(err, f->e.mem, c->num_hidden_layers * sizeof(rc_layer *));
 done:
     if (rc != RC_OK)
         rc_forward_free(&f);
@@ -143,7 +143,7 @@ void rc_forward_free(rc_forward **forward)
         return;
     for (uint32_t i = f->first; f->layer && i < f->end; i++)
         rc_layer_free(&f->layer[i]);
-    rc_mem_put(&f->mem, f->layer);
+    rc_mem_put(f->e.mem, f->layer);
     rc_head_free(&f->head);
     rc_mtp_free(&f->mtp);
     rc_flow_free(&f->flow);
@@ -252,8 +252,9 @@ static rc_code logits_of(rc_forward *f, rc_head *head, rc_flow *flow, size_t tai
 {
     const size_t vocab = f->e.config->vocab_size, fit = LOGITS_BYTES / (vocab * sizeof(float));
     const size_t most = fit < 1 ? 1 : fit < flow->run ? fit : flow->run;
-    float *logits = rc_mem_get_pages(&f->mem, (most < tail ? most : tail) * vocab * sizeof *logits);
-    rc_code rc = logits ? RC_OK : rc_fail_nomem(err, &f->mem, most * vocab * sizeof *logits);
+    float *logits =
+        rc_mem_get_pages(f->e.mem, (most < tail ? most : tail) * vocab * sizeof *logits);
+    rc_code rc = logits ? RC_OK : rc_fail_nomem(err, f->e.mem, most * vocab * sizeof *logits);
 
     for (size_t t0 = flow->tokens - tail; rc == RC_OK && t0 < flow->tokens; t0 += most) {
         const size_t n = flow->tokens - t0 < most ? flow->tokens - t0 : most;
@@ -265,7 +266,7 @@ static rc_code logits_of(rc_forward *f, rc_head *head, rc_flow *flow, size_t tai
             rc = fn(ctx, flow->pos0 + t0, n, logits, err);
     }
     rc_head_done(head);
-    rc_mem_put(&f->mem, logits);
+    rc_mem_put(f->e.mem, logits);
     return rc;
 }
 
@@ -273,7 +274,7 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
                         rc_logits_fn *fn, void *ctx, rc_err *err)
 {
     uint64_t spillable;
-    const bool spill = rc_flow_nbytes(f->e.config, n, f->run, &spillable) > f->mem.limit / 4;
+    const bool spill = rc_flow_nbytes(f->e.config, n, f->run, &spillable) > f->e.mem->limit / 4;
     rc_flow *flow;
     rc_code rc;
 
@@ -351,5 +352,5 @@ uint64_t rc_forward_spilled(const rc_forward *f)
 
 size_t rc_forward_peak(const rc_forward *f)
 {
-    return f->mem.peak;
+    return f->e.mem->peak;
 }

@@ -19,6 +19,7 @@ typedef struct rc_forward_options {
     rc_numerics numerics;
     unsigned threads;        /* 0: all processors */
     uint64_t mem_limit;      /* bytes in all; 0: half of the machine's memory */
+    rc_mem *mem;             /* pays, and gets that limit; or NULL: an account of its own */
     const char *scratch;     /* folder for state that does not fit */
     uint32_t first, end;     /* run layers [first, end) only; end 0: all */
     bool blas;               /* see rc_engine */

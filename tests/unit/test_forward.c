@@ -212,14 +212,16 @@ static void test_forward_keeps_no_room_for_threads(void **state)
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
         rc_forward_options o = plain;
+        rc_mem mem = { 0 };
         rc_forward *f;
         rc_err err;
         rm m;
 
+        o.mem = &mem;
         o.threads = i ? 8 : 1;
         f = open_forward(&m, "m", &o);
         assert_int_equal(rc_forward_feed(f, token, 1, 0, NULL, NULL, &err), RC_OK);
-        held[i] = rc_forward_engine(f)->mem->used;
+        held[i] = mem.used;
         close_forward(&m, &f);
     }
     assert_true(held[1] < held[0] + (64u << 10));
@@ -443,7 +445,7 @@ static void test_forward_draft(void **state)
 /* ---- memory ---- */
 
 /* A feed of some tokens and a draft, refused at the k-th allocation: an error, and from the
- * beginning again it works. The sanitizers look for leaks; here: that forgetting is enough. */
+ * beginning again it works. */
 static void test_forward_survives_no_memory(void **state)
 {
     static float got[N * V], draft[N * V];
@@ -454,63 +456,88 @@ static void test_forward_survives_no_memory(void **state)
     for (size_t k = 1; !undisturbed; k += k < 40 ? 1 : 7) {
         rc_forward_options o = plain;
         sink s = { .logits = got };
+        rc_mem mem = { 0 };
         rc_forward *f;
-        rc_mem *mem;
         rc_code rc;
         rc_err err;
         rm m;
 
+        o.mem = &mem;
         o.keep_streams = true;
         o.numerics = k % 2 ? RC_NUMERICS_NATIVE : RC_NUMERICS_F32;
         f = open_forward(&m, "m", &o);
-        mem = rc_forward_engine(f)->mem;
-        mem->fail_at = mem->calls + k;
+        mem.fail_at = mem.calls + k;
         rc = rc_forward_feed(f, token, FEW, FEW, take, &s, &err);
         if (rc == RC_OK) {
             s = (sink){ .logits = draft };
             rc = rc_forward_draft(f, 1, take, &s, &err);
         }
-        undisturbed = mem->calls < mem->fail_at;
+        undisturbed = mem.calls < mem.fail_at;
         assert_true(rc == RC_OK || (rc == RC_E_OS && !undisturbed));
-        mem->fail_at = 0;
+        mem.fail_at = 0;
         rc_forward_forget(f);
         s = (sink){ .logits = got };
         assert_int_equal(rc_forward_feed(f, token, FEW, FEW, take, &s, &err), RC_OK);
         assert_memory_equal(got, want[o.numerics], FEW * V * sizeof *got);
         close_forward(&m, &f);
+        assert_int_equal(mem.used, 0);
         assert_true(k < 4000);
     }
 }
 
+/* The same for a new pass; and for any limit, down to none. */
 static void test_forward_new_survives_no_memory(void **state)
 {
     bool undisturbed = false;
 
     (void)state;
-    for (uint64_t limit = 20u << 10; !undisturbed; limit += limit / 8) {
+    for (size_t k = 1; !undisturbed; k++) {
         rc_forward_options o = plain;
-        sink s = { .logits = (float[9 * V]){ 0 } };
+        rc_mem mem = { .fail_at = k };
         rc_forward *f;
         rc_code rc;
         rc_err err;
         rm m;
 
+        o.mem = &mem;
+        rm_open(&m, fx_path(&dir, "m"));
+        rc = rc_forward_new(&f, m.model, &o, &err);
+        undisturbed = mem.calls < k;
+        assert_int_equal(rc, undisturbed ? RC_OK : RC_E_OS);
+        rc_forward_free(&f);
+        assert_int_equal(mem.used, 0);
+        rm_close(&m);
+    }
+}
+
+static void test_forward_any_limit(void **state)
+{
+    static float got[9 * V];
+    rc_code rc = RC_E_OS;
+
+    (void)state;
+    for (uint64_t limit = 20u << 10; rc != RC_OK; limit += limit / 8) {
+        rc_forward_options o = plain;
+        sink s = { .logits = got };
+        rc_mem mem = { 0 };
+        rc_forward *f;
+        rc_err err;
+        rm m;
+
+        o.mem = &mem;
         o.mem_limit = limit;
         rm_open(&m, fx_path(&dir, "m"));
         rc = rc_forward_new(&f, m.model, &o, &err);
-        if (rc == RC_OK) {
-            rc = rc_forward_feed(f, token, 9, 9, take, &s, &err);
-            assert_true(rc_forward_peak(f) <= limit);
-        }
         if (rc == RC_OK)
-            assert_memory_equal(s.logits, want[0], 9 * V * sizeof *s.logits);
-        else
-            assert_true(rc == RC_E_OS || rc == RC_E_LIMIT);
-        undisturbed = rc == RC_OK;
+            rc = rc_forward_feed(f, token, 9, 9, take, &s, &err);
+        assert_true(rc == RC_OK || rc == RC_E_OS || rc == RC_E_LIMIT);
         rc_forward_free(&f);
+        assert_int_equal(mem.used, 0);
+        assert_true(mem.peak <= limit);
         rm_close(&m);
-        assert_true(limit < 64u << 20);
+        assert_true(limit < 16u << 20);
     }
+    assert_memory_equal(got, want[0], sizeof got);
 }
 
 int main(void)
@@ -529,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_forward_draft),
         cmocka_unit_test(test_forward_survives_no_memory),
         cmocka_unit_test(test_forward_new_survives_no_memory),
+        cmocka_unit_test(test_forward_any_limit),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
