@@ -32,7 +32,7 @@ static rc_code take(void *ctx, uint64_t pos, size_t n, const float *logits, rc_e
 
 static rc_forward *open_forward(rm *m, const char *name, const rc_forward_options *o)
 {
-    rc_forward *f;
+    rc_forward *f = NULL;
     rc_err err;
 
     rm_open(m, fx_path(&dir, name));
