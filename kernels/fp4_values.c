@@ -5,8 +5,9 @@
 
 /* 2^(e - 127) and 1.5 times it; below field 1 the significand moves right by hand. */
 #define FINITE(bits) ((bits) < 0x7f80 ? (bits) : 0x7f80)
-#define POWER(e)     ((e) > 0 ? FINITE((e) << 7) : 0x40 >> -(e))
-#define THREE(e)     ((e) > 0 ? FINITE(((e) << 7) + 0x40) : 0x60 >> -(e))
+#define RIGHT(e)     ((e) > 0 ? 0 : -(e))
+#define POWER(e)     ((e) > 0 ? FINITE((e)*128) : 0x40 >> RIGHT(e))
+#define THREE(e)     ((e) > 0 ? FINITE((e)*128 + 0x40) : 0x60 >> RIGHT(e))
 
 #define VALUE(e, sign, bits) (uint16_t)((e) == RC_E8M0_NAN ? RC_BF16_NAN : (sign) | (bits))
 #define EIGHT(e, sign)                                                                             \

@@ -180,7 +180,8 @@ static rc_code generate(session *s, uint64_t n, rc_err *err)
     }
     if (!want.json && s->ids.n > s->prompt)
         putchar('\n');
-    return fflush(stdout) != 0 ? rc_fail(err, RC_E_IO, RC_NO_OFFSET, "cannot write the text") : RC_OK;
+    return fflush(stdout) != 0 ? rc_fail(err, RC_E_IO, RC_NO_OFFSET, "cannot write the text")
+                               : RC_OK;
 }
 
 /* -- what it cost ---------------------------------------------------------- */
