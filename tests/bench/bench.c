@@ -5,6 +5,7 @@
  *     bench vectors [NAME]                   the runtime's vectors
  *     bench products [NAME]                  products whose name contains NAME, against BLIS
  *     bench rows [NAME]                      products from stored rows, the same
+ *     bench linear SRC                       whole matrices of a Flash layer, decoding included
  *     bench disk FOLDER READ_FROM READ WRITE  the disk's own time for so many bytes
  *     bench sink SRC                          convert SRC to FP8, output dropped */
 #include "tests/bench/bench.h"
@@ -186,13 +187,15 @@ int main(int argc, char **argv)
         bench_rows();
         return 0;
     }
+    if (argc == 3 && strcmp(argv[1], "linear") == 0)
+        return bench_linear(argv[2]);
     if (argc == 6 && strcmp(argv[1], "disk") == 0)
         return bench_disk(argv[2], argv[3], strtoull(argv[4], NULL, 10),
                           strtoull(argv[5], NULL, 10));
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
     fputs("usage: bench kernels [NAME] | quant [NAME] | vectors [NAME] | products [NAME] |\n"
-          "       rows [NAME] | disk FOLDER READ_FROM READ WRITE | sink SRC\n",
+          "       rows [NAME] | linear SRC | disk FOLDER READ_FROM READ WRITE | sink SRC\n",
           stderr);
     return 64;
 }

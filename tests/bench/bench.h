@@ -40,6 +40,9 @@ void bench_products(void);
 /** Prints its own table: what counts is the ratio to reading. */
 void bench_rows(void);
 
+/** Matrices of a checkpoint of Flash's size times tokens, decoding included, against BLIS. */
+int bench_linear(const char *folder);
+
 /** Seconds that the disk alone needs to read READ bytes of a checkpoint folder, to write
  *  WRITE bytes into a file in `folder`, and for both at once; prints them. */
 int bench_disk(const char *folder, const char *read_from, uint64_t read_bytes,
