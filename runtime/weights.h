@@ -70,8 +70,8 @@ rc_code rc_weights_rows(rc_weights *weights, const rc_bound *bound, const uint32
 RC_MUST_CHECK
 rc_code rc_weights_small(rc_weights *weights, const char *param, size_t nelems, float **out,
                          rc_err *err);
-/** A table of integers (I64 or I32) [rows, cols]: rows row[k] to y + k * cols. RC_E_DATA for one
- * that is not below `bound_excl`: names tensor, offset and value. */
+/** A table of experts (I64 or I32) [rows, cols]: rows row[k] to y + k * cols. RC_E_DATA for an
+ * entry that is not below `bound_excl`, or is in its row twice: names tensor, offset and value. */
 RC_MUST_CHECK
 rc_code rc_weights_ints(rc_weights *weights, const char *param, const uint32_t *row, size_t n,
                         size_t cols, uint32_t bound_excl, uint32_t *y, rc_err *err);

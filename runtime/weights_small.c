@@ -167,6 +167,20 @@ static uint64_t load_int(const uint8_t *at, unsigned nbytes)
     return v;
 }
 
+static bool seen_before(const uint32_t *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (y[i] == y[n])
+            return true;
+    return false;
+}
+
+/* In a message as the file has it, negative ones too. */
+static int64_t shown_int(uint64_t v, unsigned nbytes)
+{
+    return nbytes == 4 ? (int64_t)(int32_t)v : (int64_t)v;
+}
+
 rc_code rc_weights_ints(rc_weights *w, const char *param, const uint32_t *row, size_t n,
                         size_t cols, uint32_t bound_excl, uint32_t *y, rc_err *err)
 {
@@ -193,15 +207,18 @@ rc_code rc_weights_ints(rc_weights *w, const char *param, const uint32_t *row, s
                           &data, err);
         for (size_t c = 0; rc == RC_OK && c < cols; c++) {
             const uint64_t v = load_int(data + c * nbytes, nbytes);
+            bool twice;
 
-            if (v >= bound_excl) {
-                rc = rc_fail(err, RC_E_DATA, b->weight->begin + off + c * nbytes,
-                             "entry [%" PRIu32 ", %zu] points at expert %" PRId64, row[k], c,
-                             nbytes == 4 ? (int64_t)(int32_t)v : (int64_t)v);
-                name_place(w, b->weight, err);
-                rc_err_want(err, "below %" PRIu32, bound_excl);
-            }
             y[k * cols + c] = (uint32_t)v;
+            twice = v < bound_excl && seen_before(y + k * cols, c);
+            if (v < bound_excl && !twice)
+                continue;
+            rc = rc_fail(err, RC_E_DATA, b->weight->begin + off + c * nbytes,
+                         "entry [%" PRIu32 ", %zu] points at expert %" PRId64 "%s", row[k], c,
+                         shown_int(v, nbytes), twice ? " for the second time" : "");
+            name_place(w, b->weight, err);
+            if (!twice)
+                rc_err_want(err, "below %" PRIu32, bound_excl);
         }
     }
     rc_weights_count_bytes(w, n * len);

@@ -395,7 +395,7 @@ static void test_weights_small_parameters(void **state)
 static void test_weights_tables_of_integers(void **state)
 {
     static const uint32_t rows[] = { 129279, 5 };
-    const int64_t good[] = { 5, 0, 3, 3, 1, 2 }, bad[] = { 6, -1, INT64_C(1) << 32 };
+    const int64_t good[] = { 5, 0, 3, 4, 1, 2 }, bad[] = { 6, -1, INT64_C(1) << 32 };
     uint32_t y[12];
     const rc_bound *b;
     rc_err err;
@@ -403,10 +403,11 @@ static void test_weights_tables_of_integers(void **state)
 
     (void)state;
     poke(TABLE, (uint64_t)129279 * 48, good, 48);
+    poke(TABLE, 5 * 48, good, 48);
     open_flash(&m);
     assert_int_equal(rc_weights_ints(m.e.weights, TABLE, rows, 2, 6, 6, y, &err), RC_OK);
     for (unsigned i = 0; i < 6; i++)
-        assert_true(y[i] == (uint32_t)good[i] && y[6 + i] == 0);
+        assert_true(y[i] == (uint32_t)good[i] && y[6 + i] == (uint32_t)good[i]);
     for (unsigned i = 0; i < 3; i++) {
         char shown[64];
 

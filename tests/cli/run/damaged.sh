@@ -37,6 +37,8 @@ for v in '\x02\0\0\0\0\0\0\0' '\xff\xff\xff\xff\xff\xff\xff\xff' '\0\0\0\0\x01\0
     fresh x && poke_tensor x layers.0.ffn.gate.tid2eid $((16 * 7 + 8)) "$v"
     refused 65 'layers.0.ffn.gate.tid2eid: @[0-9]+: entry .7, 1. points at expert (2|-1|4294967296) .want below 2'
 done
+fresh x && poke_tensor x layers.0.ffn.gate.tid2eid $((16 * 7)) '\x01\0\0\0\0\0\0\0\x01'
+refused 65 'layers.0.ffn.gate.tid2eid: @[0-9]+: entry .7, 1. points at expert 1 for the second time'
 # what is not there
 fresh x && f=$(shard_of x layers.1.attn.wkv.weight) && cp --remove-destination "$f" n && head -c -100 n >"$f.new" && mv "$f.new" "$f" && rm n
 refused 65 "$(basename "$f"): "
