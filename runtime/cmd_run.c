@@ -143,13 +143,14 @@ static rc_code take_logits(void *ctx, uint64_t pos, size_t n, const float *logit
 
 /* -- text ------------------------------------------------------------------ */
 
-static void print_token(const session *s, uint32_t id, bool first)
+/* False when nobody reads any more, or it cannot be written: main() says which. */
+static bool print_token(const session *s, uint32_t id, bool first)
 {
     const char *bytes;
     size_t len;
 
     if (want.json)
-        return;
+        return true;
     if (!s->bpe || want.ids) {
         printf(first ? "%u" : ",%u", id);
     } else {
@@ -157,7 +158,7 @@ static void print_token(const session *s, uint32_t id, bool first)
         if (bytes)
             fwrite(bytes, 1, len, stdout);
     }
-    fflush(stdout);
+    return fflush(stdout) == 0;
 }
 
 static bool is_end(const session *s, uint32_t id)
@@ -167,21 +168,23 @@ static bool is_end(const session *s, uint32_t id)
 
 static rc_code generate(session *s, uint64_t n, rc_err *err)
 {
-    for (uint64_t i = 0; i < n; i++) {
+    rc_code rc = RC_OK;
+
+    for (uint64_t i = 0; rc == RC_OK && i < n && !is_end(s, s->next); i++) {
         const uint32_t id = s->next;
 
-        if (is_end(s, id))
-            break;
         if (!rc_ids_add(&s->ids, id))
-            return rc_fail_nomem(err, &s->mem, sizeof id);
-        print_token(s, id, i == 0);
-        if (i + 1 < n)
-            RC_TRY(rc_runner_feed(s->runner, &id, 1, 1, take_logits, s, err));
+            rc = rc_fail_nomem(err, &s->mem, sizeof id);
+        else if (!print_token(s, id, i == 0))
+            break;
+        else if (i + 1 < n)
+            rc = rc_runner_feed(s->runner, &id, 1, 1, take_logits, s, err);
     }
-    if (!want.json && s->ids.n > s->prompt)
+    if (!want.json && s->ids.n > s->prompt) { /* also before an error's line */
         putchar('\n');
-    return fflush(stdout) != 0 ? rc_fail(err, RC_E_IO, RC_NO_OFFSET, "cannot write the text")
-                               : RC_OK;
+        fflush(stdout);
+    }
+    return rc;
 }
 
 /* -- what it cost ---------------------------------------------------------- */

@@ -53,6 +53,14 @@ for s in TERM HUP; do # (bash has its background ignore INT)
     says err '^recast: error: .*stopped'
     nothing "SIG$s"
 done
+# while it writes: the text so far is a line of its own
+for numerics in f32 f64; do
+    timeout --preserve-status -s TERM 0.5 "$RECAST" run "$ROOT/tests/data/sample" -p Once -n 4000 --threads 1 --numerics $numerics >out 2>err
+    [ $? -eq 143 ] || fail "$numerics: not ended by SIGTERM"
+    [ "$(tail -c 1 out | od -An -c | tr -d ' ')" = '\n' ] || fail "$numerics: no end of line"
+    says err '^recast: error: stopped'
+    if grep -q resumes err; then fail "$numerics: a run does not resume"; fi
+done
 # kill -9 leaves nothing under a final name, and the next run does not mind
 { RC_FAULT_PATH=/o RC_FAULT_OP=pwrite RC_FAULT_AT=9 RC_FAULT_DO=KILL LD_PRELOAD=$shim "$RECAST" run src --tokens "$ids" \
     --logits o/l.st --trace o/t.st --threads 1; } >out 2>err

@@ -48,6 +48,10 @@ run -p a -n 12 --ids --temp 3 --top-p 0.000001 --seed 9 --quiet && cmp out greed
 run -p hi --chat -n 3 --ids --quiet && cp out chat
 expect 0 recast tokenize src -p hi --chat
 run --tokens "$(tr -s ' \n' ',' <out)" -n 3 --ids --quiet && cmp out chat || fail "--chat"
+# a reader that has seen enough
+timeout 20 "$RECAST" run "$ROOT/tests/data/sample" -p Once -n 4000 --threads 1 2>err | head -c 1 >out
+[ "${PIPESTATUS[0]}" -eq 0 ] || fail "a reader that left gave status ${PIPESTATUS[0]}"
+if grep error err; then fail "a reader that left is an error"; fi
 # a full disk under the text
 recast run src -p a -n 3 --threads 1 --quiet >/dev/full 2>err
 [ $? -eq 74 ] || fail "a full standard output gave another status"
