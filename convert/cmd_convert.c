@@ -45,9 +45,11 @@ static const char about[] =
 /* What survives a failure, in the error's hint: the user's first question. */
 static void say_what_is_left(const rc_convert_report *report, rc_err *err)
 {
-    if (report->jobs_done && (rc_code_resumable(err->code)))
+    if (report->jobs_done && rc_code_resumable(err->code))
         rc_err_hint(err, "kept %zu of %zu tensors, the same command resumes", report->jobs_done,
                     report->jobs);
+    else if (err->code == RC_E_STOPPED)
+        rc_err_hint(err, "the same command resumes");
 }
 
 /* ----------------------------------------------------------------------- run */

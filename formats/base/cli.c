@@ -106,10 +106,8 @@ int rc_cli_fail(const rc_err *err)
 {
     rc_err told = *err;
 
-    if (told.code == RC_E_STOPPED) { /* the status that the shell will see */
+    if (told.code == RC_E_STOPPED) /* the status that the shell will see */
         told.code = (rc_code)(RC_E_STOPPED + rc_stop_signal());
-        rc_err_hint(&told, "the same command resumes");
-    }
     say(&told, "error");
     return (int)told.code;
 }
