@@ -25,11 +25,11 @@ typedef struct rc_plan_names {
     char ledger[RC_PLAN_NAME + 16], summary[RC_PLAN_NAME + 16];
 } rc_plan_names;
 
-typedef enum rc_target {
+typedef enum rc_plan_target {
     RC_TO_FP8,  /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
     RC_TO_BF16, /* every quantized weight dequantized */
     RC_TO_GGUF  /* one file (or its splits) for llama.cpp and ds4 */
-} rc_target;
+} rc_plan_target;
 
 /* Where the MTP or DSpark blocks go. */
 typedef enum rc_draft_way {
@@ -43,7 +43,7 @@ typedef enum rc_draft_way {
 
 /* What the user asked for, as far as it decides the output's bytes. */
 typedef struct rc_recipe {
-    rc_target target;
+    rc_plan_target target;
     rc_dtype scale_dtype; /* FP8: F32 (as vLLM needs) or F8_E8M0 (as published for SGLang) */
     rc_draft_way draft;
     uint64_t shard_size;      /* bytes of tensor data a shard holds at most; 0 = as the source;

@@ -594,7 +594,7 @@ static void test_plan(void **state)
     open_tiny(&p);
     for (unsigned to = RC_TO_FP8; to <= RC_TO_BF16; to++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            const rc_recipe recipe = { .target = (rc_target)to,
+            const rc_recipe recipe = { .target = (rc_plan_target)to,
                                        .scale_dtype = RC_DTYPE_F32,
                                        .draft = i & 1 ? RC_DRAFT_DROP : RC_DRAFT_KEEP,
                                        .shard_size = sizes[i] };
