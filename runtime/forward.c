@@ -90,6 +90,20 @@ static size_t choose_run(const rc_config *c, uint64_t limit)
     return run;
 }
 
+static rc_code require_mtp(rc_model *model, rc_err *err)
+{
+    const rc_draft draft = rc_model_traits(model)->draft;
+
+    if (draft == RC_DRAFT_MTP)
+        return RC_OK;
+    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the model has no MTP block to run");
+    rc_err_want(err, "draft MTP");
+    rc_err_got(err, "%s", rc_draft_name(draft));
+    if (draft == RC_DRAFT_DSPARK)
+        rc_err_hint(err, "--numerics f64 runs a DSpark draft");
+    return RC_E_UNSUPPORTED;
+}
+
 /* -- new and free ---------------------------------------------------------- */
 
 rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_options *o, rc_err *err)
@@ -102,6 +116,8 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
 
     *out = NULL;
     RC_TRY(check_sizes(c, err));
+    if (o->keep_streams)
+        RC_TRY(require_mtp(model, err));
     f = rc_mem_get(&own, sizeof *f);
     if (!f)
         return rc_fail_nomem(err, &own, sizeof *f);
@@ -300,25 +316,12 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
     return rc;
 }
 
-static rc_code no_mtp(const rc_forward *f, rc_err *err)
-{
-    const rc_draft draft = rc_model_traits(f->model)->draft;
-
-    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the model has no MTP block to run");
-    rc_err_want(err, "draft MTP");
-    rc_err_got(err, "%s", rc_draft_name(draft));
-    if (draft == RC_DRAFT_DSPARK)
-        rc_err_hint(err, "--numerics f64 runs a DSpark draft");
-    return RC_E_UNSUPPORTED;
-}
-
 rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *ctx, rc_err *err)
 {
     rc_flow *flow = f->flow;
     rc_code rc;
 
-    if (rc_model_traits(f->model)->draft != RC_DRAFT_MTP)
-        return no_mtp(f, err);
+    RC_TRY(require_mtp(f->model, err));
     if (!flow || flow->pos0 != 0)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "no streams were kept for the draft");
     if (flow->tokens <= shift)

@@ -35,6 +35,7 @@ typedef struct rc_forward rc_forward;
 
 /** The model must be whole (rc_model_require_whole). It is borrowed.
  *  RC_E_UNSUPPORTED  sizes that the kernels do not take (multiples of 32, ..): names the field
+ *                    keep_streams, and the model has no MTP block (says what it has)
  *  RC_E_LIMIT        mem_limit too small: says what is needed
  *  and what reading the small tensors reports. */
 RC_MUST_CHECK
@@ -46,17 +47,19 @@ void rc_forward_free(rc_forward **f);
 typedef rc_code rc_logits_fn(void *ctx, uint64_t pos, size_t n, const float *logits, rc_err *err);
 
 /** Feed n tokens. fn (may be NULL) gets the logits of the last `tail` of them, in order, some
- *  positions at a time.
+ *  positions at a time. With keep_streams `token` is borrowed until the next call that feeds,
+ *  drafts, forgets or frees.
  *    RC_E_USAGE a token past the vocabulary; more positions than max_position_embeddings
  *  and whatever reading reports. After an error only rc_forward_free() and rc_forward_forget(). */
 RC_MUST_CHECK
 rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t tail,
                         rc_logits_fn *fn, void *ctx, rc_err *err);
 
-/** The MTP block on what was fed last, which must have begun at position 0 with `keep_streams`: the
- * streams of token t go with token t + shift (1 in use; 0 as the reference calls its module). fn
- * gets the logits of all but the last `shift` tokens; those of t are for token t + shift + 1. Once
- * for each feed. RC_E_UNSUPPORTED the model has no MTP block (says what it has). */
+/** The MTP block on what was fed last, which must have begun at position 0 with `keep_streams` (and
+ * whose tokens must still be where they were): the streams of token t go with token t + shift (1 in
+ * use; 0 as the reference calls its module). fn gets the logits of all but the last `shift` tokens;
+ * those of t are for token t + shift + 1. Once for each feed. RC_E_UNSUPPORTED the model has no MTP
+ * block (says what it has). */
 RC_MUST_CHECK
 rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *ctx, rc_err *err);
 

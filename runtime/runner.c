@@ -95,6 +95,12 @@ rc_code rc_runner_new(rc_runner **out, rc_model *model, const rc_forward_options
     *out = NULL;
     if (!r)
         return rc_fail_nomem(err, &own, sizeof *r);
+    if (o->keep_streams && rc_model_traits(model)->draft == RC_DRAFT_NONE) {
+        rc_mem_put(&own, r);
+        rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the model has no draft");
+        rc_err_hint(err, "one in a file beside a .gguf is not read: convert with --draft embed");
+        return RC_E_UNSUPPORTED;
+    }
     r->model = model;
     rc = plain ? new_plain(r, o, err) : rc_forward_new(&r->fast, model, o, err);
     if (rc != RC_OK)
@@ -194,8 +200,6 @@ rc_code rc_runner_draft(rc_runner *r, uint32_t *guess, rc_err *err)
 {
     guesses g = { guess, rc_ckpt_config(rc_model_ckpt(r->model))->vocab_size };
 
-    if (rc_model_traits(r->model)->draft == RC_DRAFT_NONE)
-        return rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the model has no draft");
     if (r->fast)
         return rc_forward_draft(r->fast, 1, take_guesses, &g, err);
     r->guess = guess;

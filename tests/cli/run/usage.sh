@@ -51,6 +51,11 @@ expect 0 recast run bare --tokens 5,6 -n 4 --threads 1 --quiet
 says out '^[0-9]+(,[0-9]+)*$'
 refused 66 'tokenizer.json' bare -p a
 
+# a draft that is not there: said before anything is run
+expect 0 recast convert src nodraft --to bf16 --draft drop --quiet
+refused 69 'the model has no draft' nodraft -p a --draft --logits x.st
+refused 69 'the model has no draft' nodraft -p a --draft --numerics f64
+
 # sizes that the kernels do not take
 with() {
     fresh x
