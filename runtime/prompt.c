@@ -47,7 +47,8 @@ static rc_code read_conversation(rc_text *out, const rc_prompt_words *w, rc_err 
 
     if (rc == RC_OK) {
         rc = rc_chat_messages(out, json.at, json.len, &w->opts, err);
-        rc_err_file(rc == RC_OK ? NULL : err, w->messages);
+        rc_err_file(rc == RC_OK ? NULL : err,
+                    strcmp(w->messages, "-") == 0 ? "standard input" : w->messages);
     }
     rc_text_free(&json);
     return rc;

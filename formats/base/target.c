@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 rc_code rc_target_open(rc_target *t, const char *path, rc_err *err)
 {
@@ -10,12 +11,17 @@ rc_code rc_target_open(rc_target *t, const char *path, rc_err *err)
     rc_err local = { 0 };
     rc_err *e = err ? err : &local;
 
+    struct stat there;
+    bool folder;
+
     *t = RC_TARGET_NONE;
     if (!path)
         return RC_OK;
     t->name = slash ? slash + 1 : path;
-    if (!*t->name || strlen(path) >= sizeof t->folder) {
-        rc_fail(e, RC_E_CANTCREATE, RC_NO_OFFSET, "is not a name for a file");
+    folder = stat(path, &there) == 0 && S_ISDIR(there.st_mode);
+    if (!*t->name || strlen(path) >= sizeof t->folder || folder) {
+        rc_fail(e, RC_E_CANTCREATE, RC_NO_OFFSET,
+                folder ? "is a folder, not a name for a file" : "is not a name for a file");
         rc_err_file(e, path);
         return RC_E_CANTCREATE;
     }

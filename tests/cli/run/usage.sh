@@ -40,7 +40,9 @@ mkdir folder
 refused 74 'folder: cannot be read: Is a directory' src -f folder
 # output that cannot be written
 refused 73 'absent: cannot open' src -p a --logits absent/x.st
-refused 73 'is not a name for a file' src -p a --trace folder/
+refused 73 'folder: is a folder, not a name for a file' src -p a --logits folder
+refused 73 'folder/: is a folder, not a name for a file' src -p a --trace folder/
+refused 73 'absent/: is not a name for a file' src -p a --trace absent/
 refused 64 '4097 positions are more than the model has .want max_position_embeddings, 4096' \
     src --tokens "$(seq -s, 1 4097 | sed 's/[0-9]*/7/g')" --logits x.st
 
@@ -50,6 +52,9 @@ rm bare/tokenizer.json
 expect 0 recast run bare --tokens 5,6 -n 4 --threads 1 --quiet
 says out '^[0-9]+(,[0-9]+)*$'
 refused 66 'tokenizer.json' bare -p a
+
+expect 65 recast run src --messages - </dev/null
+one_line 65 'standard input: @0: the JSON text is empty'
 
 # a draft that is not there: said before anything is run
 expect 0 recast convert src nodraft --to bf16 --draft drop --quiet
