@@ -34,13 +34,15 @@ static struct {
 
 static const rc_opt options[] = {
     { "prompt", RC_OPT_STR, "TEXT", "the prompt", &want.prompt.text, 0, 0 },
-    { "file", RC_OPT_STR, "FILE", "the prompt from a file", &want.prompt.file, 0, 0 },
+    { "file", RC_OPT_STR, "FILE", "the prompt from a file, as it is; - is standard input",
+      &want.prompt.file, 0, 0 },
     { "tokens", RC_OPT_STR, "ID,ID,..", "the prompt as token ids: needs no tokenizer", &want.tokens,
       0, 0 },
     { "chat", RC_OPT_FLAG, NULL, "the prompt is what a user says: encode it as a conversation",
       &want.prompt.chat, 0, 0 },
-    { "messages", RC_OPT_STR, "FILE", "the prompt is a conversation in JSON", &want.prompt.messages,
-      0, 0 },
+    { "messages", RC_OPT_STR, "FILE",
+      "the prompt is a conversation in JSON: [{\"role\": .., \"content\": ..}]",
+      &want.prompt.messages, 0, 0 },
     { "system", RC_OPT_STR, "TEXT", "with --chat: the system message", &want.prompt.system, 0, 0 },
     { "think", RC_OPT_FLAG, NULL, "with --chat or --messages: let it think first",
       &want.prompt.opts.thinking, 0, 0 },
@@ -239,13 +241,23 @@ static void print_json(const session *s)
     }
     rc_jsonw_kf64(j, "prompt_seconds", s->prompt_s);
     rc_jsonw_kf64(j, "generate_seconds", s->generate_s);
-    rc_jsonw_ku64(j, "bytes_read", cost.weights.bytes_read);
-    rc_jsonw_kf64(j, "waited_for_weights_seconds", cost.weights.wait_s);
+    if (!s->plain) {
+        rc_jsonw_ku64(j, "bytes_read", cost.weights.bytes_read);
+        rc_jsonw_kf64(j, "waited_for_weights_seconds", cost.weights.wait_s);
+    }
     rc_jsonw_ku64(j, "memory_peak_bytes", cost.peak);
     rc_jsonw_ku64(j, "spilled_bytes", cost.spilled);
     rc_jsonw_object_end(j);
     fputs(rc_jsonw_text(j, &len), stdout);
     rc_jsonw_free(&j);
+}
+
+static const char *took(char buf[24], double seconds)
+{
+    if (seconds >= 10)
+        return rc_human_time(buf, seconds);
+    snprintf(buf, 24, "%.2f s", seconds);
+    return buf;
 }
 
 static void print_cost(const session *s)
@@ -265,13 +277,14 @@ static void print_cost(const session *s)
     if (rc_cli.quiet)
         return;
     fprintf(stderr, "prompt: %zu token%s in %s", s->prompt, s->prompt == 1 ? "" : "s",
-            rc_human_time(time, s->prompt_s));
+            took(time, s->prompt_s));
     if (made)
-        fprintf(stderr, "; generated %zu in %s (%.2f/s)", made, rc_human_time(time, s->generate_s),
+        fprintf(stderr, "; generated %zu in %s (%.2f/s)", made, took(time, s->generate_s),
                 (double)made / (s->generate_s > 0 ? s->generate_s : 1e-9));
-    fprintf(stderr, "; read %s, waited %.1f s for it; memory %s",
-            rc_human_bytes(read, cost.weights.bytes_read), cost.weights.wait_s,
-            rc_human_bytes(peak, cost.peak));
+    if (!s->plain) /* which does not count it */
+        fprintf(stderr, "; read %s, waited %.1f s for it",
+                rc_human_bytes(read, cost.weights.bytes_read), cost.weights.wait_s);
+    fprintf(stderr, "; memory %s", rc_human_bytes(peak, cost.peak));
     if (cost.spilled)
         fprintf(stderr, ", scratch file %s", rc_human_bytes(spilled, cost.spilled));
     fputc('\n', stderr);
@@ -415,14 +428,26 @@ static rc_code read_prompt(session *s, rc_err *err)
     return rc;
 }
 
-static rc_code run(session *s, const char *where, rc_err *err)
+/* At most what was asked for, and no more than the model has positions: what is generated last is
+ * not fed. */
+static uint64_t tokens_to_generate(const session *s)
 {
     const uint64_t n = want.n != NOT_GIVEN ? want.n : want.logits || want.trace ? 0 : NEW_TOKENS;
+    const uint64_t positions = rc_ckpt_config(s->ckpt)->max_position_embeddings;
+    const uint64_t left = s->prompt <= positions ? positions - s->prompt + 1 : 0;
+
+    return n < left || !left ? n : left;
+}
+
+static rc_code run(session *s, const char *where, rc_err *err)
+{
+    uint64_t n;
     double begin;
 
     RC_TRY(open_model(s, where, err));
     RC_TRY(choose_layers(s, err));
     RC_TRY(read_prompt(s, err));
+    n = tokens_to_generate(s);
     RC_TRY(open_outputs(s, err));
     RC_TRY(start(s, err));
     begin = rc_now();

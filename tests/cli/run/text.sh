@@ -36,6 +36,16 @@ run --tokens "$tokens,$(cut -d, -f1-6 ids)" -n 6 --ids --quiet
 run -p 'hello there' -n 0 --quiet
 [ ! -s out ] || fail "-n 0 gave text"
 
+# no more than the model has positions; what comes last is not fed
+mkdir short
+cp -r src/. short
+chmod -R u+w short
+jq '.max_position_embeddings = 8' src/config.json >short/config.json
+for numerics in f32 f64; do
+    expect 0 recast run short --tokens 9,9,9 -n 20 --ids --quiet --threads 1 --numerics $numerics
+    says out '^([0-9]+,){5}[0-9]+$'
+done
+
 # draws
 run -p a -n 12 --ids --temp 1.5 --seed 7 --quiet && cp out seven
 run -p a -n 12 --ids --temp 1.5 --seed 7 --quiet && cmp out seven || fail "seed 7 twice"
