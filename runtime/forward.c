@@ -191,7 +191,7 @@ static rc_code check_tokens(const rc_forward *f, const uint32_t *token, size_t n
             rc_err_want(err, "below %" PRIu32, c->vocab_size);
             return RC_E_USAGE;
         }
-    if (f->pos + n > c->max_position_embeddings) {
+    if (c->max_position_embeddings && f->pos + n > c->max_position_embeddings) {
         rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "%" PRIu64 " positions are more than the model has",
                 f->pos + n);
         rc_err_want(err, "max_position_embeddings, %" PRIu32, c->max_position_embeddings);

@@ -98,7 +98,7 @@ rc_code rc_runner_new(rc_runner **out, rc_model *model, const rc_forward_options
     if (o->keep_streams && rc_model_traits(model)->draft == RC_DRAFT_NONE) {
         rc_mem_put(&own, r);
         rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "the model has no draft");
-        rc_err_hint(err, "one in a file beside a .gguf is not read: convert with --draft embed");
+        rc_err_hint(err, "a draft in a file beside a .gguf is not read: run what was converted");
         return RC_E_UNSUPPORTED;
     }
     r->model = model;

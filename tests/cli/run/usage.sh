@@ -71,3 +71,6 @@ with 69 '.qk_rope_head_dim = 32' 'config.json: the runtime cannot run this head_
 with 69 '.scoring_func = "soft\u001bmax"' 'config.json: the runtime cannot run this scoring_func .want sqrtsoftplus, got soft.x1bmax'
 with 65 '.num_experts_per_tok = 3' 'num_experts_per_tok is larger than n_routed_experts'
 with 64 '.max_position_embeddings = 2' '3 positions are more than the model has'
+fresh x # where it does not say how many there are, there is no limit
+edit_json x/config.json 'del(.max_position_embeddings)'
+expect 0 recast run x --tokens 1,2,3 -n 2 --threads 1
