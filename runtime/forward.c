@@ -19,7 +19,7 @@ struct rc_forward {
     const rc_bound *embed;
     rc_layer **layer; /* found on first use */
     rc_head *head;
-    rc_mtp *mtp;   /* found on first use */
+    rc_mtp *mtp;   /* with `keep`; what it lacks is better known before the prompt is run */
     rc_flow *flow; /* kept of the last feed, for a draft; else NULL */
     bool keep;
     uint32_t first, end; /* layers */
@@ -140,6 +140,8 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
                 rc_weights_open(&f->e.weights, model, (size_t)(limit / 2), READERS, f->e.mem, err));
     RC_TRY_GOTO(rc, done, rc_weights_find(f->e.weights, "embed.weight", &f->embed, err));
     RC_TRY_GOTO(rc, done, rc_head_new(&f->head, &f->e, NULL, err));
+    if (f->keep)
+        RC_TRY_GOTO(rc, done, rc_mtp_new(&f->mtp, &f->e, f->run, err));
     f->layer = rc_mem_get(f->e.mem, c->num_hidden_layers * sizeof(rc_layer *));
     if (!f->layer)
         rc = rc_fail_nomem(err, f->e.mem, c->num_hidden_layers * sizeof(rc_layer *));
@@ -327,9 +329,7 @@ rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *
     if (flow->tokens <= shift)
         return RC_OK;
     flow->tokens -= shift;
-    rc = f->mtp ? RC_OK : rc_mtp_new(&f->mtp, &f->e, f->run, err);
-    if (rc == RC_OK)
-        rc = rc_mtp_run(f->mtp, flow, flow->id + shift, err);
+    rc = rc_mtp_run(f->mtp, flow, flow->id + shift, err);
     if (rc == RC_OK)
         rc = logits_of(f, rc_mtp_head(f->mtp), flow, flow->tokens, fn, ctx, err);
     rc_flow_free(&f->flow);

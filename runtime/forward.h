@@ -36,6 +36,7 @@ typedef struct rc_forward rc_forward;
 /** The model must be whole (rc_model_require_whole). It is borrowed.
  *  RC_E_UNSUPPORTED  sizes that the kernels do not take (multiples of 32, ..): names the field
  *                    keep_streams, and the model has no MTP block (says what it has)
+ *  RC_E_TENSORSET    the same, and the block lacks a tensor
  *  RC_E_LIMIT        mem_limit too small: says what is needed
  *  and what reading the small tensors reports. */
 RC_MUST_CHECK

@@ -60,6 +60,8 @@ one_line 65 'standard input: @0: the JSON text is empty'
 expect 0 recast convert src nodraft --to bf16 --draft drop --quiet
 refused 69 'the model has no draft' nodraft -p a --draft --logits x.st
 refused 69 'the model has no draft' nodraft -p a --draft --numerics f64
+expect 0 recast convert src embedded.gguf --to gguf --draft embed --quiet
+refused 82 'mtp.0.hc_head_fn: the forward pass needs this tensor' embedded.gguf --tokens 1,2 --draft --logits x.st
 
 # sizes that the kernels do not take
 with() {
