@@ -50,7 +50,7 @@ static const rc_opt options[] = {
     { "json", RC_OPT_FLAG, NULL, "print one JSON object", &want.json, 0, 0 },
     { 0 },
 };
-static const rc_letter letters[] = { { 'p', "prompt" }, { 'f', "file" }, { 0 } };
+static const rc_letter letters[] = { { 'p', "prompt" }, { 'f', "file" }, { 's', "system" }, { 0 } };
 
 static const rc_cmd command = {
     .name = "tokenize",

@@ -21,6 +21,7 @@ refused 64 '--chat needs -p or -f' src --messages x --chat
 refused 64 '--system goes with --chat' src -p a --system b
 refused 64 '--think goes with --chat or --messages' src -p a --think
 refused 64 '--logits and --trace are the same file' src -p a --logits x.st --trace x.st
+refused 64 '--logits and --trace are the same file' src -p a --logits x.st --trace ./x.st
 refused 64 "--tokens: '384' is not an id of this vocabulary, 0 to 383" src --tokens 1,384
 refused 64 "--tokens: '-1' is not an id" src --tokens=-1
 refused 64 "--tokens: '1x' is not an id" src --tokens 1x
