@@ -222,7 +222,7 @@ static void norm_queries(const run *r)
     const size_t rank = e->config->q_lora_rank;
     float *const qr = r->w->qr.p;
 
-    RC_PARALLEL(e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(e->threads, r->tokens), for schedule(static))
     for (size_t t = 0; t < r->tokens; t++)
         rc_norm_row(e->numerics, qr + t * rank, qr + t * rank, r->a->q_norm, rank,
                     e->config->rms_norm_eps);
@@ -234,7 +234,7 @@ static void make_keys(const run *r)
     const rc_engine *e = r->a->e;
     const size_t dim = e->config->head_dim, dims = e->config->qk_rope_head_dim;
 
-    RC_PARALLEL(e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(e->threads, r->tokens), for schedule(static))
     for (size_t t = 0; t < r->tokens; t++) {
         float *const turn = (float *)r->w->turn.p + t * dims, *const k =
                                                                   (float *)r->w->k.p + t * dim;

@@ -190,7 +190,7 @@ static rc_code run_expert(rc_experts *m, rc_input *in, const matrices *w, const 
     RC_TRY(rc_input_set(in, RC_LINEAR_FP8, m->x, d, n, d, err));
     RC_TRY(rc_linear(m->e, w->w[W1], 0, wide, in, m->a, wide, err));
     RC_TRY(rc_linear(m->e, w->w[W3], 0, wide, in, m->b, wide, err));
-    RC_PARALLEL(m->e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(m->e->threads, n), for schedule(static))
     for (size_t t = 0; t < n; t++) {
         float *a = m->a + t * wide;
 

@@ -178,7 +178,7 @@ rc_code rc_hyper_pre(rc_hyper *hc, rc_input *in, const float *h, size_t tokens, 
     }
     RC_TRY(rc_input_set(in, RC_LINEAR_F32, h, wide, tokens, wide, err));
     RC_TRY(rc_linear(hc->e, hc->fn, 0, hc->rows, in, hc->m, hc->rows, err));
-    RC_PARALLEL(hc->e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(hc->e->threads, tokens), for schedule(static))
     for (size_t t = 0; t < tokens; t++)
         mix_in(hc, h + t * wide, hc->m + t * hc->rows, u + t * hc->e->config->hidden_size,
                mix ? mix + t * rc_hyper_mix(hc) : NULL);
@@ -216,7 +216,7 @@ void rc_hyper_post(rc_hyper *hc, const float *y, const float *mix, size_t tokens
 {
     const size_t d = hc->e->config->hidden_size, wide = (size_t)hc->n * d;
 
-    RC_PARALLEL(hc->e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(hc->e->threads, tokens), for schedule(static))
     for (size_t t = 0; t < tokens; t++)
         mix_out(hc, y + t * d, mix + t * rc_hyper_mix(hc), h + t * wide);
 }

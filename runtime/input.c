@@ -103,7 +103,7 @@ static rc_code take_native(rc_input *in, const float *x, size_t ldx, const uint3
 
     RC_TRY(renew(in->e->mem, &in->half, all * sizeof *in->half, &in->half_room, all, err));
     RC_TRY(rc_input_scratch(in, (n * sizeof(float) + 63) / 64 * 64, err));
-    RC_PARALLEL(in->e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(in->e->threads, in->tokens), for schedule(static))
     for (size_t k = 0; k < in->tokens; k++) {
         float *tmp = (float *)(void *)(in->scratch + rc_thread() * in->stride);
         const float *from = x + (t ? t[k] : k) * ldx;
@@ -121,7 +121,7 @@ static rc_code take_native(rc_input *in, const float *x, size_t ldx, const uint3
 static rc_code take_f32(rc_input *in, const float *x, size_t ldx, const uint32_t *t, rc_err *err)
 {
     RC_TRY(pairs_for(in, err));
-    RC_PARALLEL(in->e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(in->e->threads, in->tokens), for schedule(static))
     for (size_t k = 0; k < in->tokens; k++)
         rc_pair_f32_best()(in->pairs + k * in->n, x + (t ? t[k] : k) * ldx, in->n);
     in->has_pairs = true;
@@ -165,7 +165,7 @@ rc_code rc_input_need_pairs(rc_input *in, rc_err *err)
         return RC_OK;
     RC_TRY(pairs_for(in, err));
     RC_TRY(rc_input_scratch(in, (in->n * sizeof(float) + 63) / 64 * 64, err));
-    RC_PARALLEL(in->e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(in->e->threads, in->tokens), for schedule(static))
     for (size_t k = 0; k < in->tokens; k++) {
         float *tmp = (float *)(void *)(in->scratch + rc_thread() * in->stride);
 

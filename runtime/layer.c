@@ -88,7 +88,7 @@ static void norm_rows(const rc_engine *e, float *x, const float *w, size_t token
 {
     const size_t d = e->config->hidden_size;
 
-    RC_PARALLEL(e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(e->threads, tokens), for schedule(static))
     for (size_t t = 0; t < tokens; t++)
         rc_norm_row(e->numerics, x + t * d, x + t * d, w, d, e->config->rms_norm_eps);
 }

@@ -17,10 +17,11 @@
 #include "runtime/input.h"
 #include "runtime/threads.h"
 
-#define TILE_BYTES  (1u << 20) /* of decoded rows: a small L2 */
-#define TILE_ROWS   64u        /* at most; divides the 128 rows under one FP8 scale */
-#define PANEL_ROWS  256u       /* that BLAS gets at a time */
-#define TOKEN_BLOCK 64u        /* tokens of one task where rows alone are too few tasks */
+#define TILE_BYTES     (1u << 20) /* of decoded rows: a small L2 */
+#define TILE_ROWS      64u        /* at most; divides the 128 rows under one FP8 scale */
+#define PANEL_ROWS     256u       /* that BLAS gets at a time */
+#define WORTH_A_THREAD (1u << 17) /* multiplications */
+#define TOKEN_BLOCK    64u        /* tokens of one task where rows alone are too few tasks */
 
 /* One piece of a matrix and what is to be done with it. */
 typedef struct job {
@@ -215,10 +216,12 @@ static rc_code run(rc_engine *e, job *j, rc_input *in, bool *sound, rc_err *err)
     const uint64_t first = j->row / j->tile, tiles = rc_ceil_div(j->end, j->tile) - first;
     const uint64_t blocks = rc_ceil_div(in->tokens, j->token_block);
     const size_t need = j->work_off + 3 * in->n * sizeof(float);
+    const uint64_t work = (j->end - j->row) * in->n * in->tokens;
     int bad = 0;
 
     RC_TRY(rc_input_scratch(in, (need + 63) / 64 * 64, err));
-    RC_PARALLEL(e->threads, for schedule(dynamic) reduction(| : bad))
+    RC_PARALLEL(rc_threads_for(e->threads, work / WORTH_A_THREAD),
+                for schedule(dynamic) reduction(| : bad))
     for (uint64_t i = 0; i < tiles * blocks; i++) {
         const uint64_t t = first + i / blocks, lo = t * j->tile, hi = lo + j->tile;
         const uint64_t row = lo > j->row ? lo : j->row, end = hi < j->end ? hi : j->end;
@@ -305,7 +308,7 @@ static void round_output(const rc_engine *e, const rc_input *in, float *y, size_
 {
     if (e->numerics != RC_NUMERICS_NATIVE || in->kind == RC_LINEAR_F32)
         return;
-    RC_PARALLEL(e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(e->threads, in->tokens), for schedule(static))
     for (size_t t = 0; t < in->tokens; t++)
         rc_round_bf16(e->numerics, y + t * ldy, n);
 }

@@ -61,7 +61,7 @@ static void norm_rows(const rc_engine *e, float *x, const float *w, size_t rows)
 {
     const size_t d = e->config->hidden_size;
 
-    RC_PARALLEL(e->threads, for schedule(static))
+    RC_PARALLEL(rc_threads_for(e->threads, rows), for schedule(static))
     for (size_t t = 0; t < rows; t++)
         rc_norm_row(e->numerics, x + t * d, x + t * d, w, d, e->config->rms_norm_eps);
 }

@@ -2,6 +2,8 @@
 #ifndef RC_RUNTIME_THREADS_H
 #define RC_RUNTIME_THREADS_H
 
+#include <stdint.h>
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -14,6 +16,13 @@
 #else
 #define RC_PARALLEL(threads, what) (void)(threads);
 #endif
+
+/** Threads for n items of a loop: no more than there are items. Waking one for nothing costs as
+ * much as a small product. */
+static inline unsigned rc_threads_for(unsigned threads, uint64_t n)
+{
+    return n < threads ? (n ? (unsigned)n : 1) : threads;
+}
 
 /** This thread within its team: 0 .. threads - 1. */
 static inline unsigned rc_thread(void)
