@@ -3,7 +3,6 @@
 
 #include "runtime/hyper.h"
 #include "runtime/norm.h"
-#include "runtime/threads.h"
 
 struct rc_head {
     rc_engine *e;
@@ -67,9 +66,7 @@ rc_code rc_head_run(rc_head *h, rc_input *in, const float *streams, size_t token
     const size_t d = h->e->config->hidden_size, vocab = h->e->config->vocab_size;
 
     RC_TRY(rc_hyper_pre(h->hc, in, streams, tokens, u, NULL, err));
-    RC_PARALLEL(rc_threads_for(h->e->threads, tokens), for schedule(static))
-    for (size_t t = 0; t < tokens; t++)
-        rc_norm_row(h->e->numerics, u + t * d, u + t * d, h->norm, d, h->e->config->rms_norm_eps);
+    rc_norm_rows(h->e->numerics, h->e->threads, u, h->norm, tokens, d, h->e->config->rms_norm_eps);
     RC_TRY(rc_input_set(in, RC_LINEAR_F32, u, d, tokens, d, err));
     return rc_linear(h->e, h->matrix, 0, vocab, in, logits, vocab, err);
 }

@@ -5,7 +5,6 @@
 #include "runtime/hyper.h"
 #include "runtime/norm.h"
 #include "runtime/router.h"
-#include "runtime/threads.h"
 
 struct rc_layer {
     rc_engine *e;
@@ -84,15 +83,6 @@ static void attention_done(rc_layer *l)
     rc_router_done(l->router);
 }
 
-static void norm_rows(const rc_engine *e, float *x, const float *w, size_t tokens)
-{
-    const size_t d = e->config->hidden_size;
-
-    RC_PARALLEL(rc_threads_for(e->threads, tokens), for schedule(static))
-    for (size_t t = 0; t < tokens; t++)
-        rc_norm_row(e->numerics, x + t * d, x + t * d, w, d, e->config->rms_norm_eps);
-}
-
 static rc_code watch_sublayer(const rc_layer *l, unsigned which, uint64_t pos, size_t n,
                               const float *y, rc_err *err)
 {
@@ -111,13 +101,15 @@ static rc_code attention_of(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err
 
     RC_TRY(rc_rows_load(f->h, t0, n, f->hrun, err));
     RC_TRY(rc_hyper_pre(l->hc_attn, f->in, f->hrun, n, f->u, f->mix + t0 * mix, err));
-    norm_rows(l->e, f->u, l->attn_norm, n);
+    rc_norm_rows(l->e->numerics, l->e->threads, f->u, l->attn_norm, n, l->e->config->hidden_size,
+                 l->e->config->rms_norm_eps);
     RC_TRY(rc_attention_run(l->attention, l->kv, f->attention, f->in, f->u, n, f->v, err));
     RC_TRY(watch_sublayer(l, 0, pos, n, f->v, err));
     rc_hyper_post(l->hc_attn, f->v, f->mix + t0 * mix, n, f->hrun);
 
     RC_TRY(rc_hyper_pre(l->hc_ffn, f->in, f->hrun, n, f->u, f->mix + t0 * mix, err));
-    norm_rows(l->e, f->u, l->ffn_norm, n);
+    rc_norm_rows(l->e->numerics, l->e->threads, f->u, l->ffn_norm, n, l->e->config->hidden_size,
+                 l->e->config->rms_norm_eps);
     RC_TRY(rc_router_pick(l->router, f->in, f->u, f->id + t0, n, f->expert + t0 * k,
                           f->weight + t0 * k, err));
     if (w && w->experts)

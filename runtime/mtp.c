@@ -2,7 +2,6 @@
 #include "runtime/mtp.h"
 
 #include "runtime/norm.h"
-#include "runtime/threads.h"
 
 struct rc_mtp {
     rc_engine *e;
@@ -57,24 +56,17 @@ void rc_mtp_free(rc_mtp **mtp)
     *mtp = NULL;
 }
 
-static void norm_rows(const rc_engine *e, float *x, const float *w, size_t rows)
-{
-    const size_t d = e->config->hidden_size;
-
-    RC_PARALLEL(rc_threads_for(e->threads, rows), for schedule(static))
-    for (size_t t = 0; t < rows; t++)
-        rc_norm_row(e->numerics, x + t * d, x + t * d, w, d, e->config->rms_norm_eps);
-}
-
 /* h_proj of the normed streams [n, N, D], plus e_proj of the normed embeddings [n, D]. */
 static rc_code combine(rc_mtp *m, rc_flow *f, size_t n, rc_err *err)
 {
     const size_t d = m->e->config->hidden_size, streams = m->e->config->hc_mult;
 
-    norm_rows(m->e, f->u, m->enorm, n);
+    rc_norm_rows(m->e->numerics, m->e->threads, f->u, m->enorm, n, m->e->config->hidden_size,
+                 m->e->config->rms_norm_eps);
     RC_TRY(rc_input_set(f->in, RC_LINEAR_FP8, f->u, d, n, d, err));
     RC_TRY(rc_linear(m->e, m->e_proj, 0, d, f->in, f->v, d, err));
-    norm_rows(m->e, f->hrun, m->hnorm, n * streams);
+    rc_norm_rows(m->e->numerics, m->e->threads, f->hrun, m->hnorm, n * streams,
+                 m->e->config->hidden_size, m->e->config->rms_norm_eps);
     RC_TRY(rc_input_set(f->in, RC_LINEAR_FP8, f->hrun, d, n * streams, d, err));
     RC_TRY(rc_linear(m->e, m->h_proj, 0, d, f->in, m->projected, d, err));
     for (size_t t = 0; t < n * streams; t++) {

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "kernels/act_round.h"
+#include "runtime/threads.h"
 
 void rc_norm_row(rc_numerics nm, float *y, const float *x, const float *w, size_t n, double eps)
 {
@@ -13,6 +14,14 @@ void rc_norm_row(rc_numerics nm, float *y, const float *x, const float *w, size_
     for (size_t i = 0; i < n; i++)
         y[i] = w[i] * (x[i] * scale);
     rc_round_bf16(nm, y, n);
+}
+
+void rc_norm_rows(rc_numerics nm, unsigned threads, float *x, const float *w, size_t rows, size_t n,
+                  double eps)
+{
+    RC_PARALLEL(rc_threads_for(threads, rows), for schedule(static))
+    for (size_t t = 0; t < rows; t++)
+        rc_norm_row(nm, x + t * n, x + t * n, w, n, eps);
 }
 
 enum { LANES = 16, STRIP = 128 };
