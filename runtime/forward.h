@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "runtime/engine.h"
+#include "runtime/swap.h"
 
 typedef struct rc_forward_options {
     rc_numerics numerics;
@@ -25,6 +26,7 @@ typedef struct rc_forward_options {
     bool blas;               /* see rc_engine */
     bool keep_streams;       /* for rc_forward_draft() */
     const rc_watch *watch;   /* or NULL; borrowed */
+    const rc_swap *swap;     /* parameters that come from another model, or NULL; borrowed */
     _Atomic uint64_t *steps; /* counts layers done, for progress; or NULL */
 } rc_forward_options;
 
@@ -63,6 +65,40 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
  * block (says what it has). */
 RC_MUST_CHECK
 rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *ctx, rc_err *err);
+
+/* A layer at a time, for whoever runs two models side by side, or many texts at once.
+ *
+ *     begin;  while (layer < end) step, follow;  logits, streams;  forget */
+
+/** token[n] is cut into windows of `window` tokens (the last may be shorter), each a sequence of its
+ *  own from position 0. All of them go through a layer before the next layer is read. Begins
+ *  where rc_forward_new() or rc_forward_forget() left off; token is borrowed until then. Watchers
+ *  see indices into token[] for positions. Errors as rc_forward_feed(). */
+RC_MUST_CHECK
+rc_code rc_forward_begin(rc_forward *f, const uint32_t *token, size_t n, size_t window,
+                         rc_err *err);
+/** The layer that comes next; rc_forward_end_layer() when all are done. */
+uint32_t rc_forward_next_layer(const rc_forward *f);
+uint32_t rc_forward_end_layer(const rc_forward *f);
+/** Run it. */
+RC_MUST_CHECK
+rc_code rc_forward_step(rc_forward *f, rc_err *err);
+/** Instead of running it: it gave what it gave in `other`, a model of the same sizes and tokens that
+ *  is one layer ahead. The streams are copied, the weights not read. */
+RC_MUST_CHECK
+rc_code rc_forward_follow(rc_forward *f, rc_forward *other, rc_err *err);
+/** Run the next layer on the streams that `other`, at the same layer, has now, for the watcher
+ *  only: f is afterwards where it was. */
+RC_MUST_CHECK
+rc_code rc_forward_probe(rc_forward *f, rc_forward *other, rc_err *err);
+/** The streams of tokens [at, at + n) as they are now: h [n, N, D]. */
+RC_MUST_CHECK
+rc_code rc_forward_streams(rc_forward *f, size_t at, size_t n, float *h, rc_err *err);
+/** Logits of tokens [at, at + n): [n, vocabulary], n at most rc_forward_run(). All layers done. */
+RC_MUST_CHECK
+rc_code rc_forward_logits(rc_forward *f, size_t at, size_t n, float *logits, rc_err *err);
+/** Tokens that go through a layer at once; the most that rc_forward_logits() takes. */
+size_t rc_forward_run(const rc_forward *f);
 
 /** The next feed begins at position 0 again. Weights in memory stay. */
 void rc_forward_forget(rc_forward *f);

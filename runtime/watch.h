@@ -9,6 +9,9 @@
 
 typedef struct rc_watch {
     void *ctx;
+    /* The residual streams after a layer's attention, before its experts. As below. */
+    rc_code (*middle)(void *ctx, uint32_t layer, uint64_t pos0, size_t tokens, const float *h,
+                      rc_err *err);
     /* The residual streams after a layer: position pos0 + t, stream n at h + (t * N + n) * D. */
     rc_code (*streams)(void *ctx, uint32_t layer, uint64_t pos0, size_t tokens, const float *h,
                        rc_err *err);

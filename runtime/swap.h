@@ -1,0 +1,15 @@
+/* runtime/swap.h - a model some of whose parameters are another model's: what would it say if
+ * these had not been converted? */
+#ifndef RC_RUNTIME_SWAP_H
+#define RC_RUNTIME_SWAP_H
+
+#include "formats/model.h"
+
+typedef struct rc_swap {
+    rc_model *from; /* whole, of the same shapes; borrowed */
+    /** Is the parameter of that name to come from there? Asked once or more for each. */
+    bool (*takes)(const void *ctx, const rc_param *param);
+    const void *ctx;
+} rc_swap;
+
+#endif
