@@ -27,6 +27,7 @@ static struct {
     const char *thresholds;
     double max_rel_err;
     bool allow_missing_draft;
+    uint64_t sample, seed;
 } want = { .max_rel_err = NOT_GIVEN };
 
 static const rc_opt options[] = {
@@ -43,6 +44,9 @@ static const rc_opt options[] = {
       &want.max_rel_err, 0, 0 },
     { "allow-missing-draft", RC_OPT_FLAG, NULL, "accept a conversion that left the draft out",
       &want.allow_missing_draft, 0, 0 },
+    { "sample", RC_OPT_U64, "N", "compare only N parameters, drawn by chance, and read no others",
+      &want.sample, 1, UINT32_MAX },
+    { "seed", RC_OPT_U64, "S", "another S draws others (default: 0)", &want.seed, 0, 0 },
     { "threads", RC_OPT_U64, "N", "processors to use (default: all)", &want.threads, 1,
       MAX_THREADS },
     { "mem-limit", RC_OPT_SIZE, "BYTES", "memory to use at most, such as 512M", &want.mem_limit,
@@ -262,7 +266,7 @@ static void print_worst(const rc_judge *judge)
 static void print_verdict(const rc_judge *judge)
 {
     rc_judge_role roles[RC_ROLE_COUNT], all;
-    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE];
+    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], says[300];
     const char *verdict = rc_report_verdict(judge);
 
     rc_judge_roles(judge, roles, &all);
@@ -277,6 +281,8 @@ static void print_verdict(const rc_judge *judge)
         printf("  verdict: DIFFERS\n");
     else
         printf("  verdict: BROKEN SET - %s parameters could be compared\n", b);
+    if (*rc_judge_sample_says(judge, says, sizeof says))
+        printf("  (%s)\n", says);
 }
 
 static void print_all(const rc_judge *judge, const rc_findings *findings)
@@ -373,7 +379,9 @@ static rc_code read_rules(rc_judge_rules *rules, rc_thresholds t, rc_mem *mem, r
                                .nglobs = want.tensors.n,
                                .lossy = t.given || rel,
                                .max_rel_err = rel ? want.max_rel_err : HUGE_VAL,
-                               .allow_missing_draft = want.allow_missing_draft };
+                               .allow_missing_draft = want.allow_missing_draft,
+                               .sample = want.sample,
+                               .seed = want.seed };
     for (unsigned r = 0; r < RC_ROLE_COUNT; r++) {
         const double db = rc_thresholds_of(&t, (rc_role)r);
 
@@ -422,6 +430,8 @@ int rc_cmd_verify(int argc, char **argv)
         return code;
     if (want.max_rel_err != NOT_GIVEN && want.max_rel_err < 0)
         return rc_cli_usage("--max-rel-err: an error is not negative");
+    if (want.seed && !want.sample)
+        return rc_cli_usage("--seed: nothing is drawn without --sample N");
     for (unsigned i = 0; i < want.min_sqnr.n; i++)
         if (rc_thresholds_word(&words, want.min_sqnr.at[i], &err) != RC_OK)
             return rc_cli_usage("--min-sqnr: %s%s%s", err.msg, err.hint[0] ? "; " : "", err.hint);

@@ -7,6 +7,7 @@
 
 #include "verify/agree.h"
 #include "runtime/decode.h"
+#include "verify/draw.h"
 #include "verify/figures.h"
 
 enum { CHUNK_VALUES = 1 << 22, BAND = 128 };
@@ -307,7 +308,6 @@ static void pair_param(rc_judge *j, const rc_bound *a)
         return;
     }
     set_shape(p, param->rank, param->shape);
-    plan_chunks(j, p);
     j->npairs++;
 }
 
@@ -349,7 +349,6 @@ static void pair_opaque(rc_judge *j, const rc_tensor *a)
         p->unit[0] = p->unit[1] = 1;
         p->rows = a->nbytes;
     }
-    plan_chunks(j, p);
     j->npairs++;
 }
 
@@ -376,6 +375,34 @@ static void report_extra(rc_judge *j)
     }
 }
 
+/* Leave only those that were drawn. */
+static rc_code draw_sample(rc_judge *j, rc_err *err)
+{
+    const size_t all = j->npairs;
+    bool *taken;
+    rc_code rc;
+
+    if (j->rules.sample == 0)
+        return RC_OK;
+    j->sample = (rc_judge_sample){ .params = all, .of = all, .cover = all };
+    j->sample.layers = j->sample.layers_of = rc_draw_layers(j->pair, all, NULL);
+    if (j->rules.sample >= all)
+        return RC_OK;
+    taken = rc_mem_get(j->mem, all * sizeof *taken);
+    if (!taken)
+        return rc_fail_nomem(err, j->mem, all * sizeof *taken);
+    rc = rc_draw(taken, &j->sample.cover, j->pair, all, (size_t)j->rules.sample, j->rules.seed,
+                 j->mem, err);
+    j->sample.layers = rc_draw_layers(j->pair, all, taken);
+    j->npairs = 0;
+    for (size_t i = 0; i < all; i++)
+        if (taken[i])
+            j->pair[j->npairs++] = j->pair[i];
+    j->sample.params = j->npairs;
+    rc_mem_put(j->mem, taken);
+    return rc;
+}
+
 static rc_code pair_up(rc_judge *j, rc_err *err)
 {
     const size_t room = rc_model_count(j->a.model) + rc_model_opaque_count(j->a.model);
@@ -399,6 +426,9 @@ static rc_code pair_up(rc_judge *j, rc_err *err)
                        "the two have no parameter in common that --tensors lets through");
     if (j->npairs == 0 && j->findings.total[RC_FAULT] == 0)
         return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "--tensors matches no parameter of NATIVE");
+    RC_TRY(draw_sample(j, err));
+    for (size_t i = 0; i < j->npairs; i++)
+        plan_chunks(j, &j->pair[i]);
     return RC_OK;
 }
 

@@ -28,6 +28,7 @@ typedef struct rc_judge_rules {
                                        INFINITY: exact */
     double max_rel_err; /* relative Frobenius error of each parameter; INFINITY: no bound */
     bool allow_missing_draft;
+    uint64_t sample, seed; /* compare only so many parameters, drawn by the seed (draw.h); 0: all */
 } rc_judge_rules;
 
 /* A parameter that both sides have. */
@@ -60,6 +61,16 @@ typedef struct rc_judge_role {
     double max_err;
     char stored[2][64]; /* how, in NATIVE and CONVERTED: "FP4+E8M0", "Q8_0, F32" */
 } rc_judge_role;
+
+/* With rules.sample: what was drawn, and what follows for the rest. */
+typedef struct rc_judge_sample {
+    uint64_t params, of;        /* compared, of how many that --tensors lets through */
+    uint64_t layers, layers_of; /* seen, the blocks of the draft included */
+    size_t cover;               /* of params: chosen so that every role and many layers are seen */
+    uint64_t failed;            /* of params */
+    uint64_t fewer; /* when none failed: with 95 % confidence fewer than so many of those that were
+                       not compared would; 0 where nothing can be said */
+} rc_judge_sample;
 
 typedef struct rc_judge rc_judge;
 
@@ -96,6 +107,12 @@ void rc_judge_roles(const rc_judge *judge, rc_judge_role roles[RC_ROLE_COUNT], r
 /** The pairs that fail, worst first, at most n; returns how many fail. Worst is:
  *  incomparable values or unequal integers, then the lowest SQNR, then order. */
 size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n);
+
+/** After a run with rules.sample: false, and all 0, without. */
+bool rc_judge_sampled(const rc_judge *judge, rc_judge_sample *out);
+/** The same in words, one line: "a sample, 300 of 34,977 parameters, every role, 44 of 44 layers:
+ * with 95 % confidence fewer than 349 of the others (1.01 %) differ". "" without rules.sample. */
+const char *rc_judge_sample_says(const rc_judge *judge, char *buf, size_t n);
 
 /** The verdict as an error: RC_OK when the rules are met; RC_E_TENSORSET when the
  *  set of CONVERTED is broken, else RC_DIFFERS, naming shard, tensor and the byte

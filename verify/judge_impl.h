@@ -12,8 +12,9 @@ struct rc_judge {
     size_t npairs;
     uint64_t nchunks, nbytes;
     rc_findings findings;
-    bool dropped_draft; /* NATIVE has one, CONVERTED has none */
-    uint64_t elsewhere; /* parameters that one side's kind of file has no place for */
+    bool dropped_draft;     /* NATIVE has one, CONVERTED has none */
+    uint64_t elsewhere;     /* parameters that one side's kind of file has no place for */
+    rc_judge_sample sample; /* failed and fewer: not filled in here */
 };
 
 /** Where in the matrix element `at` is. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/decode.h"
+#include "verify/draw.h"
 #include "verify/figures.h"
 #include "verify/judge_impl.h"
 
@@ -77,6 +78,43 @@ size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n)
         }
     }
     return failed;
+}
+
+bool rc_judge_sampled(const rc_judge *judge, rc_judge_sample *out)
+{
+    *out = judge->sample;
+    if (!judge->rules.sample)
+        return false;
+    out->failed = rc_judge_worst(judge, NULL, 0);
+    if (out->failed == 0 && out->params < out->of) {
+        const uint64_t others = out->of - out->cover, blind = out->params - out->cover;
+        const uint64_t fewer = rc_draw_fewer_than(others, blind);
+
+        out->fewer = fewer > others - blind ? 0 : fewer;
+    }
+    return true;
+}
+
+const char *rc_judge_sample_says(const rc_judge *judge, char *buf, size_t n)
+{
+    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], rest[128] = "";
+    const char *fault = judge->rules.lossy ? "are out of bounds" : "differ";
+    rc_judge_sample s;
+
+    buf[0] = '\0';
+    if (!rc_judge_sampled(judge, &s))
+        return buf;
+    if (s.failed)
+        snprintf(rest, sizeof rest, ": %s of these %s", rc_figure_count(c, s.failed), fault);
+    else if (s.fewer)
+        snprintf(
+            rest, sizeof rest, ": with 95 %% confidence fewer than %s of the others (%.3g %%) %s",
+            rc_figure_count(c, s.fewer), 100 * (double)s.fewer / (double)(s.of - s.params), fault);
+    else if (s.params < s.of)
+        snprintf(rest, sizeof rest, ": too few to say anything about the others");
+    snprintf(buf, n, "a sample, %s of %s parameters, %" PRIu64 " of %" PRIu64 " layers%s",
+             rc_figure_count(a, s.params), rc_figure_count(b, s.of), s.layers, s.layers_of, rest);
+    return buf;
 }
 
 static void say_place(const rc_pair *p, char *buf, size_t n)
