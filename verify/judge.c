@@ -17,20 +17,6 @@ const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const cha
     return rc_source_path(rc_ckpt_source(side->ckpt), file, buf, n);
 }
 
-void rc_judge_name_side(rc_err *err, const rc_subject *side)
-{
-    char path[512];
-
-    if (!err)
-        return;
-    rc_judge_path(path, sizeof path, side,
-                  err->file[0]               ? err->file
-                  : rc_ckpt_gguf(side->ckpt) ? rc_ckpt_shard(side->ckpt, 0)->name
-                                             : "config.json");
-    err->file[0] = '\0'; /* rc_err_file() keeps the first answer */
-    rc_err_file(err, path);
-}
-
 static bool wanted(const rc_judge *j, const char *name)
 {
     return rc_glob_any(j->rules.globs, j->rules.nglobs, name);
@@ -79,7 +65,7 @@ static rc_code require_whole_native(const rc_judge *j, rc_err *err)
 {
     if (rc_model_require_whole(j->a.model, err) == RC_OK)
         return RC_OK;
-    rc_judge_name_side(err, &j->a);
+    rc_subject_name(err, &j->a);
     rc_err_hint(err, "NATIVE cannot be the measure: recast inspect lists its problems");
     return RC_E_TENSORSET;
 }

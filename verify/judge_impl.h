@@ -29,7 +29,4 @@ static inline void rc_pair_place(const rc_pair *pair, uint64_t at, uint64_t *row
 /** "folder/file", for messages: two sides are in play. */
 const char *rc_judge_path(char *buf, size_t n, const rc_subject *side, const char *file);
 
-/** Put the side's folder in front of the file that `err` names. */
-void rc_judge_name_side(rc_err *err, const rc_subject *side);
-
 #endif

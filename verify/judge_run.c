@@ -67,7 +67,7 @@ static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound
         rc = rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf, slen,
                           &out->scale, err);
     if (rc != RC_OK)
-        rc_judge_name_side(err, side);
+        rc_subject_name(err, side);
     return rc;
 }
 
@@ -379,7 +379,7 @@ static rc_code recheck(const rc_subject *side, rc_err *err)
     for (size_t i = 0; i < rc_ckpt_shards(side->ckpt) && rc == RC_OK; i++)
         rc = rc_source_recheck(rc_ckpt_source(side->ckpt), rc_ckpt_shard(side->ckpt, i)->file, err);
     if (rc != RC_OK)
-        rc_judge_name_side(err, side);
+        rc_subject_name(err, side);
     return rc;
 }
 

@@ -24,6 +24,21 @@ void rc_subject_close(rc_subject *subject)
     rc_ckpt_close(&subject->ckpt);
 }
 
+void rc_subject_name(rc_err *err, const rc_subject *side)
+{
+    char path[512];
+
+    if (!err)
+        return;
+    rc_source_path(rc_ckpt_source(side->ckpt),
+                   err->file[0]               ? err->file
+                   : rc_ckpt_gguf(side->ckpt) ? rc_ckpt_shard(side->ckpt, 0)->name
+                                              : "config.json",
+                   path, sizeof path);
+    err->file[0] = '\0'; /* rc_err_file() keeps the first answer */
+    rc_err_file(err, path);
+}
+
 bool rc_glob_any(const char *const *globs, unsigned n, const char *name)
 {
     for (unsigned i = 0; i < n; i++)

@@ -17,6 +17,9 @@ rc_code rc_subject_open(rc_subject *out, const char *where, const rc_log *log, r
                         rc_err *err);
 void rc_subject_close(rc_subject *subject);
 
+/** Put the side's folder in front of the file that `err` names: two sides are in play. */
+void rc_subject_name(rc_err *err, const rc_subject *side);
+
 /** Does the name match one of the n patterns (fnmatch)? None at all match everything. */
 bool rc_glob_any(const char *const *globs, unsigned n, const char *name);
 

@@ -63,6 +63,19 @@ static rc_code require_same_sizes(const rc_subject *a, const rc_subject *b, rc_e
     return RC_OK;
 }
 
+/* Files of two sides may have the same name. */
+static rc_code named(const rc_subject *side, rc_code rc, rc_err *err)
+{
+    if (rc != RC_OK && err && err->file[0])
+        rc_subject_name(err, side);
+    return rc;
+}
+
+static rc_code step(const rc_twin *t, unsigned side, rc_err *err)
+{
+    return named(&t->side[side], rc_forward_step(t->f[side], err), err);
+}
+
 /* -- layers ---------------------------------------------------------------- */
 
 static void count(const rc_twin *t, uint64_t n)
@@ -78,7 +91,7 @@ static bool is_equal_layer(const rc_twin *t, uint32_t layer)
 
 static rc_code shared_layer(rc_twin *t, uint32_t layer, rc_err *err)
 {
-    RC_TRY(rc_forward_step(t->f[0], err));
+    RC_TRY(step(t, 0, err));
     RC_TRY(rc_forward_follow(t->f[1], t->f[0], err));
     if (t->watch)
         rc_layers_shared(t->watch, layer);
@@ -93,13 +106,13 @@ static rc_code both_layers(rc_twin *t, uint32_t layer, rc_err *err)
         rc_layers_begin(t->watch, t->f[0], layer);
     if (t->o->own) {
         rc_layers_probing(t->watch, true);
-        RC_TRY(rc_forward_probe(t->f[1], t->f[0], err));
+        RC_TRY(named(&t->side[1], rc_forward_probe(t->f[1], t->f[0], err), err));
         rc_layers_probing(t->watch, false);
         count(t, 1);
     }
-    RC_TRY(rc_forward_step(t->f[0], err));
+    RC_TRY(step(t, 0, err));
     count(t, 1);
-    RC_TRY(rc_forward_step(t->f[1], err));
+    RC_TRY(step(t, 1, err));
     count(t, 1);
     if (t->watch)
         rc_layers_end(t->watch);
@@ -144,7 +157,7 @@ static rc_code native_says(rc_twin *t, size_t at, size_t n, rc_err *err)
 {
     const size_t vocab = rc_ckpt_config(t->side[0].ckpt)->vocab_size;
 
-    RC_TRY(rc_forward_logits(t->f[0], at, n, t->logits[0], err));
+    RC_TRY(named(&t->side[0], rc_forward_logits(t->f[0], at, n, t->logits[0], err), err));
     rc_sayings_of(t->saying[0], t->logits[0], n, vocab, t->o->windows->token + at + 1, t->threads);
     for (size_t i = 0; i < n; i++)
         if (t->saying[0][i].broken)
@@ -160,7 +173,7 @@ static rc_code other_says(rc_twin *t, rc_forward *f, size_t at, size_t n, rc_err
 {
     const size_t vocab = rc_ckpt_config(t->side[0].ckpt)->vocab_size;
 
-    RC_TRY(rc_forward_logits(f, at, n, t->logits[1], err));
+    RC_TRY(named(&t->side[1], rc_forward_logits(f, at, n, t->logits[1], err), err));
     rc_sayings_of(t->saying[1], t->logits[1], n, vocab, t->o->windows->token + at + 1, t->threads);
     rc_sayings_kl(t->kl, t->saying[0], t->logits[0], t->saying[1], t->logits[1], n, vocab,
                   t->threads);
@@ -238,7 +251,7 @@ static rc_code begin(rc_forward **f, const rc_subject *side, const rc_forward_op
 
     if (rc == RC_OK)
         rc = rc_forward_begin(*f, w->token, w->tokens, w->ctx, err);
-    return rc;
+    return named(side, rc, err);
 }
 
 static rc_code run(rc_twin *t, rc_err *err)
