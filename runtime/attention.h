@@ -18,6 +18,8 @@ rc_code rc_kv_new(rc_kv **out, rc_engine *e, const rc_block_id *id, rc_err *err)
 void rc_kv_free(rc_kv **kv);
 /** As new; the memory stays. */
 void rc_kv_forget(rc_kv *kv);
+/** What a watcher is told for position 0, when that is not 0. */
+void rc_kv_set_origin(rc_kv *kv, uint64_t index);
 /** Positions seen so far. */
 uint64_t rc_kv_positions(const rc_kv *kv);
 /** Bytes that it takes after `positions` of them, one at a time: for a plan. A run of n takes room

@@ -23,12 +23,12 @@ struct rc_experts {
     uint32_t depth; /* experts whose weights are asked for beyond the one at work */
     uint32_t ahead; /* experts below it were asked for before anybody chose */
 
-    /* the tokens of each expert: token and slot, ordered by expert then token */
-    uint32_t *token, *from; /* from[E + 1] */
-    float *weight;
-    size_t room;
+    uint32_t *from; /* [E + 1]: where the tokens of each expert begin in `token` */
 
-    float *x, *a, *b, *out; /* [run, D], [run, I] twice, [run, D]; there while it runs */
+    /* there while it runs */
+    uint32_t *token;        /* ordered by expert, then token */
+    float *weight;          /* theirs */
+    float *x, *a, *b, *out; /* [run, D], [run, I] twice, [run, D] */
 };
 
 static rc_code find(rc_engine *e, const rc_block_id *id, const char *which, matrices *m,
@@ -66,12 +66,14 @@ static rc_code find_all(rc_experts *m, const rc_block_id *id, rc_err *err)
 
 static void drop_buffers(rc_experts *m)
 {
-    float **const at[] = { &m->x, &m->a, &m->b, &m->out };
+    float **const at[] = { &m->weight, &m->x, &m->a, &m->b, &m->out };
 
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < sizeof at / sizeof *at; k++) {
         rc_mem_put(m->e->mem, *at[k]);
         *at[k] = NULL;
     }
+    rc_mem_put(m->e->mem, m->token);
+    m->token = NULL;
 }
 
 /* Only for the time of a run: dozens of blocks share this memory. */
@@ -114,9 +116,7 @@ void rc_experts_free(rc_experts **experts)
     if (!m)
         return;
     rc_mem_put(m->e->mem, m->expert);
-    rc_mem_put(m->e->mem, m->token);
     rc_mem_put(m->e->mem, m->from);
-    rc_mem_put(m->e->mem, m->weight);
     rc_mem_put(m->e->mem, m);
     *experts = NULL;
 }
@@ -144,6 +144,13 @@ void rc_experts_want(rc_experts *m, size_t tokens)
     }
 }
 
+void rc_experts_done(rc_experts *m)
+{
+    for (uint32_t i = 0; i < m->ahead; i++)
+        done(m, &m->expert[i]);
+    m->ahead = 0;
+}
+
 /* Tokens by expert: a counting sort. */
 static rc_code sort_tokens(rc_experts *m, const uint32_t *expert, const float *weight,
                            size_t tokens, rc_err *err)
@@ -151,16 +158,10 @@ static rc_code sort_tokens(rc_experts *m, const uint32_t *expert, const float *w
     const uint32_t n = m->e->config->n_routed_experts, k = m->e->config->num_experts_per_tok;
     const size_t all = tokens * k;
 
-    if (all > m->room) {
-        rc_mem_put(m->e->mem, m->token);
-        rc_mem_put(m->e->mem, m->weight);
-        m->room = 0;
-        m->token = rc_mem_get(m->e->mem, all * sizeof *m->token);
-        m->weight = rc_mem_get(m->e->mem, all * sizeof *m->weight);
-        if (!m->token || !m->weight)
-            return rc_fail_nomem(err, m->e->mem, all * sizeof *m->token);
-        m->room = all;
-    }
+    m->token = rc_mem_get(m->e->mem, all * sizeof *m->token);
+    m->weight = rc_mem_get(m->e->mem, all * sizeof *m->weight);
+    if (!m->token || !m->weight)
+        return rc_fail_nomem(err, m->e->mem, all * sizeof *m->token);
     for (uint32_t i = 0; i <= n; i++)
         m->from[i] = 0;
     for (size_t i = 0; i < all; i++)
@@ -263,9 +264,10 @@ rc_code rc_experts_run(rc_experts *m, rc_input *in, rc_rows *x, const uint32_t *
 {
     rc_code rc;
 
-    RC_TRY(sort_tokens(m, expert, weight, tokens, err));
     RC_TRY(rc_rows_clear(y, err));
-    rc = buffers(m, tokens < m->run ? tokens : m->run, err);
+    rc = sort_tokens(m, expert, weight, tokens, err);
+    if (rc == RC_OK)
+        rc = buffers(m, tokens < m->run ? tokens : m->run, err);
     if (rc == RC_OK)
         rc = routed(m, in, x, y, err);
     if (rc == RC_OK) {

@@ -21,9 +21,10 @@ rc_code rc_experts_new(rc_experts **out, rc_engine *e, const rc_block_id *id, si
                        rc_err *err);
 void rc_experts_free(rc_experts **m);
 
-/** Ask for the shared expert and, before anybody chose, for experts that some of `tokens` tokens
- * will almost surely choose: the disk is then busy while attention computes. */
+/** Before anybody chose, ask for experts that some of `tokens` tokens will almost surely choose:
+ * the disk is then busy while attention computes. And let them go, when nobody will run them. */
 void rc_experts_want(rc_experts *m, size_t tokens);
+void rc_experts_done(rc_experts *m);
 
 /** y[t] = experts of x[t], both [tokens, D]; expert and weight: [tokens, K] as rc_router_pick()
  * gives them. */

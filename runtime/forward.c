@@ -19,10 +19,12 @@ struct rc_forward {
     const rc_bound *embed;
     rc_layer **layer; /* found on first use */
     rc_head *head;
-    rc_mtp *mtp;   /* with `keep`; what it lacks is better known before the prompt is run */
-    rc_flow *flow; /* kept of the last feed, for a draft; else NULL */
-    bool keep;
+    rc_mtp *mtp;         /* with `keep`; what it lacks is better known before the prompt is run */
+    bool keep;           /* the flow of a feed, for a draft */
     uint32_t first, end; /* layers */
+    rc_flow *flow;       /* on its way, or kept; else NULL */
+    uint32_t next;       /* layer of the flow */
+    bool logits;         /* somebody wants them afterwards */
     size_t run;
     const char *scratch;
     _Atomic uint64_t *steps;
@@ -174,14 +176,19 @@ void rc_forward_forget(rc_forward *f)
 {
     rc_flow_free(&f->flow);
     for (uint32_t i = f->first; i < f->end; i++)
-        if (f->layer[i])
+        if (f->layer[i]) {
+            rc_layer_done(f->layer[i]);
             rc_layer_forget(f->layer[i]);
+        }
+    rc_head_done(f->head);
     f->pos = 0;
 }
 
-/* -- feeding --------------------------------------------------------------- */
+/* -- tokens ---------------------------------------------------------------- */
 
-static rc_code check_tokens(const rc_forward *f, const uint32_t *token, size_t n, rc_err *err)
+/* `longest`: tokens of the longest sequence, which goes on from f->pos. */
+static rc_code check_tokens(const rc_forward *f, const uint32_t *token, size_t n, size_t longest,
+                            rc_err *err)
 {
     const rc_config *c = f->e.config;
 
@@ -193,24 +200,13 @@ static rc_code check_tokens(const rc_forward *f, const uint32_t *token, size_t n
             rc_err_want(err, "below %" PRIu32, c->vocab_size);
             return RC_E_USAGE;
         }
-    if (c->max_position_embeddings && f->pos + n > c->max_position_embeddings) {
+    if (c->max_position_embeddings && f->pos + longest > c->max_position_embeddings) {
         rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "%" PRIu64 " positions are more than the model has",
-                f->pos + n);
+                f->pos + longest);
         rc_err_want(err, "max_position_embeddings, %" PRIu32, c->max_position_embeddings);
         return RC_E_USAGE;
     }
     return RC_OK;
-}
-
-static rc_code layer_at(rc_forward *f, uint32_t i, rc_err *err)
-{
-    const rc_config *c = f->e.config;
-    rc_block_id id = { .layer = i, .ratio = c->compress_ratios[i], .hash = i < c->num_hash_layers };
-
-    if (f->layer[i])
-        return RC_OK;
-    snprintf(id.prefix, sizeof id.prefix, "layers.%u.", i);
-    return rc_layer_new(&f->layer[i], &f->e, &id, f->run, err);
 }
 
 /* The N streams of each token begin as copies of its embedding. */
@@ -230,44 +226,137 @@ static rc_code embed(rc_forward *f, rc_flow *flow, rc_err *err)
     return RC_OK;
 }
 
-/* What comes after a layer, while its experts are at work. */
-typedef struct after {
-    rc_forward *f;
-    rc_layer *next; /* NULL: the head, if anybody wants logits */
-    size_t tokens;
-    bool logits;
-} after;
-
-static void want_after(void *ctx)
+/* Tokens at the first layer. window 0: they follow those seen. */
+static rc_code start(rc_forward *f, const uint32_t *token, size_t n, size_t window, rc_err *err)
 {
-    const after *a = ctx;
+    uint64_t spillable;
+    const bool spill = rc_flow_nbytes(f->e.config, n, f->run, &spillable) > f->e.mem->limit / 4;
+    rc_flow *flow;
 
-    if (a->next)
-        rc_layer_want(a->next, a->tokens);
-    else if (a->logits)
-        rc_head_want(a->f->head);
+    RC_TRY(rc_flow_new(&flow, &f->e, n, f->run, spill ? f->scratch : NULL, err));
+    if (spill && spillable > f->spilled)
+        f->spilled = spillable;
+    flow->window = window;
+    flow->pos0 = f->pos;
+    flow->id = token;
+    f->flow = flow;
+    f->next = f->first;
+    f->pos += n;
+    return embed(f, flow, err);
 }
 
-static rc_code through_layers(rc_forward *f, rc_flow *flow, bool logits, rc_err *err)
-{
-    for (uint32_t i = f->first; i < f->end; i++) {
-        const bool more = i + 1 < f->end;
-        after a = { f, NULL, flow->tokens, logits };
+/* -- a layer at a time ----------------------------------------------------- */
 
-        RC_TRY(layer_at(f, i, err));
-        if (more)
-            RC_TRY(layer_at(f, i + 1, err));
-        a.next = more ? f->layer[i + 1] : NULL;
-        RC_TRY(rc_layer_run(f->layer[i], flow, want_after, &a, err));
-        if (f->steps)
-            (*f->steps)++;
-    }
+rc_code rc_forward_begin(rc_forward *f, const uint32_t *token, size_t n, size_t window, rc_err *err)
+{
+    const size_t most = window < n ? window : n;
+
+    if (f->flow || f->pos != 0)
+        return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "the pass is not at its beginning");
+    if (most == 0)
+        return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "%s",
+                       n ? "windows of no tokens" : "there are no tokens to run");
+    RC_TRY(check_tokens(f, token, n, most, err));
+    f->logits = true;
+    return start(f, token, n, most, err);
+}
+
+uint32_t rc_forward_next_layer(const rc_forward *f)
+{
+    return f->next;
+}
+
+uint32_t rc_forward_end_layer(const rc_forward *f)
+{
+    return f->end;
+}
+
+static rc_code layer_at(rc_forward *f, uint32_t i, rc_err *err)
+{
+    const rc_config *c = f->e.config;
+    rc_block_id id = { .layer = i, .ratio = c->compress_ratios[i], .hash = i < c->num_hash_layers };
+
+    if (f->layer[i])
+        return RC_OK;
+    snprintf(id.prefix, sizeof id.prefix, "layers.%u.", i);
+    return rc_layer_new(&f->layer[i], &f->e, &id, f->run, err);
+}
+
+/* What comes after the layer whose experts are at work. */
+static void ask_ahead(void *ctx)
+{
+    const rc_forward *f = ctx;
+
+    if (f->next + 1 < f->end)
+        rc_layer_want(f->layer[f->next + 1], f->flow->tokens);
+    else if (f->logits)
+        rc_head_want(f->head);
+}
+
+static rc_code require_layer(const rc_forward *f, rc_err *err)
+{
+    return f->flow && f->next < f->end
+               ? RC_OK
+               : rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "there is no layer to run");
+}
+
+static void count_layer(rc_forward *f)
+{
+    f->next++;
+    if (f->steps)
+        (*f->steps)++;
+}
+
+rc_code rc_forward_step(rc_forward *f, rc_err *err)
+{
+    RC_TRY(require_layer(f, err));
+    RC_TRY(layer_at(f, f->next, err));
+    if (f->next + 1 < f->end)
+        RC_TRY(layer_at(f, f->next + 1, err));
+    RC_TRY(rc_layer_run(f->layer[f->next], f->flow, ask_ahead, f, err));
+    count_layer(f);
     return RC_OK;
 }
 
-static rc_code logits_of(rc_forward *f, rc_head *head, rc_flow *flow, size_t tail, rc_logits_fn *fn,
-                         void *ctx, rc_err *err)
+static rc_code require_tokens(const rc_forward *f, size_t at, size_t n, size_t most, rc_err *err)
 {
+    return f->flow && n <= most && at <= f->flow->tokens && n <= f->flow->tokens - at
+               ? RC_OK
+               : rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "there are no such tokens");
+}
+
+rc_code rc_forward_streams(rc_forward *f, size_t at, size_t n, float *h, rc_err *err)
+{
+    RC_TRY(require_tokens(f, at, n, SIZE_MAX, err));
+    return rc_rows_load(f->flow->h, at, n, h, err);
+}
+
+static rc_code say(rc_head *head, rc_flow *flow, size_t at, size_t n, float *logits, rc_err *err)
+{
+    RC_TRY(rc_rows_load(flow->h, at, n, flow->hrun, err));
+    return rc_head_run(head, flow->in, flow->hrun, n, flow->u, logits, err);
+}
+
+rc_code rc_forward_logits(rc_forward *f, size_t at, size_t n, float *logits, rc_err *err)
+{
+    RC_TRY(require_tokens(f, at, n, f->run, err));
+    if (f->next < f->end)
+        return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "logits before the last layer");
+    return say(f->head, f->flow, at, n, logits, err);
+}
+
+size_t rc_forward_run(const rc_forward *f)
+{
+    return f->run;
+}
+
+/* -- feeding --------------------------------------------------------------- */
+
+/* Logits of the flow's last `tail` tokens. */
+static rc_code logits_of(rc_forward *f, rc_head *head, size_t tail, rc_logits_fn *fn, void *ctx,
+                         rc_err *err)
+{
+    rc_flow *const flow = f->flow;
     const size_t vocab = f->e.config->vocab_size, fit = LOGITS_BYTES / (vocab * sizeof(float));
     const size_t most = fit < 1 ? 1 : fit < flow->run ? fit : flow->run;
     float *logits =
@@ -277,9 +366,7 @@ static rc_code logits_of(rc_forward *f, rc_head *head, rc_flow *flow, size_t tai
     for (size_t t0 = flow->tokens - tail; rc == RC_OK && t0 < flow->tokens; t0 += most) {
         const size_t n = flow->tokens - t0 < most ? flow->tokens - t0 : most;
 
-        rc = rc_rows_load(flow->h, t0, n, flow->hrun, err);
-        if (rc == RC_OK)
-            rc = rc_head_run(head, flow->in, flow->hrun, n, flow->u, logits, err);
+        rc = say(head, flow, t0, n, logits, err);
         if (rc == RC_OK)
             rc = fn(ctx, flow->pos0 + t0, n, logits, err);
     }
@@ -291,30 +378,22 @@ static rc_code logits_of(rc_forward *f, rc_head *head, rc_flow *flow, size_t tai
 rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t tail,
                         rc_logits_fn *fn, void *ctx, rc_err *err)
 {
-    uint64_t spillable;
-    const bool spill = rc_flow_nbytes(f->e.config, n, f->run, &spillable) > f->e.mem->limit / 4;
-    rc_flow *flow;
     rc_code rc;
 
     if (n == 0)
         return RC_OK;
+    if (f->flow && f->flow->window)
+        return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "windows have nothing to follow");
     rc_flow_free(&f->flow);
-    RC_TRY(check_tokens(f, token, n, err));
-    RC_TRY(rc_flow_new(&flow, &f->e, n, f->run, spill ? f->scratch : NULL, err));
-    if (spill && spillable > f->spilled)
-        f->spilled = spillable;
-    flow->pos0 = f->pos;
-    flow->id = token;
-    rc = embed(f, flow, err);
-    if (rc == RC_OK)
-        rc = through_layers(f, flow, fn && tail, err);
-    if (rc == RC_OK && fn && tail)
-        rc = logits_of(f, f->head, flow, tail < n ? tail : n, fn, ctx, err);
-    f->pos += n;
-    if (f->keep && rc == RC_OK)
-        f->flow = flow;
-    else
-        rc_flow_free(&flow);
+    RC_TRY(check_tokens(f, token, n, n, err));
+    f->logits = fn && tail;
+    rc = start(f, token, n, 0, err);
+    while (rc == RC_OK && f->next < f->end)
+        rc = rc_forward_step(f, err);
+    if (rc == RC_OK && f->logits)
+        rc = logits_of(f, f->head, tail < n ? tail : n, fn, ctx, err);
+    if (rc != RC_OK || !f->keep)
+        rc_flow_free(&f->flow);
     return rc;
 }
 
@@ -324,14 +403,14 @@ rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *
     rc_code rc;
 
     RC_TRY(require_mtp(f->model, err));
-    if (!flow || flow->pos0 != 0)
+    if (!f->keep || !flow || flow->window || flow->pos0 != 0)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "no streams were kept for the draft");
     if (flow->tokens <= shift)
         return RC_OK;
     flow->tokens -= shift;
     rc = rc_mtp_run(f->mtp, flow, flow->id + shift, err);
     if (rc == RC_OK)
-        rc = logits_of(f, rc_mtp_head(f->mtp), flow, flow->tokens, fn, ctx, err);
+        rc = logits_of(f, rc_mtp_head(f->mtp), flow->tokens, fn, ctx, err);
     rc_flow_free(&f->flow);
     return rc;
 }

@@ -195,8 +195,8 @@ static rc_code tell(const rc_indexer *x, const rc_kv *kv, const rc_indexer_work 
     for (size_t t = 0; t < tokens; t++) {
         const uint64_t pos = kv->positions + t;
 
-        RC_TRY(watch->blocks(watch->ctx, x->layer, pos, ((const uint32_t *)work->count.p)[t],
-                             rc_kv_visible(kv, pos),
+        RC_TRY(watch->blocks(watch->ctx, x->layer, kv->origin + pos,
+                             ((const uint32_t *)work->count.p)[t], rc_kv_visible(kv, pos),
                              (const uint32_t *)work->block.p + t * work->each, err));
     }
     return RC_OK;

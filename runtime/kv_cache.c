@@ -54,6 +54,12 @@ void rc_kv_free(rc_kv **kv)
 void rc_kv_forget(rc_kv *kv)
 {
     kv->positions = 0;
+    kv->origin = 0;
+}
+
+void rc_kv_set_origin(rc_kv *kv, uint64_t index)
+{
+    kv->origin = index;
 }
 
 uint64_t rc_kv_positions(const rc_kv *kv)

@@ -13,6 +13,7 @@ struct rc_kv {
     size_t dim, window; /* of a key, in positions */
     uint32_t ratio;
     uint64_t positions;
+    uint64_t origin;     /* for a watcher: position p is origin + p */
     float *ring;         /* [slots, dim]: position p in slot p % slots */
     size_t slots;        /* at least the window's and a run's */
     rc_keys keys, index; /* one for each block of `ratio` positions */

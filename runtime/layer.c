@@ -12,7 +12,7 @@ struct rc_layer {
     rc_hyper *hc_attn, *hc_ffn;
     float *attn_norm, *ffn_norm; /* [D] */
     rc_attention *attention;
-    rc_kv *kv;
+    rc_kv *kv; /* made when it is needed */
     rc_router *router;
     rc_experts *experts;
 };
@@ -31,7 +31,6 @@ rc_code rc_layer_new(rc_layer **out, rc_engine *e, const rc_block_id *id, size_t
     RC_TRY_GOTO(rc, done, rc_hyper_new(&l->hc_attn, e, id, "hc_attn", err));
     RC_TRY_GOTO(rc, done, rc_block_small(e, id, "attn_norm.weight", d, &l->attn_norm, err));
     RC_TRY_GOTO(rc, done, rc_attention_new(&l->attention, e, id, err));
-    RC_TRY_GOTO(rc, done, rc_kv_new(&l->kv, e, id, err));
     RC_TRY_GOTO(rc, done, rc_hyper_new(&l->hc_ffn, e, id, "hc_ffn", err));
     RC_TRY_GOTO(rc, done, rc_block_small(e, id, "ffn_norm.weight", d, &l->ffn_norm, err));
     RC_TRY_GOTO(rc, done, rc_router_new(&l->router, e, id, err));
@@ -63,7 +62,8 @@ void rc_layer_free(rc_layer **layer)
 
 void rc_layer_forget(rc_layer *l)
 {
-    rc_kv_forget(l->kv);
+    if (l->kv)
+        rc_kv_forget(l->kv);
 }
 
 void rc_layer_want(rc_layer *l, size_t tokens)
@@ -75,12 +75,18 @@ void rc_layer_want(rc_layer *l, size_t tokens)
     rc_experts_want(l->experts, tokens);
 }
 
-static void attention_done(rc_layer *l)
+static void attention_done(const rc_layer *l)
 {
     rc_hyper_done(l->hc_attn);
     rc_attention_done(l->attention);
     rc_hyper_done(l->hc_ffn);
     rc_router_done(l->router);
+}
+
+void rc_layer_done(rc_layer *l)
+{
+    attention_done(l);
+    rc_experts_done(l->experts);
 }
 
 static rc_code watch_sublayer(const rc_layer *l, unsigned which, uint64_t pos, size_t n,
@@ -106,6 +112,8 @@ static rc_code attention_of(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err
     RC_TRY(rc_attention_run(l->attention, l->kv, f->attention, f->in, f->u, n, f->v, err));
     RC_TRY(watch_sublayer(l, 0, pos, n, f->v, err));
     rc_hyper_post(l->hc_attn, f->v, f->mix + t0 * mix, n, f->hrun);
+    if (w && w->middle)
+        RC_TRY(w->middle(w->ctx, l->id.layer, pos, n, f->hrun, err));
 
     RC_TRY(rc_hyper_pre(l->hc_ffn, f->in, f->hrun, n, f->u, f->mix + t0 * mix, err));
     rc_norm_rows(l->e->numerics, l->e->threads, f->u, l->ffn_norm, n, l->e->config->hidden_size,
@@ -136,19 +144,37 @@ static rc_code streams_of(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err *
 
 typedef rc_code run_fn(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err *err);
 
-static rc_code in_runs(rc_layer *l, rc_flow *f, run_fn *fn, rc_err *err)
+/* Tokens [begin, end). */
+static rc_code in_runs(rc_layer *l, rc_flow *f, size_t begin, size_t end, run_fn *fn, rc_err *err)
 {
-    for (size_t t0 = 0; t0 < f->tokens; t0 += f->run)
-        RC_TRY(fn(l, f, t0, f->tokens - t0 < f->run ? f->tokens - t0 : f->run, err));
+    for (size_t t0 = begin; t0 < end; t0 += f->run)
+        RC_TRY(fn(l, f, t0, end - t0 < f->run ? end - t0 : f->run, err));
+    return RC_OK;
+}
+
+/* No run crosses the end of a window; the next begins without a past. */
+static rc_code in_windows(rc_layer *l, rc_flow *f, rc_err *err)
+{
+    for (size_t w0 = 0; w0 < f->tokens; w0 += f->window) {
+        const size_t left = f->tokens - w0;
+
+        rc_kv_forget(l->kv);
+        rc_kv_set_origin(l->kv, w0);
+        RC_TRY(in_runs(l, f, w0, w0 + (left < f->window ? left : f->window), attention_of, err));
+    }
+    rc_kv_free(&l->kv); /* or dozens of layers would hold what nobody asks for again */
     return RC_OK;
 }
 
 rc_code rc_layer_run(rc_layer *l, rc_flow *f, void (*next)(void *ctx), void *ctx, rc_err *err)
 {
     rc_layer_want(l, f->tokens);
-    RC_TRY(in_runs(l, f, attention_of, err));
+    if (!l->kv)
+        RC_TRY(rc_kv_new(&l->kv, l->e, &l->id, err));
+    RC_TRY(f->window ? in_windows(l, f, err) : in_runs(l, f, 0, f->tokens, attention_of, err));
     attention_done(l);
-    next(ctx);
+    if (next)
+        next(ctx);
     RC_TRY(rc_experts_run(l->experts, f->in, f->x, f->expert, f->weight, f->tokens, f->y, err));
-    return in_runs(l, f, streams_of, err);
+    return in_runs(l, f, 0, f->tokens, streams_of, err);
 }

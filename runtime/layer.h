@@ -11,11 +11,14 @@
 #include "runtime/linear.h"
 #include "runtime/rows.h"
 
-/* The tokens on their way through the layers, and room to work on a run of them. */
+/* The tokens on their way through the layers, and room to work on a run of them. Zeroed but for
+ * what rc_flow_new() makes: window, pos0 and id are the caller's to set. */
 typedef struct rc_flow {
     rc_engine *e;
     size_t tokens, run; /* in all; at once through attention */
-    uint64_t pos0;      /* position of the first */
+    size_t window;      /* each so many tokens are a sequence of their own; 0: all are one, which
+                           follows what was seen before */
+    uint64_t pos0;      /* position of the first; with windows 0, and positions are indices */
     const uint32_t *id; /* [tokens] */
     rc_rows *h, *x, *y; /* [tokens, N * D] streams; [tokens, D] input and output of the experts */
     float *mix;         /* [tokens, N + N * N] */
@@ -44,10 +47,12 @@ void rc_layer_free(rc_layer **layer);
 /** Forget the positions seen. */
 void rc_layer_forget(rc_layer *layer);
 
-/** Ask for the weights that `tokens` tokens will need first. */
+/** Ask for the weights that `tokens` tokens will need first; and let go what was asked for. */
 void rc_layer_want(rc_layer *layer, size_t tokens);
-/** The flow's tokens, which follow those seen. Once its experts are at work `next` is called: to
- * ask for the weights that are needed after them. */
+void rc_layer_done(rc_layer *layer);
+/** All tokens of the flow: window by window through attention, then together through the experts.
+ *  Once these are at work `next` (may be NULL) is called: to ask for the weights that are needed
+ *  after them. With windows nothing is remembered afterwards. */
 RC_MUST_CHECK
 rc_code rc_layer_run(rc_layer *layer, rc_flow *flow, void (*next)(void *ctx), void *ctx,
                      rc_err *err);

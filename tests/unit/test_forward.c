@@ -281,7 +281,7 @@ static void test_forward_refuses(void **state)
 /* ---- watching ---- */
 
 typedef struct seen {
-    uint64_t streams[8], sublayer[8][2], experts[8], blocks[8];
+    uint64_t middle[8], streams[8], sublayer[8][2], experts[8], blocks[8];
     size_t fail_at, calls;
 } seen;
 
@@ -296,6 +296,18 @@ static rc_code see_streams(void *ctx, uint32_t layer, uint64_t pos, size_t n, co
     s->calls++;
     return s->fail_at && s->calls == s->fail_at ? rc_fail(err, RC_E_IO, RC_NO_OFFSET, "seen enough")
                                                 : RC_OK;
+}
+
+static rc_code see_middle(void *ctx, uint32_t layer, uint64_t pos, size_t n, const float *h,
+                          rc_err *err)
+{
+    seen *s = ctx;
+
+    (void)err;
+    assert_int_equal(s->middle[layer], pos);
+    assert_true(s->streams[layer] <= pos && h[0] == h[0]);
+    s->middle[layer] += n;
+    return RC_OK;
 }
 
 static rc_code see_sublayer(void *ctx, uint32_t layer, unsigned which, uint64_t pos, size_t n,
@@ -349,7 +361,12 @@ static void test_forward_can_be_watched(void **state)
     static float got[N * V];
     _Atomic uint64_t steps = 0;
     seen s = { 0 };
-    const rc_watch watch = { &s, see_streams, see_sublayer, see_experts, see_blocks };
+    const rc_watch watch = { .ctx = &s,
+                             .middle = see_middle,
+                             .streams = see_streams,
+                             .sublayer = see_sublayer,
+                             .experts = see_experts,
+                             .blocks = see_blocks };
     rc_forward_options o = plain;
     rc_forward *f;
     rc_err err;
@@ -364,6 +381,7 @@ static void test_forward_can_be_watched(void **state)
     assert_int_equal(steps, 5 * 3);
     for (unsigned l = 0; l < 5; l++) {
         assert_int_equal(s.streams[l], N);
+        assert_int_equal(s.middle[l], N);
         assert_int_equal(s.sublayer[l][0], N);
         assert_int_equal(s.sublayer[l][1], N);
         assert_int_equal(s.experts[l], N);
