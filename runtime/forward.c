@@ -140,7 +140,7 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
     f->e.mem->limit = (size_t)limit;
     /* an eighth for a run, a quarter for the state of the tokens, the rest is other tables */
     RC_TRY_GOTO(rc, done,
-                rc_weights_open(&f->e.weights, model, (size_t)(limit / 2), READERS,
+                rc_weights_open(&f->e.weights, model, o->swap, (size_t)(limit / 2), READERS,
                                 f->e.mem, err));
     RC_TRY_GOTO(rc, done, rc_weights_find(f->e.weights, "embed.weight", &f->embed, err));
     RC_TRY_GOTO(rc, done, rc_head_new(&f->head, &f->e, NULL, err));
