@@ -23,6 +23,7 @@ struct rc_forward {
     bool keep;           /* the flow of a feed, for a draft */
     uint32_t first, end; /* layers */
     rc_flow *flow;       /* on its way, or kept; else NULL */
+    rc_flow *probe;      /* another model's tokens, for rc_forward_probe(); or NULL */
     uint32_t next;       /* layer of the flow */
     bool logits;         /* somebody wants them afterwards */
     size_t run;
@@ -139,7 +140,8 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
     f->e.mem->limit = (size_t)limit;
     /* an eighth for a run, a quarter for the state of the tokens, the rest is other tables */
     RC_TRY_GOTO(rc, done,
-                rc_weights_open(&f->e.weights, model, (size_t)(limit / 2), READERS, f->e.mem, err));
+                rc_weights_open(&f->e.weights, model, o->swap, (size_t)(limit / 2), READERS,
+                                f->e.mem, err));
     RC_TRY_GOTO(rc, done, rc_weights_find(f->e.weights, "embed.weight", &f->embed, err));
     RC_TRY_GOTO(rc, done, rc_head_new(&f->head, &f->e, NULL, err));
     if (f->keep)
@@ -167,6 +169,7 @@ void rc_forward_free(rc_forward **forward)
     rc_head_free(&f->head);
     rc_mtp_free(&f->mtp);
     rc_flow_free(&f->flow);
+    rc_flow_free(&f->probe);
     rc_weights_close(&f->e.weights);
     rc_mem_put(&own, f);
     *forward = NULL;
@@ -175,6 +178,7 @@ void rc_forward_free(rc_forward **forward)
 void rc_forward_forget(rc_forward *f)
 {
     rc_flow_free(&f->flow);
+    rc_flow_free(&f->probe);
     for (uint32_t i = f->first; i < f->end; i++)
         if (f->layer[i]) {
             rc_layer_done(f->layer[i]);
@@ -226,23 +230,31 @@ static rc_code embed(rc_forward *f, rc_flow *flow, rc_err *err)
     return RC_OK;
 }
 
+/* A flow of tokens from f->pos on. It may take a quarter of the limit, two of them together no
+ * more: else its streams go to a file. */
+static rc_code new_flow(rc_forward *f, rc_flow **out, const uint32_t *token, size_t n,
+                        size_t window, rc_err *err)
+{
+    uint64_t spillable;
+    const uint64_t nbytes = rc_flow_nbytes(f->e.config, n, f->run, &spillable);
+    const bool spill = nbytes > f->e.mem->limit / (f->flow ? 8 : 4);
+
+    RC_TRY(rc_flow_new(out, &f->e, n, f->run, spill ? f->scratch : NULL, err));
+    if (spill && spillable > f->spilled)
+        f->spilled = spillable;
+    (*out)->window = window;
+    (*out)->id = token;
+    return RC_OK;
+}
+
 /* Tokens at the first layer. window 0: they follow those seen. */
 static rc_code start(rc_forward *f, const uint32_t *token, size_t n, size_t window, rc_err *err)
 {
-    uint64_t spillable;
-    const bool spill = rc_flow_nbytes(f->e.config, n, f->run, &spillable) > f->e.mem->limit / 4;
-    rc_flow *flow;
-
-    RC_TRY(rc_flow_new(&flow, &f->e, n, f->run, spill ? f->scratch : NULL, err));
-    if (spill && spillable > f->spilled)
-        f->spilled = spillable;
-    flow->window = window;
-    flow->pos0 = f->pos;
-    flow->id = token;
-    f->flow = flow;
+    RC_TRY(new_flow(f, &f->flow, token, n, window, err));
+    f->flow->pos0 = f->pos;
     f->next = f->first;
     f->pos += n;
-    return embed(f, flow, err);
+    return embed(f, f->flow, err);
 }
 
 /* -- a layer at a time ----------------------------------------------------- */
@@ -316,6 +328,55 @@ rc_code rc_forward_step(rc_forward *f, rc_err *err)
     RC_TRY(rc_layer_run(f->layer[f->next], f->flow, ask_ahead, f, err));
     count_layer(f);
     return RC_OK;
+}
+
+/* `other` runs tokens like ours and has come to `layer`. */
+static rc_code require_alike(const rc_forward *f, const rc_forward *other, uint32_t layer,
+                             rc_err *err)
+{
+    const rc_flow *a = f->flow, *b = other->flow;
+
+    return b && a->tokens == b->tokens && a->window == b->window && a->pos0 == b->pos0 &&
+                   rc_rows_width(a->h) == rc_rows_width(b->h) && other->next == layer &&
+                   memcmp(a->id, b->id, a->tokens * sizeof *a->id) == 0
+               ? RC_OK
+               : rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET,
+                         "the other pass is not at layer %" PRIu32 " of the same tokens", layer);
+}
+
+static rc_code copy_streams(rc_flow *to, rc_flow *from, rc_err *err)
+{
+    for (size_t t0 = 0; t0 < to->tokens; t0 += to->run) {
+        const size_t n = to->tokens - t0 < to->run ? to->tokens - t0 : to->run;
+
+        RC_TRY(rc_rows_load(from->h, t0, n, to->hrun, err));
+        RC_TRY(rc_rows_store(to->h, t0, n, to->hrun, err));
+    }
+    return RC_OK;
+}
+
+rc_code rc_forward_follow(rc_forward *f, rc_forward *other, rc_err *err)
+{
+    RC_TRY(require_layer(f, err));
+    RC_TRY(require_alike(f, other, f->next + 1, err));
+    RC_TRY(copy_streams(f->flow, other->flow, err));
+    if (f->layer[f->next])
+        rc_layer_done(f->layer[f->next]); /* a step may have asked for it */
+    count_layer(f);
+    return RC_OK;
+}
+
+rc_code rc_forward_probe(rc_forward *f, rc_forward *other, rc_err *err)
+{
+    const rc_flow *const own = f->flow;
+
+    RC_TRY(require_layer(f, err));
+    RC_TRY(require_alike(f, other, f->next, err));
+    RC_TRY(layer_at(f, f->next, err));
+    if (!f->probe)
+        RC_TRY(new_flow(f, &f->probe, own->id, own->tokens, own->window, err));
+    RC_TRY(copy_streams(f->probe, other->flow, err));
+    return rc_layer_run(f->layer[f->next], f->probe, NULL, NULL, err);
 }
 
 static rc_code require_tokens(const rc_forward *f, size_t at, size_t n, size_t most, rc_err *err)

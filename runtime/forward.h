@@ -70,28 +70,34 @@ rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *
  *
  *     begin;  while (layer < end) step, follow;  logits, streams;  forget */
 
-/** token[n] is cut into windows of `window` tokens (the last may be shorter), each a sequence of its
- *  own from position 0. All of them go through a layer before the next layer is read. Begins
- *  where rc_forward_new() or rc_forward_forget() left off; token is borrowed until then. Watchers
- *  see indices into token[] for positions. Errors as rc_forward_feed(). */
+/** token[n] is cut into windows of `window` tokens (the last may be shorter), each a sequence of
+ *  its own from position 0, with the bits of feeding it alone. All of them go through a layer
+ *  before the next layer is read. Watchers see indices into token[] for positions. Only as the
+ *  first thing after new or forget; token is borrowed until forget or free.
+ *    RC_E_USAGE     no tokens, windows of none, a token past the vocabulary, a window longer
+ *                   than max_position_embeddings
+ *    RC_E_INTERNAL  not at the beginning
+ *  and whatever reading reports. After an error, here and below, only free and forget; but
+ *  RC_E_INTERNAL, which says that it was called out of turn, leaves all as it was. */
 RC_MUST_CHECK
 rc_code rc_forward_begin(rc_forward *f, const uint32_t *token, size_t n, size_t window,
                          rc_err *err);
 /** The layer that comes next; rc_forward_end_layer() when all are done. */
 uint32_t rc_forward_next_layer(const rc_forward *f);
 uint32_t rc_forward_end_layer(const rc_forward *f);
-/** Run it. */
+/** Run it. What the layer after it, or the head, needs first is read ahead meanwhile. */
 RC_MUST_CHECK
 rc_code rc_forward_step(rc_forward *f, rc_err *err);
-/** Instead of running it: it gave what it gave in `other`, a model of the same sizes and tokens that
- *  is one layer ahead. The streams are copied, the weights not read. */
+/** Instead of running it: it gave what it gave in `other`, a model of the same sizes and tokens
+ *  that is one layer ahead. The streams are copied, no weights are read, no watcher is called. */
 RC_MUST_CHECK
 rc_code rc_forward_follow(rc_forward *f, rc_forward *other, rc_err *err);
-/** Run the next layer on the streams that `other`, at the same layer, has now, for the watcher
- *  only: f is afterwards where it was. */
+/** Run the next layer on the streams that `other` has now, for the watcher only: f is afterwards
+ *  where it was. `other`: of the same sizes and tokens, at the same layer; it may be f. Takes the
+ *  memory of a second set of streams, until forget. */
 RC_MUST_CHECK
 rc_code rc_forward_probe(rc_forward *f, rc_forward *other, rc_err *err);
-/** The streams of tokens [at, at + n) as they are now: h [n, N, D]. */
+/** The streams of tokens [at, at + n) as they are now: h [n, N, D]. RC_E_INTERNAL past the end. */
 RC_MUST_CHECK
 rc_code rc_forward_streams(rc_forward *f, size_t at, size_t n, float *h, rc_err *err);
 /** Logits of tokens [at, at + n): [n, vocabulary], n at most rc_forward_run(). All layers done. */
@@ -100,10 +106,10 @@ rc_code rc_forward_logits(rc_forward *f, size_t at, size_t n, float *logits, rc_
 /** Tokens that go through a layer at once; the most that rc_forward_logits() takes. */
 size_t rc_forward_run(const rc_forward *f);
 
-/** The next feed begins at position 0 again. Weights in memory stay. */
+/** The next feed begins at position 0 again, or windows may begin. Weights in memory stay. */
 void rc_forward_forget(rc_forward *f);
 
-uint64_t rc_forward_positions(const rc_forward *f);
+uint64_t rc_forward_positions(const rc_forward *f); /* fed, or of all windows */
 rc_weights_stats rc_forward_statistics(const rc_forward *f);
 uint64_t rc_forward_spilled(const rc_forward *f); /* bytes of the largest scratch file set */
 size_t rc_forward_peak(const rc_forward *f);      /* most bytes ever held */

@@ -264,7 +264,7 @@ static rc_code run_blas(rc_engine *e, job *j, rc_input *in, bool *sound, rc_err 
 /* A product is not finite: because of which weight? */
 static rc_code blame(const rc_bound *w, const job *j, rc_engine *e, rc_err *err)
 {
-    const rc_ckpt *ckpt = rc_weights_ckpt(e->weights);
+    const rc_ckpt *ckpt = rc_weights_ckpt(e->weights, w);
     const size_t cols = j->in->n;
     float *y = rc_mem_get(e->mem, 3 * cols * sizeof *y);
     rc_code rc = RC_OK;

@@ -1,5 +1,8 @@
 /* runtime/swap.h - a model some of whose parameters are another model's: what would it say if
- * these had not been converted? */
+ * these had not been converted?
+ *
+ * Everything that is read under a parameter's name goes through it, norms and tables included.
+ * Sizes and all else that the config says stay the model's own. */
 #ifndef RC_RUNTIME_SWAP_H
 #define RC_RUNTIME_SWAP_H
 
@@ -7,7 +10,8 @@
 
 typedef struct rc_swap {
     rc_model *from; /* whole, of the same shapes; borrowed */
-    /** Is the parameter of that name to come from there? Asked once or more for each. */
+    /** Is the parameter of that name to come from there? Asked more than once for each: the answer
+     *  may not change. */
     bool (*takes)(const void *ctx, const rc_param *param);
     const void *ctx;
 } rc_swap;

@@ -44,11 +44,11 @@ enum { MAX_READERS = 16, SPARE = 32 };
 
 struct rc_weights {
     rc_model *model;
-    rc_ckpt *ckpt;
+    const rc_swap *swap; /* or NULL */
     rc_mem *mem;
     size_t budget, resident; /* bytes of buffers, spare ones included */
     rc_arena arena;
-    entry **of; /* by parameter: its pieces, or NULL until asked for */
+    entry **of; /* by parameter, the other model's last: its pieces, or NULL until asked for */
 
     pthread_mutex_t lock;
     pthread_cond_t work, ready;
@@ -79,6 +79,51 @@ static void list_remove(list *l, entry *e)
     *(e->next ? &e->next->prev : &l->last) = e->prev;
     e->next = e->prev = NULL;
 }
+
+/* -- two models ------------------------------------------------------------ */
+
+static bool is_of(const rc_model *m, const rc_bound *b)
+{
+    const uintptr_t at = (uintptr_t)b, first = (uintptr_t)rc_model_at(m, 0);
+
+    return at >= first && at < first + rc_model_count(m) * sizeof *b;
+}
+
+/* Whose a parameter is. */
+static rc_model *owner(const rc_weights *w, const rc_bound *b)
+{
+    return w->swap && is_of(w->swap->from, b) ? w->swap->from : w->model;
+}
+
+/* Where its pieces are noted. */
+static entry **pieces_at(const rc_weights *w, const rc_bound *b)
+{
+    const rc_model *m = owner(w, b);
+
+    return w->of + (m == w->model ? 0 : rc_model_count(w->model)) + (b - rc_model_at(m, 0));
+}
+
+/* What stands for a parameter of the model; NULL when the other has none. */
+static const rc_bound *stand_in(const rc_weights *w, const rc_bound *own)
+{
+    return w->swap && w->swap->takes(w->swap->ctx, own->param)
+               ? rc_model_find(w->swap->from, own->param->name)
+               : own;
+}
+
+const rc_bound *rc_weights_bound(const rc_weights *w, const char *param)
+{
+    const rc_bound *own = rc_model_find(w->model, param);
+
+    return own ? stand_in(w, own) : NULL;
+}
+
+rc_ckpt *rc_weights_ckpt(const rc_weights *w, const rc_bound *bound)
+{
+    return rc_model_ckpt(owner(w, bound));
+}
+
+/* -- pieces ---------------------------------------------------------------- */
 
 static uint64_t rows_of(const rc_bound *b)
 {
@@ -118,7 +163,7 @@ static size_t buffer_for(const rc_bound *b, uint64_t row, uint64_t n)
 /* The pieces of a parameter; made on first use. NULL: no memory. */
 static entry *pieces_of(rc_weights *w, const rc_bound *bound)
 {
-    entry **at = &w->of[bound - rc_model_at(w->model, 0)];
+    entry **at = pieces_at(w, bound);
     const uint64_t step = rc_weights_step(w, bound), rows = rows_of(bound);
     const size_t n = rc_weights_pieces(w, bound);
 
@@ -223,11 +268,12 @@ static rc_code read_piece(rc_weights *w, entry *e, rc_err *err)
 {
     const rc_extent x = rc_decoder_extent(e->bound, e->row, e->n);
     const size_t head = pages(x.weight_len);
+    rc_ckpt *ckpt = rc_weights_ckpt(w, e->bound);
 
-    RC_TRY(rc_ckpt_read(w->ckpt, e->bound->weight, x.weight_off, x.weight_len, e->buf, head,
+    RC_TRY(rc_ckpt_read(ckpt, e->bound->weight, x.weight_off, x.weight_len, e->buf, head,
                         &e->weight, err));
     if (x.scale_len)
-        RC_TRY(rc_ckpt_read(w->ckpt, e->bound->scale, x.scale_off, x.scale_len, e->buf + head,
+        RC_TRY(rc_ckpt_read(ckpt, e->bound->scale, x.scale_off, x.scale_len, e->buf + head,
                             e->buf_len - head, &e->scale, err));
     return RC_OK;
 }
@@ -321,7 +367,7 @@ void rc_weights_done(rc_weights *w, const rc_bound *bound)
     entry *e;
 
     pthread_mutex_lock(&w->lock);
-    e = w->of[bound - rc_model_at(w->model, 0)];
+    e = *pieces_at(w, bound);
     for (size_t i = 0; e && i < n; i++) {
         e[i].wanted = false;
         if (e[i].state == QUEUED) {
@@ -425,16 +471,6 @@ rc_weights_stats rc_weights_statistics(const rc_weights *weights)
     return s;
 }
 
-rc_model *rc_weights_model(const rc_weights *w)
-{
-    return w->model;
-}
-
-rc_ckpt *rc_weights_ckpt(const rc_weights *w)
-{
-    return w->ckpt;
-}
-
 size_t rc_weights_fit(const rc_weights *w, const rc_bound *bound)
 {
     const size_t one =
@@ -457,52 +493,69 @@ void rc_weights_count_bytes(rc_weights *w, uint64_t nbytes)
 
 /* -- open and close -------------------------------------------------------- */
 
-/* The largest piece that a product may ask for. */
-static size_t largest_piece(rc_weights *w)
+static rc_code require_shape(const rc_param *own, const rc_param *other, rc_err *err)
 {
-    size_t most = 0;
-
-    for (size_t i = 0; i < rc_model_count(w->model); i++) {
-        const rc_bound *b = rc_model_at(w->model, i);
-
-        if (b->weight && rc_decoder_of(b)) {
-            const size_t n = buffer_for(b, 0, rc_weights_step(w, b));
-
-            most = n > most ? n : most;
-        }
-    }
-    return most;
+    if (own->rank == other->rank && memcmp(own->shape, other->shape, sizeof own->shape) == 0)
+        return RC_OK;
+    rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "the models differ in the shape of a parameter");
+    rc_err_tensor(err, own->name);
+    return RC_E_TENSORSET;
 }
 
-rc_code rc_weights_open(rc_weights **out, rc_model *model, size_t budget, unsigned readers,
-                        rc_mem *mem, rc_err *err)
+/* The largest piece that a product may ask for. */
+static rc_code measure(const rc_weights *w, size_t *largest, rc_err *err)
 {
+    *largest = 0;
+    for (size_t i = 0; i < rc_model_count(w->model); i++) {
+        const rc_bound *own = rc_model_at(w->model, i), *b = stand_in(w, own);
+
+        if (b)
+            RC_TRY(require_shape(own->param, b->param, err));
+        if (b && b->weight && rc_decoder_of(b)) {
+            const size_t n = buffer_for(b, 0, rc_weights_step(w, b));
+
+            *largest = n > *largest ? n : *largest;
+        }
+    }
+    return RC_OK;
+}
+
+static rc_code judge_budget(const rc_weights *w, rc_err *err)
+{
+    size_t largest;
+
+    RC_TRY(measure(w, &largest, err));
+    if (w->budget >= 3 * largest)
+        return RC_OK;
+    rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "the memory limit leaves too little for weights");
+    rc_err_want(err, "at least %zu bytes", 3 * largest);
+    rc_err_got(err, "%zu", w->budget);
+    rc_err_hint(err, "raise --mem-limit");
+    return RC_E_LIMIT;
+}
+
+rc_code rc_weights_open(rc_weights **out, rc_model *model, const rc_swap *swap, size_t budget,
+                        unsigned readers, rc_mem *mem, rc_err *err)
+{
+    const size_t params = rc_model_count(model) + (swap ? rc_model_count(swap->from) : 0);
     rc_weights *w = rc_mem_get(mem, sizeof *w);
-    size_t need;
+    rc_code rc;
 
     *out = NULL;
     if (!w)
         return rc_fail_nomem(err, mem, sizeof *w);
     w->model = model;
-    w->ckpt = rc_model_ckpt(model);
+    w->swap = swap;
     w->mem = w->arena.mem = mem;
     w->budget = budget;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->work, NULL);
     pthread_cond_init(&w->ready, NULL);
-    need = 3 * largest_piece(w);
-    w->of = rc_mem_get(mem, rc_model_count(model) * sizeof(entry *));
-    if (!w->of) {
+    w->of = rc_mem_get(mem, params * sizeof(entry *));
+    rc = w->of ? judge_budget(w, err) : rc_fail_nomem(err, mem, params * sizeof(entry *));
+    if (rc != RC_OK) {
         rc_weights_close(&w);
-        return rc_fail_nomem(err, mem, rc_model_count(model) * sizeof(entry *));
-    }
-    if (budget < need) {
-        rc_weights_close(&w);
-        rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "the memory limit leaves too little for weights");
-        rc_err_want(err, "at least %zu bytes", need);
-        rc_err_got(err, "%zu", budget);
-        rc_err_hint(err, "raise --mem-limit");
-        return RC_E_LIMIT;
+        return rc;
     }
     for (unsigned i = 0; i < readers && i < MAX_READERS; i++, w->nreaders++)
         if (pthread_create(&w->reader[i], NULL, read_ahead, w) != 0)

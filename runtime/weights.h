@@ -11,23 +11,29 @@
 #define RC_RUNTIME_WEIGHTS_H
 
 #include "runtime/decode.h"
+#include "runtime/swap.h"
 
 typedef struct rc_weights rc_weights;
 
-/** `budget`: bytes of stored weights to hold at most; at least three of the largest pieces. The
- * model is borrowed. `readers`: threads that read ahead; with none, or where the system refuses
- * them, the caller reads. RC_E_OS no memory; RC_E_LIMIT the budget is too small (says what is
- * needed). */
+/** `swap`: which parameters come from another model, or NULL; it and the model are borrowed.
+ *  `budget`: bytes of stored weights to hold at most; at least three of the largest pieces.
+ *  `readers`: threads that read ahead; with none, or where the system refuses them, the caller
+ *  reads.
+ *    RC_E_OS         no memory
+ *    RC_E_LIMIT      the budget is too small (says what is needed)
+ *    RC_E_TENSORSET  a parameter of the other model has another shape (names it) */
 RC_MUST_CHECK
-rc_code rc_weights_open(rc_weights **out, rc_model *model, size_t budget, unsigned readers,
-                        rc_mem *mem, rc_err *err);
+rc_code rc_weights_open(rc_weights **out, rc_model *model, const rc_swap *swap, size_t budget,
+                        unsigned readers, rc_mem *mem, rc_err *err);
 void rc_weights_close(rc_weights **weights);
 
-rc_ckpt *rc_weights_ckpt(const rc_weights *weights);
+/** The checkpoint that holds a parameter. */
+rc_ckpt *rc_weights_ckpt(const rc_weights *weights, const rc_bound *bound);
 /** How many of a parameter's like the budget holds; at least 1. */
 size_t rc_weights_fit(const rc_weights *weights, const rc_bound *bound);
 
-/** The parameter of that name, with its weight and scale there and of a type that has values.
+/** The parameter of that name, the other model's where it is swapped, with its weight and scale
+ *  there and of a type that has values.
  *  RC_E_TENSORSET missing; RC_E_UNSUPPORTED no decoder for it. */
 RC_MUST_CHECK
 rc_code rc_weights_find(rc_weights *weights, const char *param, const rc_bound **bound,

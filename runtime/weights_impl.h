@@ -4,7 +4,8 @@
 
 #include "runtime/weights.h"
 
-rc_model *rc_weights_model(const rc_weights *weights);
+/** The bound of that name, the other model's where it is swapped; NULL when there is none. */
+const rc_bound *rc_weights_bound(const rc_weights *weights, const char *param);
 rc_mem *rc_weights_mem(const rc_weights *weights);
 /** Bytes read past the pieces. */
 void rc_weights_count_bytes(rc_weights *weights, uint64_t nbytes);

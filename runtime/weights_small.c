@@ -7,7 +7,7 @@
 
 rc_code rc_weights_find(rc_weights *w, const char *param, const rc_bound **bound, rc_err *err)
 {
-    const rc_bound *b = rc_model_find(rc_weights_model(w), param);
+    const rc_bound *b = rc_weights_bound(w, param);
 
     *bound = NULL;
     if (!b || !b->weight) {
@@ -69,7 +69,7 @@ static void reader_close(reader *r)
 static rc_code reader_read(reader *r, uint64_t row, uint64_t n, rc_err *err)
 {
     const rc_extent x = rc_decoder_extent(r->bound, row, n);
-    rc_ckpt *ckpt = rc_model_ckpt(rc_weights_model(r->w));
+    rc_ckpt *ckpt = rc_weights_ckpt(r->w, r->bound);
     uint8_t *scales = r->buf + (r->weight_room + RC_PAGE - 1) / RC_PAGE * RC_PAGE;
 
     RC_TRY(rc_ckpt_read(ckpt, r->bound->weight, x.weight_off, x.weight_len, r->buf, r->weight_room,
@@ -83,10 +83,10 @@ static rc_code reader_read(reader *r, uint64_t row, uint64_t n, rc_err *err)
 }
 
 /* Where it is, for a message. */
-static void name_place(rc_weights *w, const rc_tensor *t, rc_err *err)
+static void name_place(rc_weights *w, const rc_bound *b, rc_err *err)
 {
-    rc_err_file(err, rc_ckpt_shard(rc_model_ckpt(rc_weights_model(w)), t->shard)->name);
-    rc_err_tensor(err, t->name);
+    rc_err_file(err, rc_ckpt_shard(rc_weights_ckpt(w, b), b->weight->shard)->name);
+    rc_err_tensor(err, b->weight->name);
 }
 
 static rc_code check_finite(rc_weights *w, const rc_bound *b, uint64_t row, const float *y,
@@ -96,7 +96,7 @@ static rc_code check_finite(rc_weights *w, const rc_bound *b, uint64_t row, cons
         if (!isfinite(y[i])) {
             rc_fail(err, RC_E_NUMERIC, b->weight->begin + rc_decoder_offset(b, row, i),
                     "element [%" PRIu64 ", %zu] is %s", row, i, isnan(y[i]) ? "NaN" : "infinite");
-            name_place(w, b->weight, err);
+            name_place(w, b, err);
             return RC_E_NUMERIC;
         }
     return RC_OK;
@@ -184,7 +184,7 @@ static int64_t shown_int(uint64_t v, unsigned nbytes)
 rc_code rc_weights_ints(rc_weights *w, const char *param, const uint32_t *row, size_t n,
                         size_t cols, uint32_t bound_excl, uint32_t *y, rc_err *err)
 {
-    const rc_bound *b = rc_model_find(rc_weights_model(w), param);
+    const rc_bound *b = rc_weights_bound(w, param);
     rc_mem *mem = rc_weights_mem(w);
     const uint8_t *data;
     rc_code rc = RC_OK;
@@ -203,8 +203,7 @@ rc_code rc_weights_ints(rc_weights *w, const char *param, const uint32_t *row, s
     for (size_t k = 0; rc == RC_OK && k < n; k++) {
         const uint64_t off = (uint64_t)row[k] * len;
 
-        rc = rc_ckpt_read(rc_model_ckpt(rc_weights_model(w)), b->weight, off, len, buf, buf_len,
-                          &data, err);
+        rc = rc_ckpt_read(rc_weights_ckpt(w, b), b->weight, off, len, buf, buf_len, &data, err);
         for (size_t c = 0; rc == RC_OK && c < cols; c++) {
             const uint64_t v = load_int(data + c * nbytes, nbytes);
             bool twice;
@@ -216,7 +215,7 @@ rc_code rc_weights_ints(rc_weights *w, const char *param, const uint32_t *row, s
             rc = rc_fail(err, RC_E_DATA, b->weight->begin + off + c * nbytes,
                          "entry [%" PRIu32 ", %zu] points at expert %" PRId64 "%s", row[k], c,
                          shown_int(v, nbytes), twice ? " for the second time" : "");
-            name_place(w, b->weight, err);
+            name_place(w, b, err);
             if (!twice)
                 rc_err_want(err, "below %" PRIu32, bound_excl);
         }

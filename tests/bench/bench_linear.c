@@ -92,7 +92,7 @@ int bench_linear(const char *folder)
     if (rc == RC_OK)
         rc = rc_model_new(&model, ckpt, &mem, &err);
     if (rc == RC_OK)
-        rc = rc_weights_open(&e.weights, model, (size_t)1 << 30, 0, &mem, &err);
+        rc = rc_weights_open(&e.weights, model, NULL, (size_t)1 << 30, 0, &mem, &err);
     if (rc == RC_OK) {
         e.config = rc_ckpt_config(ckpt);
         printf("%-40s %5s %-7s %7s %9s %9s %8s\n", "matrix", "T", "numer.", "threads", "GFLOP/s",

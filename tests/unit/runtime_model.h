@@ -42,7 +42,7 @@ static inline void rm_weights(rm *m, size_t budget, unsigned readers)
 {
     rc_err err;
 
-    if (rc_weights_open(&m->e.weights, m->model, budget, readers, &m->mem, &err) != RC_OK)
+    if (rc_weights_open(&m->e.weights, m->model, NULL, budget, readers, &m->mem, &err) != RC_OK)
         fail_msg("%s", err.msg);
 }
 

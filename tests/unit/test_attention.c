@@ -103,7 +103,7 @@ static int setup(void **state)
         rc_source_open(&source, fx_path(&dir, "m"), &mem, &err) != RC_OK ||
         rc_ckpt_open(&ckpt, source, NULL, &mem, &err) != RC_OK ||
         rc_model_new(&model, ckpt, &mem, &err) != RC_OK ||
-        rc_weights_open(&engine.weights, model, 64u << 20, 1, &mem, &err) != RC_OK)
+        rc_weights_open(&engine.weights, model, NULL, 64u << 20, 1, &mem, &err) != RC_OK)
         fail_msg("%s", err.msg);
     engine.config = rc_ckpt_config(ckpt);
     engine.mem = &mem;

@@ -56,6 +56,14 @@ static void logits_of(rc_forward *f, size_t n, float *logits)
             fail_msg("token %zu: %s", at, err.msg);
 }
 
+static void streams_of(rc_forward *f, float *h)
+{
+    rc_err err;
+
+    if (rc_forward_streams(f, 0, N, h, &err) != RC_OK)
+        fail_msg("%s", err.msg);
+}
+
 static rc_code take(void *ctx, uint64_t pos, size_t n, const float *logits, rc_err *err)
 {
     (void)err;
@@ -191,12 +199,261 @@ static void test_windows_refuse(void **state)
     close_forward(&m, &f);
 }
 
+/* ---- two passes ---- */
+
+/* All layers, then one that a step has asked for: streams are copied, no weight is read. */
+static void test_follow(void **state)
+{
+    static float want[N * V], got[N * V], h[2][N * WIDE];
+    _Atomic uint64_t steps = 0;
+    rc_forward_options o = plain;
+    rc_forward *f, *leader;
+    uint64_t bytes;
+    rc_err err;
+    rm m, other;
+
+    (void)state;
+    leader = open_forward(&other, "m", &plain);
+    o.steps = &steps;
+    o.numerics = RC_NUMERICS_NATIVE; /* what is copied is visibly not its own */
+    f = open_forward(&m, "m", &o);
+    begin(leader, N, 40);
+    begin(f, N, 40);
+    assert_int_equal(rc_forward_follow(f, leader, &err), RC_E_INTERNAL); /* not ahead */
+    bytes = rc_forward_statistics(f).bytes_read;
+    for (uint32_t l = 0; l < LAYERS; l++) {
+        step_to(leader, l + 1);
+        if (rc_forward_follow(f, leader, &err) != RC_OK)
+            fail_msg("layer %u: %s", l, err.msg);
+        streams_of(leader, h[0]);
+        streams_of(f, h[1]);
+        assert_memory_equal(h[0], h[1], sizeof h[0]);
+    }
+    assert_int_equal(rc_forward_statistics(f).bytes_read, bytes);
+    assert_int_equal(steps, LAYERS);
+    assert_int_equal(rc_forward_follow(f, leader, &err), RC_E_INTERNAL); /* no layer left */
+    rc_forward_forget(f);
+    rc_forward_forget(leader);
+
+    o.numerics = RC_NUMERICS_F32;
+    close_forward(&m, &f);
+    f = open_forward(&m, "m", &o);
+    feed_windows(&plain, N, 40, want);
+    begin(leader, N, 40);
+    begin(f, N, 40);
+    step_to(f, 1); /* asks for layer 1 */
+    step_to(leader, 2);
+    assert_int_equal(rc_forward_follow(f, leader, &err), RC_OK);
+    step_to(f, LAYERS);
+    logits_of(f, N, got);
+    assert_memory_equal(got, want, sizeof got);
+    close_forward(&m, &f);
+    close_forward(&other, &leader);
+}
+
+static void test_follow_refuses_other_tokens(void **state)
+{
+    rc_forward *f, *leader;
+    rc_err err;
+    rm m, other;
+
+    (void)state;
+    leader = open_forward(&other, "m", &plain);
+    f = open_forward(&m, "m", &plain);
+    begin(f, 8, 4);
+    assert_int_equal(rc_forward_probe(f, leader, &err), RC_E_INTERNAL); /* nothing begun there */
+    begin(leader, 8, 8);
+    assert_int_equal(rc_forward_probe(f, leader, &err), RC_E_INTERNAL); /* other windows */
+    rc_forward_forget(leader);
+    begin(leader, 7, 4);
+    assert_int_equal(rc_forward_probe(f, leader, &err), RC_E_INTERNAL); /* fewer */
+    rc_forward_forget(leader);
+    assert_int_equal(rc_forward_begin(leader, token + 1, 8, 4, &err), RC_OK);
+    assert_int_equal(rc_forward_probe(f, leader, &err), RC_E_INTERNAL); /* other ids */
+    step_to(leader, 1);
+    assert_int_equal(rc_forward_follow(f, leader, &err), RC_E_INTERNAL);
+    rc_forward_forget(leader);
+    begin(leader, 8, 4);
+    step_to(leader, 2);
+    assert_int_equal(rc_forward_follow(f, leader, &err), RC_E_INTERNAL); /* two ahead */
+    assert_int_equal(rc_forward_probe(f, leader, &err), RC_E_INTERNAL);
+    close_forward(&m, &f);
+    close_forward(&other, &leader);
+}
+
+/* What a watch sees of one layer after the other. */
+typedef struct album {
+    float middle[N * WIDE], streams[N * WIDE];
+    uint64_t next[2], blocks; /* indices */
+} album;
+
+static rc_code see_middle(void *ctx, uint32_t layer, uint64_t at, size_t n, const float *h,
+                          rc_err *err)
+{
+    album *a = ctx;
+
+    (void)layer, (void)err;
+    assert_int_equal(at, a->next[0]);
+    memcpy(a->middle + at * WIDE, h, n * WIDE * sizeof *h);
+    a->next[0] = (at + n) % N;
+    return RC_OK;
+}
+
+static rc_code see_streams(void *ctx, uint32_t layer, uint64_t at, size_t n, const float *h,
+                           rc_err *err)
+{
+    album *a = ctx;
+
+    (void)layer, (void)err;
+    assert_int_equal(at, a->next[1]);
+    memcpy(a->streams + at * WIDE, h, n * WIDE * sizeof *h);
+    a->next[1] = (at + n) % N;
+    return RC_OK;
+}
+
+static rc_code see_blocks(void *ctx, uint32_t layer, uint64_t at, size_t n, size_t visible,
+                          const uint32_t *block, rc_err *err)
+{
+    album *a = ctx;
+
+    (void)layer, (void)block, (void)err;
+    assert_int_equal(at, a->blocks);
+    assert_int_equal(visible, (at % 40 + 1) / 4); /* of its window */
+    assert_true(n <= visible);
+    a->blocks = (at + 1) % N;
+    return RC_OK;
+}
+
+static void test_probe(void **state)
+{
+    static float want[N * V], got[N * V], h[2][N * WIDE];
+    static album seen, again;
+    const rc_watch watch = {
+        .ctx = &seen, .middle = see_middle, .streams = see_streams, .blocks = see_blocks
+    };
+    rc_forward_options o = plain;
+    rc_forward *f, *leader;
+    rc_err err;
+    rm m, other;
+
+    (void)state;
+    o.watch = &watch;
+    f = open_forward(&m, "m", &o);
+    o.watch = NULL;
+    o.numerics = RC_NUMERICS_NATIVE;
+    leader = open_forward(&other, "m", &o);
+    feed_windows(&plain, N, 40, want);
+    begin(leader, N, 40);
+    begin(f, N, 40);
+    for (uint32_t l = 0; l < LAYERS; l++) {
+        /* on its own streams: what the step will give */
+        assert_int_equal(rc_forward_probe(f, f, &err), RC_OK);
+        assert_int_equal(rc_forward_next_layer(f), l);
+        again = seen;
+        /* on another's: something else, and nothing is changed but what is seen */
+        streams_of(f, h[0]);
+        if (rc_forward_probe(f, leader, &err) != RC_OK)
+            fail_msg("layer %u: %s", l, err.msg);
+        assert_true(l == 0 || memcmp(&again, &seen, sizeof seen) != 0);
+        streams_of(f, h[1]);
+        assert_memory_equal(h[0], h[1], sizeof h[0]);
+        step_to(f, l + 1);
+        assert_memory_equal(&again, &seen, sizeof seen);
+        streams_of(f, h[1]);
+        assert_memory_equal(seen.streams, h[1], sizeof h[1]);
+        assert_true(memcmp(seen.middle, h[1], sizeof h[1]) != 0);
+        step_to(leader, l + 1);
+    }
+    assert_int_equal(rc_forward_probe(f, leader, &err), RC_E_INTERNAL); /* no layer left */
+    logits_of(f, N, got);
+    assert_memory_equal(got, want, sizeof got);
+    close_forward(&m, &f);
+    close_forward(&other, &leader);
+}
+
+/* The second flow goes to a file where both would be too much. */
+static void test_probe_spills(void **state)
+{
+    rc_forward_options o = plain;
+    rc_forward *f;
+    rc_err err;
+    rm m;
+
+    (void)state;
+    o.mem_limit = 8u << 20;
+    o.scratch = dir.path;
+    f = open_forward(&m, "m", &o);
+    begin(f, 200, 40); /* 1.2 MB, of at most 2 */
+    assert_int_equal(rc_forward_spilled(f), 0);
+    assert_int_equal(rc_forward_probe(f, f, &err), RC_OK);
+    assert_true(rc_forward_spilled(f) > 0);
+    assert_true(rc_forward_peak(f) <= o.mem_limit);
+    close_forward(&m, &f);
+}
+
+/* ---- memory ---- */
+
+/* Steps, a probe, a layer followed, logits, refused at the k-th allocation. */
+static rc_code go_through(rc_forward *f, rc_forward *leader, float *logits, rc_err *err)
+{
+    RC_TRY(rc_forward_begin(f, token, 9, 4, err));
+    RC_TRY(rc_forward_probe(f, f, err));
+    RC_TRY(rc_forward_follow(f, leader, err));
+    while (rc_forward_next_layer(f) < LAYERS)
+        RC_TRY(rc_forward_step(f, err));
+    return rc_forward_logits(f, 0, 4, logits, err);
+}
+
+static void test_steps_survive_no_memory(void **state)
+{
+    static float want[N * V], got[N * V];
+    bool undisturbed = false;
+    rc_forward *leader;
+    rm other;
+
+    (void)state;
+    feed_windows(&plain, 9, 4, want);
+    leader = open_forward(&other, "m", &plain);
+    begin(leader, 9, 4);
+    step_to(leader, 1);
+    for (size_t k = 1; !undisturbed; k += k < 40 ? 1 : 7) {
+        rc_forward_options o = plain;
+        rc_mem mem = { 0 };
+        rc_forward *f;
+        rc_code rc;
+        rc_err err;
+        rm m;
+
+        o.mem = &mem;
+        f = open_forward(&m, "m", &o);
+        mem.fail_at = mem.calls + k;
+        rc = go_through(f, leader, got, &err);
+        undisturbed = mem.calls < mem.fail_at;
+        assert_true(rc == RC_OK || (rc == RC_E_OS && !undisturbed));
+        mem.fail_at = 0;
+        rc_forward_forget(f);
+        memset(got, 0, sizeof got);
+        if (go_through(f, leader, got, &err) != RC_OK)
+            fail_msg("allocation %zu: %s", k, err.msg);
+        assert_memory_equal(got, want, 4 * V * sizeof *got);
+        close_forward(&m, &f);
+        assert_int_equal(mem.used, 0);
+        assert_true(k < 4000);
+    }
+    close_forward(&other, &leader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows_are_what_each_is_alone),
         cmocka_unit_test(test_windows_in_little_memory),
         cmocka_unit_test(test_windows_refuse),
+        cmocka_unit_test(test_follow),
+        cmocka_unit_test(test_follow_refuses_other_tokens),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_probe_spills),
+        cmocka_unit_test(test_steps_survive_no_memory),
     };
 
     return cmocka_run_group_tests_name("forward_steps", tests, setup, teardown);

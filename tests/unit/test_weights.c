@@ -222,7 +222,7 @@ static void test_weights_budget_too_small(void **state)
 
     (void)state;
     rm_open(&m, flash);
-    assert_int_equal(rc_weights_open(&w, m.model, 12u << 20, 1, &m.mem, &err), RC_E_LIMIT);
+    assert_int_equal(rc_weights_open(&w, m.model, NULL, 12u << 20, 1, &m.mem, &err), RC_E_LIMIT);
     assert_null(w);
     assert_non_null(strstr(err.want, "at least"));
     assert_non_null(strstr(err.hint, "--mem-limit"));
@@ -246,7 +246,7 @@ static void test_weights_survive_no_memory(void **state)
         rm_open(&m, flash);
         before = m.mem.used;
         m.mem.fail_at = m.mem.calls + k;
-        rc = rc_weights_open(&m.e.weights, m.model, BUDGET, 1, &m.mem, &err);
+        rc = rc_weights_open(&m.e.weights, m.model, NULL, BUDGET, 1, &m.mem, &err);
         if (rc == RC_OK)
             rc = rc_weights_small(m.e.weights, "layers.0.attn_norm.weight", 4096, &norm, &err);
         if (rc == RC_OK) {
