@@ -111,11 +111,12 @@ $(O)/tests/cli/fault.so: tests/cli/fault.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -pthread -o $@ $< -ldl
 
-# Damages checkpoints in known ways, for verify to find.
-$(O)/tests/cli/sabotage: $(O)/tests/cli/sabotage.o $(O)/librecast.a
+# They make checkpoints for verify to judge: damaged in known ways, and in the layouts of others.
+TOOLS := $(O)/tests/cli/sabotage $(O)/tests/cli/repack
+$(TOOLS): $(O)/%: $(O)/%.o $(O)/librecast.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/librecast.a $(LIBS)
 
-test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) $(O)/tests/cli/fault.so $(O)/tests/cli/sabotage ## Run every test (no network, no GPU, no Python)
+test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) $(O)/tests/cli/fault.so $(TOOLS) ## Run every test (no network, no GPU, no Python)
 	$(Q)O=$(O) scripts/test
 
 asan: ## Run the tests under address and undefined-behaviour sanitizers
