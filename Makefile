@@ -111,7 +111,12 @@ $(O)/tests/cli/fault.so: tests/cli/fault.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -pthread -o $@ $< -ldl
 
-test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) $(O)/tests/cli/fault.so ## Run every test (no network, no GPU, no Python)
+# They make checkpoints for verify to judge: damaged in known ways, and in the layouts of others.
+TOOLS := $(O)/tests/cli/sabotage $(O)/tests/cli/repack
+$(TOOLS): $(O)/%: $(O)/%.o $(O)/librecast.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/librecast.a $(LIBS)
+
+test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) $(O)/tests/cli/fault.so $(TOOLS) ## Run every test (no network, no GPU, no Python)
 	$(Q)O=$(O) scripts/test
 
 asan: ## Run the tests under address and undefined-behaviour sanitizers

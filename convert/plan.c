@@ -138,11 +138,25 @@ static void name_files(rc_plan_names *names, const char *stem)
     snprintf(names->lock, sizeof names->lock, ".%s%srecast.lock", stem, dot);
 }
 
+/* Already rounded once for other engines: the release's own weights are the better source. */
+static rc_code refuse_nvfp4(const rc_model *model, rc_err *err)
+{
+    const rc_source *src = rc_ckpt_source(rc_model_ckpt(model));
+
+    if (rc_model_traits(model)->experts != RC_STORE_NVFP4)
+        return RC_OK;
+    rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET,
+            "ModelOpt's NVFP4 experts can be verified and run, not converted");
+    rc_err_file(err, rc_source_where(src));
+    rc_err_hint(err, "start from the original release");
+    return RC_E_UNSUPPORTED;
+}
+
 rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recipe,
                     const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_plan *p = rc_mem_get(mem, sizeof *p);
-    rc_code rc;
+    rc_code rc = refuse_nvfp4(model, err);
 
     *out = p;
     if (!p)
@@ -152,8 +166,9 @@ rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recip
     p->model = model;
     p->recipe = *recipe;
     name_files(&p->names, recipe->target == RC_TO_GGUF ? recipe->stem : NULL);
-    rc = recipe->target == RC_TO_GGUF ? rc_plan_fill_gguf(p, log, err)
-                                      : rc_plan_fill_safetensors(p, err);
+    if (rc == RC_OK)
+        rc = recipe->target == RC_TO_GGUF ? rc_plan_fill_gguf(p, log, err)
+                                          : rc_plan_fill_safetensors(p, err);
     if (rc == RC_OK)
         rc = check_widths(p, err);
     if (rc == RC_OK)

@@ -5,6 +5,7 @@
  * place in the schema or is left over, so nothing can be overlooked. */
 #include "formats/model_impl.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,6 +64,25 @@ static const struct {
     { true, "model.embed_tokens.", "transformers names" },
 };
 
+/* ModelOpt's NVFP4 replaces the routed experts and keeps the release's names: that is read. */
+static bool is_nvfp4_part(const char *name)
+{
+    return strstr(name, ".ffn.experts.") && !starts_with(name, "model.") &&
+           (ends_with(name, ".weight_scale_2") || ends_with(name, ".weight_scale") ||
+            ends_with(name, ".input_scale"));
+}
+
+static bool has_nvfp4(const rc_ckpt *ckpt)
+{
+    for (size_t i = 0; i < rc_ckpt_count(ckpt); i++) {
+        const char *name = rc_ckpt_at(ckpt, i)->name;
+
+        if (is_nvfp4_part(name) && ends_with(name, ".weight_scale_2"))
+            return true;
+    }
+    return false;
+}
+
 static rc_code refuse_foreign(const rc_model *m, rc_err *err)
 {
     const rc_config *c = rc_ckpt_config(m->ckpt);
@@ -72,6 +92,8 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
     for (size_t i = 0; i < rc_ckpt_count(m->ckpt); i++) {
         const rc_tensor *t = rc_ckpt_at(m->ckpt, i);
 
+        if (m->nvfp4 && is_nvfp4_part(t->name))
+            continue;
         for (size_t k = 0; k < COUNT(foreign); k++)
             if (!seen[k] && (foreign[k].prefix ? starts_with(t->name, foreign[k].mark)
                                                : ends_with(t->name, foreign[k].mark)))
@@ -89,7 +111,8 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
                     "the layout of another program (%s): '%s'", foreign[k].layout, foreign[k].mark);
             rc_err_tensor(err, seen[k]->name);
             rc_err_file(err, shard_of(m, seen[k]));
-            rc_err_hint(err, "start from the original release");
+            rc_err_hint(err, "read are: the release's own names, with FP4, FP8, BF16 or NVFP4 "
+                             "experts, and GGUF; start from the original release");
             return RC_E_UNSUPPORTED;
         }
     if (c->quant_method[0] && strcmp(c->quant_method, "fp8") != 0 &&
@@ -147,6 +170,8 @@ static rc_code probe(const rc_model *m, const char *suffix, rc_store first_guess
             *store = RC_STORE_PLAIN;
         else if (t->dtype == RC_DTYPE_I8 && first_guess == RC_STORE_FP4)
             *store = RC_STORE_FP4;
+        else if (t->dtype == RC_DTYPE_U8 && first_guess == RC_STORE_FP4 && m->nvfp4)
+            *store = RC_STORE_NVFP4;
         else {
             odd = odd ? odd : t;
             continue;
@@ -154,6 +179,8 @@ static rc_code probe(const rc_model *m, const char *suffix, rc_store first_guess
         s = scale_beside(m->ckpt, name);
         if (*store == RC_STORE_FP8 && s && s->dtype == RC_DTYPE_F32)
             *scale = RC_DTYPE_F32;
+        if (*store == RC_STORE_NVFP4)
+            *scale = RC_DTYPE_F8_E4M3;
         return RC_OK;
     }
     if (!odd)
@@ -290,12 +317,13 @@ static void check_config(rc_model *m)
     const rc_traits *t = &m->traits;
     const bool fp8 = t->dense == RC_STORE_FP8 || t->experts == RC_STORE_FP8;
     const bool plain = t->dense == RC_STORE_PLAIN && t->experts == RC_STORE_PLAIN;
-    const char *stored = t->experts == RC_STORE_FP4   ? "fp4"
-                         : t->experts == RC_STORE_FP8 ? "fp8"
-                                                      : "bf16";
+    const char *stored = t->experts == RC_STORE_FP4 || t->experts == RC_STORE_NVFP4 ? "fp4"
+                         : t->experts == RC_STORE_FP8                               ? "fp8"
+                                                                                    : "bf16";
+    const bool nvfp4 = t->experts == RC_STORE_NVFP4 && strcmp(c->expert_dtype, "nvfp4") == 0;
     char got[32];
 
-    if (c->expert_dtype[0] && strcmp(c->expert_dtype, stored) != 0)
+    if (c->expert_dtype[0] && !nvfp4 && strcmp(c->expert_dtype, stored) != 0)
         config_problem(m, stored, c->expert_dtype,
                        "expert_dtype contradicts the tensors (layers.0.ffn.experts.0.w1.weight)");
     if (fp8 && !c->has_quantization)
@@ -317,24 +345,39 @@ static void check_config(rc_model *m)
 
 /* binding */
 
-/* The parameter that a scale belongs to, by its name; NULL when it is none. */
-static const rc_param *param_of_scale(const rc_schema *schema, const char *name)
+/* The quantized parameter that `name` is a part of, when it ends so; else NULL. */
+static const rc_param *param_with(const rc_schema *schema, const char *name, const char *suffix)
 {
-    static const char *const suffix[] = { ".scale", ".weight_scale_inv" };
+    const rc_param *p;
     char weight[160];
+    size_t base;
 
-    for (size_t i = 0; i < COUNT(suffix); i++)
-        if (ends_with(name, suffix[i])) {
-            const size_t base = strlen(name) - strlen(suffix[i]);
-            const rc_param *p;
+    if (!ends_with(name, suffix))
+        return NULL;
+    base = strlen(name) - strlen(suffix);
+    if (base + sizeof ".weight" > sizeof weight)
+        return NULL;
+    snprintf(weight, sizeof weight, "%.*s.weight", (int)base, name);
+    p = rc_schema_find(schema, weight);
+    return p && p->quant != RC_QUANT_NONE ? p : NULL;
+}
 
-            if (base + sizeof ".weight" > sizeof weight)
-                return NULL;
-            snprintf(weight, sizeof weight, "%.*s.weight", (int)base, name);
-            p = rc_schema_find(schema, weight);
-            return p && p->quant != RC_QUANT_NONE ? p : NULL;
-        }
-    return NULL;
+/* The parameter that a scale belongs to, by its name; NULL when it is none. */
+static const rc_param *param_of_scale(const rc_model *m, const char *name)
+{
+    const rc_param *p = param_with(m->schema, name, ".scale");
+
+    if (!p)
+        p = param_with(m->schema, name, ".weight_scale_inv");
+    return !p && m->nvfp4 ? param_with(m->schema, name, ".weight_scale") : p;
+}
+
+/* What NVFP4 has besides: one number for the tensor, looked for later, and one for activations that
+ * says nothing of the weights. */
+static bool is_nvfp4_number(const rc_model *m, const char *name)
+{
+    return m->nvfp4 && (param_with(m->schema, name, ".weight_scale_2") ||
+                        param_with(m->schema, name, ".input_scale"));
 }
 
 static rc_code assign_tensors(rc_model *m, rc_err *err)
@@ -344,7 +387,7 @@ static rc_code assign_tensors(rc_model *m, rc_err *err)
     for (size_t i = 0; i < rc_ckpt_count(m->ckpt); i++) {
         const rc_tensor *t = rc_ckpt_at(m->ckpt, i);
         const rc_param *p = rc_schema_find(m->schema, t->name);
-        const rc_param *owner = p ? NULL : param_of_scale(m->schema, t->name);
+        const rc_param *owner = p ? NULL : param_of_scale(m, t->name);
         bool stored = true;
 
         if (p)
@@ -353,7 +396,7 @@ static rc_code assign_tensors(rc_model *m, rc_err *err)
             m->bound[owner - first].scale = t;
         else if (!owner && is_vision(t->name))
             stored = rc_model_push(m->mem, &m->opaque, t);
-        else
+        else if (owner || !is_nvfp4_number(m, t->name))
             stored = rc_model_push(m->mem, &m->extra, t);
         if (!stored)
             return rc_fail_nomem(err, m->mem, m->opaque.n * sizeof t);
@@ -435,8 +478,11 @@ static void check_quantized(rc_model *m, rc_bound *b)
     b->store = t->dtype == RC_DTYPE_F8_E4M3        ? RC_STORE_FP8
                : t->dtype == RC_DTYPE_BF16         ? RC_STORE_PLAIN
                : expert && t->dtype == RC_DTYPE_I8 ? RC_STORE_FP4
+               : expert && t->dtype == RC_DTYPE_U8 ? RC_STORE_NVFP4
                                                    : RC_STORE_COUNT;
-    if (b->store != usual) {
+    if (usual == RC_STORE_NVFP4 && b->store == RC_STORE_FP4 && b->param->draft) {
+        m->fp4_draft++;
+    } else if (b->store != usual) {
         if (b->store != RC_STORE_PLAIN || b->scale || !ends_with(t->name, ".attn.wo_a.weight")) {
             b->store = usual;
             rc_param_layout(b->param, usual, b->param->dtype, scale, want);
@@ -456,6 +502,50 @@ static void check_quantized(rc_model *m, rc_bound *b)
         rc_model_say(e, "a scale beside a weight that is not quantized (%s)",
                      rc_dtype_name(t->dtype));
     }
+}
+
+/* A problem of the number that an NVFP4 tensor is scaled by. */
+static void bad_gain(rc_model *m, rc_bound *b, rc_problem_kind kind, const char *name,
+                     const rc_tensor *t, const char *what)
+{
+    rc_err *e = rc_model_add_problem(m, kind, name, t);
+
+    if (!t)
+        rc_err_file(e, shard_of(m, b->weight));
+    rc_model_say(e, "%s", what);
+    rc_err_want(e, "one F32, finite and above 0");
+    b->gain = NAN; /* no value of this weight is known */
+}
+
+static rc_code read_gain(rc_model *m, rc_bound *b, rc_err *err)
+{
+    const size_t base = strlen(b->param->name) - strlen(".weight");
+    const rc_tensor *t;
+    char name[256];
+
+    snprintf(name, sizeof name, "%.*s.weight_scale_2", (int)base, b->param->name);
+    t = rc_ckpt_find(m->ckpt, name);
+    if (!t) {
+        bad_gain(m, b, RC_MISSING, name, NULL, "missing: its weight cannot be read without it");
+        return RC_OK;
+    }
+    if (t->dtype != RC_DTYPE_F32 || t->nbytes != sizeof b->gain) {
+        bad_gain(m, b, RC_MALFORMED, name, t, "not a number");
+        return RC_OK;
+    }
+    RC_TRY(rc_source_read(rc_ckpt_source(m->ckpt), rc_ckpt_shard(m->ckpt, t->shard)->file, t->begin,
+                          &b->gain, sizeof b->gain, err));
+    if (!isfinite(b->gain) || b->gain <= 0)
+        bad_gain(m, b, RC_MALFORMED, name, t, "not a scale");
+    return RC_OK;
+}
+
+static rc_code read_gains(rc_model *m, rc_err *err)
+{
+    for (size_t i = 0; m->nvfp4 && i < rc_schema_count(m->schema); i++)
+        if (m->bound[i].weight && m->bound[i].store == RC_STORE_NVFP4)
+            RC_TRY(read_gain(m, &m->bound[i], err));
+    return RC_OK;
 }
 
 static void check_missing(rc_model *m, rc_bound *b)
@@ -487,7 +577,7 @@ static void explain_extra(rc_model *m, const rc_tensor *t)
         rc_model_say(e, "belongs to an expert beyond n_routed_experts");
         rc_err_want(e, "expert < %" PRIu32, c->n_routed_experts);
         rc_err_got(e, "%lu", number);
-    } else if (param_of_scale(m->schema, t->name)) {
+    } else if (param_of_scale(m, t->name)) {
         rc_model_say(e, "a second scale of the same weight");
     } else if (strcmp(t->name, "head.weight") == 0) {
         rc_model_say(e, "the config ties the head to the embedding (tie_word_embeddings)");
@@ -526,6 +616,9 @@ static void write_notes(rc_model *m)
     if (m->plain_wo_a)
         rc_model_say(rc_model_add_note(m),
                      "%zu attn.wo_a.weight are stored as BF16 without a scale", m->plain_wo_a);
+    if (m->fp4_draft)
+        rc_model_say(rc_model_add_note(m),
+                     "%zu experts of the draft are FP4, those of layers NVFP4", m->fp4_draft);
     if (m->opaque.n)
         rc_model_say(rc_model_add_note(m), "%zu vision tensors are kept as they are", m->opaque.n);
 }
@@ -549,6 +642,8 @@ static void write_variant(rc_model *m)
                                                 : ", FP8 experts with F32 scales";
     else if (t->experts == RC_STORE_FP8)
         layout = ", FP8 experts";
+    else if (t->experts == RC_STORE_NVFP4)
+        layout = ", NVFP4 experts (ModelOpt)";
     snprintf(m->variant, sizeof m->variant, "%s%s%s%s",
              flash ? "V4-Flash"
              : pro ? "V4-Pro"
@@ -579,6 +674,7 @@ rc_code rc_model_expand(rc_model *m, const char *config_file, rc_err *err)
         const rc_param *p = rc_schema_at(m->schema, i);
 
         m->bound[i].param = p;
+        m->bound[i].gain = 1;
         m->bound[i].pitch = p->rank ? p->shape[p->rank - 1] : 1;
     }
     return RC_OK;
@@ -586,11 +682,13 @@ rc_code rc_model_expand(rc_model *m, const char *config_file, rc_err *err)
 
 static rc_code bind_safetensors(rc_model *m, rc_err *err)
 {
+    m->nvfp4 = has_nvfp4(m->ckpt);
     RC_TRY(refuse_foreign(m, err));
     RC_TRY(read_traits(m, err));
     RC_TRY(rc_model_expand(m, "config.json", err));
     RC_TRY(assign_tensors(m, err));
     check_set(m);
+    RC_TRY(read_gains(m, err));
     write_notes(m);
     write_variant(m);
     return RC_OK;

@@ -16,6 +16,7 @@ typedef struct rc_bound {
     bool elsewhere;          /* this kind of file has no place for it: not missing */
     const rc_tensor *weight; /* NULL when missing (a problem says so), or elsewhere */
     const rc_tensor *scale;  /* NULL for PLAIN and BLOCKS, and when missing */
+    float gain;              /* NVFP4: the scale of all, as read from its file; else 1 */
 
     /* Where in `weight` it lies. A GGUF file stacks experts and joins matrices side by
      * side; otherwise 0, 0 and the parameter's own row. */
@@ -36,13 +37,15 @@ typedef struct rc_problem {
  *  `.weight_scale_inv` are both understood. Two harmless departures are only noted:
  *  norms in F32, and a BF16 attn.wo_a.weight without scale (a published re-pack).
  *  A draft that is wholly absent is fine; one that is half there is not.
+ *  Routed experts may be ModelOpt's NVFP4, those of a draft then FP4 too; their scales
+ *  ".weight_scale_2", one number each, are read here.
  *  In a GGUF file every parameter may be of any float or block type, and a table of
  *  integers I32; what the kind of file has no place for is elsewhere.
  *  Problems are collected, not thrown: fails only when nothing sensible can be said
  *    RC_E_TENSORSET    config and tensors contradict (see rc_schema_new)
- *    RC_E_UNSUPPORTED  the layout of another program (AWQ, GPTQ, NVFP4, compressed-
- *                      tensors, HF names, ..); names the evidence
- *    RC_E_LIMIT, RC_E_OS
+ *    RC_E_UNSUPPORTED  the layout of another program (AWQ, GPTQ, compressed-tensors, NVFP4
+ *                      outside routed experts, HF names, ..); names the evidence
+ *    RC_E_LIMIT, RC_E_OS, and what reading a number reports
  *  `ckpt` is borrowed and must outlive the model. */
 RC_MUST_CHECK
 rc_code rc_model_new(rc_model **out, rc_ckpt *ckpt, rc_mem *mem, rc_err *err);

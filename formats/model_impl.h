@@ -4,7 +4,7 @@
 
 #include "formats/model.h"
 
-enum { RC_MODEL_MAX_NOTES = 4 };
+enum { RC_MODEL_MAX_NOTES = 5 };
 
 struct rc_tensor_list {
     const rc_tensor **at;
@@ -27,7 +27,8 @@ struct rc_model {
 
     rc_err note[RC_MODEL_MAX_NOTES];
     size_t nnotes;
-    size_t f32_norms, plain_wo_a;
+    size_t f32_norms, plain_wo_a, fp4_draft;
+    bool nvfp4; /* there are parts of ModelOpt's NVFP4 beside routed experts */
     char variant[128];
 };
 

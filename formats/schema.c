@@ -298,6 +298,8 @@ static const char *name_at(const void *owner, size_t i)
  * whose rows are not whole groups, more bytes than an offset can count. */
 static rc_code check_shape(struct expansion *x, const struct row *row, const char *name)
 {
+    const rc_store experts = x->traits->experts;
+    const bool packed = experts == RC_STORE_FP4 || experts == RC_STORE_NVFP4;
     uint64_t bytes = 8;
 
     for (unsigned i = 0; i < 2 && row->shape[i] != S_NONE; i++) {
@@ -311,8 +313,7 @@ static rc_code check_shape(struct expansion *x, const struct row *row, const cha
         else if (!rc_mul_u64(bytes, d, &bytes) || bytes >> 60)
             rc = rc_fail(x->err, RC_E_TENSORSET, RC_NO_OFFSET,
                          "the config makes this tensor too large for any file");
-        else if (i == 1 && row->quant == RC_QUANT_EXPERT && x->traits->experts == RC_STORE_FP4 &&
-                 d % 32 != 0) {
+        else if (i == 1 && row->quant == RC_QUANT_EXPERT && packed && d % 32 != 0) {
             rc = rc_fail(x->err, RC_E_TENSORSET, RC_NO_OFFSET,
                          "rows are not whole groups of 32: packed FP4 cannot hold them");
             rc_err_want(x->err, "%s divisible by 32", sym_says[row->shape[i]]);
@@ -537,7 +538,7 @@ const char *rc_role_name(rc_role role)
 
 const char *rc_store_name(rc_store store)
 {
-    static const char *const names[RC_STORE_COUNT] = { "plain", "fp8", "fp4", "blocks" };
+    static const char *const names[RC_STORE_COUNT] = { "plain", "fp8", "fp4", "blocks", "nvfp4" };
 
     return names[store];
 }
@@ -575,6 +576,11 @@ unsigned rc_param_layout(const rc_param *param, rc_store store, rc_dtype dtype, 
     case RC_STORE_FP8:
         describe(&want[0], param->name, RC_DTYPE_F8_E4M3, 2, rows, cols);
         describe(&want[1], partner, scale, 2, rc_ceil_div(rows, 128), rc_ceil_div(cols, 128));
+        return 2;
+    case RC_STORE_NVFP4:
+        snprintf(partner, sizeof partner, "%s_scale", param->name);
+        describe(&want[0], param->name, RC_DTYPE_U8, 2, rows, cols / 2);
+        describe(&want[1], partner, RC_DTYPE_F8_E4M3, 2, rows, rc_ceil_div(cols, 16));
         return 2;
     case RC_STORE_FP4:
         describe(&want[0], param->name, RC_DTYPE_I8, 2, rows, cols / 2);

@@ -44,6 +44,8 @@ typedef enum rc_store {
     RC_STORE_FP8,    /* F8_E4M3 [o, i] + scale [ceil(o/128), ceil(i/128)], E8M0 or F32 */
     RC_STORE_FP4,    /* I8 [o, i/2], low nibble first, + E8M0 scale [o, i/32] */
     RC_STORE_BLOCKS, /* in a GGUF file: rows of blocks that hold their own scales */
+    RC_STORE_NVFP4,  /* ModelOpt's, only read: U8 [o, i/2], low nibble first, + F8_E4M3
+                        ".weight_scale"  [o, i/16] + one F32 ".weight_scale_2" (rc_bound.gain) */
     RC_STORE_COUNT
 } rc_store;
 const char *rc_store_name(rc_store store);
@@ -71,9 +73,9 @@ typedef struct rc_param {
 typedef struct rc_traits {
     rc_draft draft;
     uint32_t draft_blocks; /* 0; 1 for MTP; 3 for DSpark */
-    rc_store experts;      /* of routed experts: FP4, FP8, PLAIN (BF16), or BLOCKS */
+    rc_store experts;      /* of routed experts: FP4, FP8, PLAIN (BF16), NVFP4, or BLOCKS */
     rc_store dense;        /* of RC_QUANT_DENSE parameters: FP8, PLAIN (BF16), or BLOCKS */
-    rc_dtype expert_scale; /* F8_E8M0 or F32 */
+    rc_dtype expert_scale; /* F8_E8M0 or F32; F8_E4M3 for NVFP4 */
     rc_dtype dense_scale;
     bool vision;
 } rc_traits;
@@ -104,8 +106,8 @@ typedef struct rc_want {
     uint64_t nbytes;
 } rc_want;
 
-/** The tensors that hold `param` under `store`: want[0] the weight and, for FP8 and
- *  FP4, want[1] its scale (".weight" -> ".scale"). Returns how many: 1 or 2.
+/** The tensors that hold `param` under `store`: want[0] the weight and, for FP8, FP4 and NVFP4,
+ *  want[1] its scale (".weight" -> ".scale", of NVFP4 ".weight_scale"). Returns how many: 1 or 2.
  *  `dtype` is used for PLAIN (native dtype or BF16), `scale` for FP8. */
 unsigned rc_param_layout(const rc_param *param, rc_store store, rc_dtype dtype, rc_dtype scale,
                          rc_want want[2]);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/bf16.h"
+#include "kernels/codes.h"
 #include "kernels/dequant_blocks.h"
 #include "kernels/dequant_fp4.h"
 #include "kernels/dequant_fp8.h"
@@ -73,6 +74,22 @@ static void row_of_fp8_e8m0(float *y, const rc_piece *p, size_t row)
     rc_dequant_fp8_best()(y, row_at(p, row), p->work, p->cols);
 }
 
+/* Codes as values under scales of 1, then the scales of 16 times the tensor's, as one float: the
+ * order in which ModelOpt multiplies. */
+static void row_of_nvfp4(float *y, const rc_piece *p, size_t row)
+{
+    const uint8_t *scale = p->scale + row * (p->cols / 16);
+
+    memset(p->work, 127, p->cols / 32); /* 2^0 */
+    rc_dequant_fp4_best()(y, row_at(p, row), p->work, p->cols);
+    for (size_t g = 0; g < p->cols / 16; g++) {
+        const float s = rc_e4m3_value(scale[g]) * p->gain;
+
+        for (size_t i = 16 * g; i < 16 * g + 16; i++)
+            y[i] *= s;
+    }
+}
+
 #define BLOCKS(dtype, block, bytes)                                                                \
     {                                                                                              \
         RC_STORE_BLOCKS, dtype, RC_DTYPE_COUNT, block, bytes, 0, 0, 0, row_of_blocks               \
@@ -86,6 +103,7 @@ static const rc_decoder decoders[] = {
     { RC_STORE_FP4, RC_DTYPE_I8, RC_DTYPE_F8_E8M0, 2, 1, 1, 32, 1, row_of_fp4 },
     { RC_STORE_FP8, RC_DTYPE_F8_E4M3, RC_DTYPE_F8_E8M0, 1, 1, 128, 128, 1, row_of_fp8_e8m0 },
     { RC_STORE_FP8, RC_DTYPE_F8_E4M3, RC_DTYPE_F32, 1, 1, 128, 128, 4, row_of_fp8_f32 },
+    { RC_STORE_NVFP4, RC_DTYPE_U8, RC_DTYPE_F8_E4M3, 2, 1, 1, 16, 1, row_of_nvfp4 },
     BLOCKS(RC_DTYPE_Q4_0, 32, 18),
     BLOCKS(RC_DTYPE_Q8_0, 32, 34),
     BLOCKS(RC_DTYPE_Q2_K, 256, 84),
@@ -130,6 +148,7 @@ void rc_decoder_lay_out(rc_piece *piece, const rc_bound *bound)
     piece->cols = (size_t)cols_of(bound);
     piece->row_bytes = (size_t)bytes_of(piece->how, bound->pitch);
     piece->lead = (size_t)bytes_of(piece->how, bound->col);
+    piece->gain = bound->gain;
 }
 
 size_t rc_decoder_work(size_t cols)

@@ -30,6 +30,7 @@ struct rc_piece {
     size_t cols;
     size_t row_bytes; /* from one row of `weight` to the next */
     size_t lead;      /* bytes of a row before the piece's first value */
+    float gain;       /* of the whole parameter; NVFP4 alone has one */
     void *work;       /* rc_decoder_work(cols) bytes, aligned for float, of one thread */
 };
 

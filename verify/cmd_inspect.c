@@ -81,6 +81,8 @@ static void print_storage(const char *label, rc_store store, rc_dtype scale, con
     printf("  %-11s%s", label, more);
     if (store == RC_STORE_PLAIN)
         printf("BF16\n");
+    else if (store == RC_STORE_NVFP4)
+        printf("NVFP4 (E2M1), E4M3 scales per 16 weights, one F32 scale each (ModelOpt)\n");
     else
         printf("%s, %s scales per %s\n", store == RC_STORE_FP4 ? "packed FP4 (E2M1)" : "FP8 (E4M3)",
                scale == RC_DTYPE_F32 && store == RC_STORE_FP8 ? "F32" : "E8M0",

@@ -32,13 +32,14 @@ static const char *shard_path(char buf[512], const rc_subject *side, const rc_te
 /* Of two layouts of one model the original holds the fewer bits a value. */
 static int closeness(rc_store store)
 {
-    return store == RC_STORE_FP4 ? 2 : store == RC_STORE_FP8 ? 1 : 0;
+    return store == RC_STORE_FP4 ? 3 : store == RC_STORE_NVFP4 ? 2 : store == RC_STORE_FP8 ? 1 : 0;
 }
 
 static const char *layout_name(rc_store store)
 {
     return store == RC_STORE_FP4      ? "FP4"
            : store == RC_STORE_FP8    ? "FP8"
+           : store == RC_STORE_NVFP4  ? "NVFP4"
            : store == RC_STORE_BLOCKS ? "blocks"
                                       : "BF16";
 }

@@ -157,8 +157,8 @@ static void compare_elements(rc_stats *out, const rc_pair *p, const uint8_t *a, 
 /* Equal bytes under one layout are equal values; decoding once is enough. */
 static bool same_layout(const rc_pair *p)
 {
-    return rc_decoder_of(p->a) == rc_decoder_of(p->b) && p->a->pitch == p->cols &&
-           p->b->pitch == p->cols;
+    return rc_decoder_of(p->a) == rc_decoder_of(p->b) && p->a->gain == p->b->gain &&
+           p->a->pitch == p->cols && p->b->pitch == p->cols;
 }
 
 static rc_pair *pair_of_chunk(const rc_judge *j, uint64_t chunk)
@@ -423,7 +423,10 @@ static void report_values(rc_judge *j)
 
         if (!p->values)
             continue;
-        count(&zero, p->a->param->quant != RC_QUANT_NONE && c->aa == 0 && !c->nan_a && !c->inf_a,
+        /* aa is over places that are finite on both sides */
+        count(&zero,
+              p->a->param->quant != RC_QUANT_NONE && c->aa == 0 && !c->nan_a && !c->inf_a &&
+                  !c->nan_b && !c->inf_b,
               p);
         count(&odd_a, c->nan_a || c->inf_a, p);
         count(&odd_b, c->nan_b > c->nan_a || c->inf_b > c->inf_a, p);
