@@ -72,12 +72,19 @@ static bool is_nvfp4_part(const char *name)
             ends_with(name, ".input_scale"));
 }
 
+/* Is there a second scale beside codes in bytes without a sign, as ModelOpt writes them? */
 static bool has_nvfp4(const rc_ckpt *ckpt)
 {
     for (size_t i = 0; i < rc_ckpt_count(ckpt); i++) {
         const char *name = rc_ckpt_at(ckpt, i)->name;
+        const rc_tensor *weight;
+        char of[256];
 
-        if (is_nvfp4_part(name) && ends_with(name, ".weight_scale_2"))
+        if (!is_nvfp4_part(name) || !ends_with(name, ".weight_scale_2"))
+            continue;
+        snprintf(of, sizeof of, "%.*s", (int)(strlen(name) - strlen("_scale_2")), name);
+        weight = rc_ckpt_find(ckpt, of);
+        if (weight && weight->dtype == RC_DTYPE_U8)
             return true;
     }
     return false;
@@ -540,14 +547,6 @@ static rc_code read_gain(rc_model *m, rc_bound *b, rc_err *err)
     return RC_OK;
 }
 
-static rc_code read_gains(rc_model *m, rc_err *err)
-{
-    for (size_t i = 0; m->nvfp4 && i < rc_schema_count(m->schema); i++)
-        if (m->bound[i].weight && m->bound[i].store == RC_STORE_NVFP4)
-            RC_TRY(read_gain(m, &m->bound[i], err));
-    return RC_OK;
-}
-
 static void check_missing(rc_model *m, rc_bound *b)
 {
     rc_err *e = rc_model_add_problem(m, RC_MISSING, b->param->name, NULL);
@@ -586,7 +585,7 @@ static void explain_extra(rc_model *m, const rc_tensor *t)
     }
 }
 
-static void check_set(rc_model *m)
+static rc_code check_set(rc_model *m, rc_err *err)
 {
     check_config(m);
     for (size_t i = 0; i < rc_schema_count(m->schema); i++) {
@@ -598,9 +597,12 @@ static void check_set(rc_model *m)
             check_plain(m, b);
         else
             check_quantized(m, b);
+        if (b->weight && b->store == RC_STORE_NVFP4)
+            RC_TRY(read_gain(m, b, err));
     }
     for (size_t i = 0; i < m->extra.n; i++)
         explain_extra(m, m->extra.at[i]);
+    return RC_OK;
 }
 
 static void write_notes(rc_model *m)
@@ -687,8 +689,7 @@ static rc_code bind_safetensors(rc_model *m, rc_err *err)
     RC_TRY(read_traits(m, err));
     RC_TRY(rc_model_expand(m, "config.json", err));
     RC_TRY(assign_tensors(m, err));
-    check_set(m);
-    RC_TRY(read_gains(m, err));
+    RC_TRY(check_set(m, err));
     write_notes(m);
     write_variant(m);
     return RC_OK;

@@ -3,6 +3,8 @@
  * shapes matter here. */
 #include "tests/unit/fixture.h"
 
+#include <math.h>
+
 #include "formats/model.h"
 
 enum { MAX_TENSORS = 2000 };
@@ -562,6 +564,62 @@ static void test_model_foreign_layouts(void **state)
     expect_refusal(RC_E_UNSUPPORTED, "layers.0.ffn.experts.0.w1.weight", "stored as U8");
 }
 
+/* Of files full of holes every second scale reads as 0. */
+static void test_model_nvfp4(void **state)
+{
+    rc_traits nvfp4 = mtp;
+    size_t experts = 0, n;
+
+    (void)state;
+    fresh();
+    nvfp4.experts = RC_STORE_NVFP4;
+    nvfp4.expert_scale = RC_DTYPE_F8_E4M3;
+    fill(&nvfp4);
+    n = w.n;
+    for (size_t i = 0; i < n; i++)
+        if (w.at[i].dtype == RC_DTYPE_U8) {
+            char name[200];
+
+            snprintf(name, sizeof name, "%s_scale_2", w.at[i].name);
+            add(name, RC_DTYPE_F32, experts % 2, 1, 0, 0); /* a scalar, or one in a row */
+            snprintf(name, sizeof name, "%.*s.input_scale", (int)strlen(w.at[i].name) - 7,
+                     w.at[i].name);
+            add(name, RC_DTYPE_F32, 0, 0, 0, 0);
+            experts++;
+        }
+    add("layers.0.ffn.experts.9999.w1.input_scale", RC_DTYPE_F32, 0, 0, 0, 0);
+    open_world();
+    assert_int_equal(rc_model_traits(w.model)->experts, RC_STORE_NVFP4);
+    assert_int_equal(rc_model_traits(w.model)->expert_scale, RC_DTYPE_F8_E4M3);
+    assert_int_equal(rc_model_problems_total(w.model), experts + 1);
+    for (size_t i = 0; i < experts; i++)
+        assert_string_equal(rc_model_problem(w.model, i)->what.msg, "not a scale");
+    assert_int_equal(rc_model_problem(w.model, experts)->kind, RC_EXTRA);
+    assert_true(isnan(rc_model_find(w.model, "layers.0.ffn.experts.0.w1.weight")->gain));
+    assert_true(rc_model_find(w.model, "layers.0.attn.wkv.weight")->gain == 1);
+    close_world();
+
+    /* a matrix without its second scale, or with one of another type */
+    drop("layers.1.ffn.experts.0.w3.weight_scale_2");
+    find("layers.0.ffn.experts.0.w2.weight_scale_2")->dtype = RC_DTYPE_BF16;
+    find("layers.0.ffn.experts.1.w2.weight_scale")->dtype = RC_DTYPE_F8_E8M0;
+    open_world();
+    assert_int_equal(rc_model_problems_total(w.model), experts + 2);
+    for (size_t i = 0; i < experts + 2; i++) {
+        const rc_problem *p = rc_model_problem(w.model, i);
+        const char *says = strstr(p->tensor, "layers.1.ffn.experts.0.w3")   ? "missing"
+                           : strstr(p->tensor, "layers.0.ffn.experts.0.w2") ? "not a number"
+                           : ends_with(p->tensor, "layers.0.ffn.experts.1.w2.weight_scale")
+                               ? "wrong dtype"
+                           : strstr(p->tensor, ".9999.") ? "belongs"
+                                                         : "not a scale";
+
+        if (!strstr(p->what.msg, says))
+            fail_msg("%s: %s, want %s", p->tensor, p->what.msg, says);
+    }
+    close_world();
+}
+
 static void test_model_counts_beyond_what_it_keeps(void **state)
 {
     rc_err err;
@@ -627,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_model_extra),
         cmocka_unit_test(test_model_config_contradicts),
         cmocka_unit_test(test_model_foreign_layouts),
+        cmocka_unit_test(test_model_nvfp4),
         cmocka_unit_test(test_model_counts_beyond_what_it_keeps),
         cmocka_unit_test(test_model_survives_allocation_failures),
     };
