@@ -23,7 +23,7 @@ struct rc_forward {
     bool keep;           /* the flow of a feed, for a draft */
     uint32_t first, end; /* layers */
     rc_flow *flow;       /* on its way, or kept; else NULL */
-    rc_flow *probe;      /* another model's tokens, for rc_forward_probe(); or NULL */
+    rc_rows *aside;      /* streams for rc_forward_probe(); or NULL */
     uint32_t next;       /* layer of the flow */
     bool logits;         /* somebody wants them afterwards */
     size_t run;
@@ -169,7 +169,7 @@ void rc_forward_free(rc_forward **forward)
     rc_head_free(&f->head);
     rc_mtp_free(&f->mtp);
     rc_flow_free(&f->flow);
-    rc_flow_free(&f->probe);
+    rc_rows_free(&f->aside);
     rc_weights_close(&f->e.weights);
     rc_mem_put(&own, f);
     *forward = NULL;
@@ -178,7 +178,7 @@ void rc_forward_free(rc_forward **forward)
 void rc_forward_forget(rc_forward *f)
 {
     rc_flow_free(&f->flow);
-    rc_flow_free(&f->probe);
+    rc_rows_free(&f->aside);
     for (uint32_t i = f->first; i < f->end; i++)
         if (f->layer[i]) {
             rc_layer_done(f->layer[i]);
@@ -230,28 +230,28 @@ static rc_code embed(rc_forward *f, rc_flow *flow, rc_err *err)
     return RC_OK;
 }
 
-/* A flow of tokens from f->pos on. It may take a quarter of the limit, two of them together no
- * more: else its streams go to a file. */
-static rc_code new_flow(rc_forward *f, rc_flow **out, const uint32_t *token, size_t n,
-                        size_t window, rc_err *err)
+/* The state of the tokens may take a quarter of the limit: where more goes. */
+static const char *place_for(const rc_forward *f, uint64_t nbytes)
 {
-    uint64_t spillable;
-    const uint64_t nbytes = rc_flow_nbytes(f->e.config, n, f->run, &spillable);
-    const bool spill = nbytes > f->e.mem->limit / (f->flow ? 8 : 4);
+    return nbytes > f->e.mem->limit / 4 ? f->scratch : NULL;
+}
 
-    RC_TRY(rc_flow_new(out, &f->e, n, f->run, spill ? f->scratch : NULL, err));
-    if (spill && spillable > f->spilled)
-        f->spilled = spillable;
-    (*out)->window = window;
-    (*out)->id = token;
-    return RC_OK;
+static void note_spilled(rc_forward *f, uint64_t nbytes)
+{
+    f->spilled = nbytes > f->spilled ? nbytes : f->spilled;
 }
 
 /* Tokens at the first layer. window 0: they follow those seen. */
 static rc_code start(rc_forward *f, const uint32_t *token, size_t n, size_t window, rc_err *err)
 {
-    RC_TRY(new_flow(f, &f->flow, token, n, window, err));
+    uint64_t spillable;
+    const char *scratch = place_for(f, rc_flow_nbytes(f->e.config, n, f->run, &spillable));
+
+    RC_TRY(rc_flow_new(&f->flow, &f->e, n, f->run, scratch, err));
+    note_spilled(f, scratch ? spillable : 0);
+    f->flow->window = window;
     f->flow->pos0 = f->pos;
+    f->flow->id = token;
     f->next = f->first;
     f->pos += n;
     return embed(f, f->flow, err);
@@ -344,13 +344,14 @@ static rc_code require_alike(const rc_forward *f, const rc_forward *other, uint3
                          "the other pass is not at layer %" PRIu32 " of the same tokens", layer);
 }
 
-static rc_code copy_streams(rc_flow *to, rc_flow *from, rc_err *err)
+/* From table to table, a run of the flow at a time. */
+static rc_code copy_streams(rc_flow *flow, rc_rows *to, rc_rows *from, rc_err *err)
 {
-    for (size_t t0 = 0; t0 < to->tokens; t0 += to->run) {
-        const size_t n = to->tokens - t0 < to->run ? to->tokens - t0 : to->run;
+    for (size_t t0 = 0; t0 < flow->tokens; t0 += flow->run) {
+        const size_t n = flow->tokens - t0 < flow->run ? flow->tokens - t0 : flow->run;
 
-        RC_TRY(rc_rows_load(from->h, t0, n, to->hrun, err));
-        RC_TRY(rc_rows_store(to->h, t0, n, to->hrun, err));
+        RC_TRY(rc_rows_load(from, t0, n, flow->hrun, err));
+        RC_TRY(rc_rows_store(to, t0, n, flow->hrun, err));
     }
     return RC_OK;
 }
@@ -359,24 +360,43 @@ rc_code rc_forward_follow(rc_forward *f, rc_forward *other, rc_err *err)
 {
     RC_TRY(require_layer(f, err));
     RC_TRY(require_alike(f, other, f->next + 1, err));
-    RC_TRY(copy_streams(f->flow, other->flow, err));
+    RC_TRY(copy_streams(f->flow, f->flow->h, other->flow->h, err));
     if (f->layer[f->next])
         rc_layer_done(f->layer[f->next]); /* a step may have asked for it */
     count_layer(f);
     return RC_OK;
 }
 
+static rc_code make_aside(rc_forward *f, rc_err *err)
+{
+    const size_t n = f->flow->tokens, width = rc_rows_width(f->flow->h);
+    const uint64_t nbytes = (uint64_t)n * width * sizeof(float);
+    uint64_t spillable;
+    const uint64_t had = rc_flow_nbytes(f->e.config, n, f->run, &spillable);
+
+    if (f->aside)
+        return RC_OK;
+    RC_TRY(rc_rows_new(&f->aside, n, width, place_for(f, had + nbytes), f->e.mem, err));
+    note_spilled(f, rc_rows_spilled(f->aside));
+    return RC_OK;
+}
+
+/* Of the flow the streams alone outlive a layer: with others in their place it can be run. */
 rc_code rc_forward_probe(rc_forward *f, rc_forward *other, rc_err *err)
 {
-    const rc_flow *const own = f->flow;
+    rc_rows *own;
+    rc_code rc;
 
     RC_TRY(require_layer(f, err));
     RC_TRY(require_alike(f, other, f->next, err));
     RC_TRY(layer_at(f, f->next, err));
-    if (!f->probe)
-        RC_TRY(new_flow(f, &f->probe, own->id, own->tokens, own->window, err));
-    RC_TRY(copy_streams(f->probe, other->flow, err));
-    return rc_layer_run(f->layer[f->next], f->probe, NULL, NULL, err);
+    RC_TRY(make_aside(f, err));
+    RC_TRY(copy_streams(f->flow, f->aside, other->flow->h, err));
+    own = f->flow->h;
+    f->flow->h = f->aside;
+    rc = rc_layer_run(f->layer[f->next], f->flow, NULL, NULL, err);
+    f->flow->h = own;
+    return rc;
 }
 
 static rc_code require_tokens(const rc_forward *f, size_t at, size_t n, size_t most, rc_err *err)
