@@ -169,6 +169,14 @@ static void say_range(char label[128], const char *one, const suspect *s, size_t
         say(label, ", %ss %d-%d", one, least, most);
 }
 
+static bool is_one(const suspect *s, size_t n, rc_ablation_level level)
+{
+    for (size_t i = 1; i < n; i++)
+        if (s[i].key[level] != s[0].key[level])
+            return false;
+    return true;
+}
+
 static void label_of(const ablation *a, rc_ablation_group *g, const suspect *s, size_t n)
 {
     g->label[0] = '\0';
@@ -177,7 +185,7 @@ static void label_of(const ablation *a, rc_ablation_group *g, const suspect *s, 
         return;
     }
     say(g->label, "%s", rc_role_name(s->pair->role));
-    if (g->level >= RC_ABLATE_LAYERS)
+    if (g->level >= RC_ABLATE_LAYERS || is_one(s, n, RC_ABLATE_LAYERS))
         say_range(g->label, "layer", s, n, RC_ABLATE_LAYERS);
     if (g->level >= RC_ABLATE_KINDS)
         say(g->label, ", %s", a->kind[s->key[RC_ABLATE_KINDS]]);
@@ -336,6 +344,16 @@ static rc_code go_down(ablation *a, suspect *s, size_t n, rc_err *err)
     size_t first = 0; /* groups of this split begin here */
     double parent = 0;
 
+    /* All of one role: it is the parent of its parts. Two tensors that changed places win nothing
+     * when only one of them is put back. */
+    if (n > 1 && splits_by(s, n) != RC_ABLATE_ROLES) {
+        RC_TRY(try_group(a, RC_ABLATE_ROLES, s, n, err));
+        best = blame(a, first, 0);
+        if (!best || best->config)
+            return RC_OK;
+        parent = best->won;
+        first = a->out->n;
+    }
     while (n > 0) {
         const rc_ablation_level level = splits_by(s, n);
         const size_t config = a->out->n - first;

@@ -566,7 +566,7 @@ static const harm_case cases[] = {
     { "index-topk", "index_topk 1 instead of 16",
       RC_ROLE_COUNT, 1, ATTN, { KEY("index_topk", "1") } },
     { "sinkhorn-iters", "hc_sinkhorn_iters 1 instead of 20",
-      RC_ROLE_COUNT, 0, ATTN, { KEY("hc_sinkhorn_iters", "1") } },
+      RC_ROLE_COUNT, 0, FFN, { KEY("hc_sinkhorn_iters", "1") } },
     { "experts-per-token", "num_experts_per_tok 1 instead of 2: contradicts the table of layer 0",
       RC_ROLE_COUNT, -1, REFUSED, { KEY("num_experts_per_tok", "1") } },
 };
