@@ -182,9 +182,6 @@ static rc_code check_mark(const rc_golden *g, const rc_golden_mark *mark, uint32
 
     if (mark->kind != kind || mark->index != (uint32_t)index)
         return bad_section(at, "is not the one that belongs there", err);
-    if (mark->raw > RC_GOLDEN_MAX_SECTION ||
-        mark->stored > rc_golden_pack_bound((size_t)mark->raw, RC_GOLDEN_MOST_EDGES))
-        return bad_section(at, "is larger than it can be", err);
     if (kind == RC_GOLDEN_TOKENS && mark->raw != h->text_tokens * 4)
         return bad_section(at, "does not hold the text's tokens", err);
     if (kind == RC_GOLDEN_LAYER && mark->raw != rc_golden_layer_bytes(h))
@@ -193,6 +190,8 @@ static rc_code check_mark(const rc_golden *g, const rc_golden_mark *mark, uint32
         (mark->raw <= sizeof(rc_digest) || mark->raw > rc_golden_logits_bytes(h, h->run) ||
          (mark->raw - sizeof(rc_digest)) % row != 0))
         return bad_section(at, "does not hold whole positions", err);
+    if (mark->stored > rc_golden_pack_bound((size_t)mark->raw, RC_GOLDEN_MOST_EDGES))
+        return bad_section(at, "is larger than it can be", err);
     return RC_OK;
 }
 
