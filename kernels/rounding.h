@@ -65,4 +65,10 @@ static inline float rc_rounding_pin(float x)
     return x;
 }
 
+static inline double rc_rounding_pin_f64(double x)
+{
+    __asm__ volatile("" : "+m"(x));
+    return x;
+}
+
 #endif

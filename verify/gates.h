@@ -8,7 +8,8 @@
  *     min-sqnr expert = 12     parameters of a role; also "expert = 12"
  *     # a comment
  *
- * A gate file has one a line; options of the same names on the command line win. */
+ * A gate file has one a line; options of the same names on the command line win. What reaches a
+ * bound exactly passes. */
 #ifndef RC_VERIFY_GATES_H
 #define RC_VERIFY_GATES_H
 
@@ -32,21 +33,23 @@ typedef struct rc_gates {
 #define RC_GATES_NONE ((rc_gates){ .sqnr = { .all = HUGE_VAL } })
 
 const char *rc_gate_name(rc_gate_kind kind); /* "max-kl" */
-/** A value for a gate: RC_E_USAGE when it is no number, negative, or a share above 1 (100%). What is
- *  set already stays unless `wins`. */
+/** A value for a gate: RC_E_USAGE when it is no number, negative, or a share above 1 (100%). What
+ * is set already stays unless `wins`. */
 RC_MUST_CHECK
 rc_code rc_gates_set(rc_gates *g, rc_gate_kind kind, const char *value, bool wins, rc_err *err);
-/** A whole file; what is set already stays. RC_E_USAGE with the line's number. */
+/** A whole file; what is set already stays, so of two equal lines the first. RC_E_USAGE with the
+ *  line's number. */
 RC_MUST_CHECK
 rc_code rc_gates_file(rc_gates *g, const char *text, size_t len, rc_err *err);
-/** Is any gate of behaviour set? */
+/** Is any gate of behaviour set? (min-sqnr is of tensors: g->sqnr.given.) */
 bool rc_gates_any(const rc_gates *g);
 
 /* One gate held against what was measured. */
 typedef struct rc_gate_result {
     rc_gate_kind kind;
     double bound, measured;
-    bool passes; /* false for what is not a number */
+    bool passes; /* never where nothing was scored, or a position is broken: the figure says nothing
+                    of it */
 } rc_gate_result;
 /** Of every gate that is set, in the order of the enum; returns how many. */
 size_t rc_gates_hold(const rc_gates *g, const rc_behaviour *b, rc_gate_result out[RC_GATE_KINDS]);

@@ -1,8 +1,6 @@
 /* verify/sayings.c - see sayings.h. */
 #include "verify/sayings.h"
 
-#include <math.h>
-
 #include "runtime/threads.h"
 
 void rc_sayings_of(rc_saying *out, const float *logits, size_t n, size_t vocab,
@@ -22,7 +20,5 @@ void rc_sayings_kl(double *kl, const rc_saying *a, const float *logits_a, const 
 
     RC_PARALLEL(team, for schedule(static))
     for (size_t i = 0; i < n; i++)
-        kl[i] = a[i].broken || b[i].broken
-                    ? (double)NAN
-                    : rc_saying_kl(&a[i], logits_a + i * vocab, &b[i], logits_b + i * vocab, vocab);
+        kl[i] = rc_saying_kl(&a[i], logits_a + i * vocab, &b[i], logits_b + i * vocab, vocab);
 }

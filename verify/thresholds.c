@@ -3,60 +3,28 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define BLANKS " \t\r"
-
-/* A piece of the text, without the blanks around it. */
-struct word {
-    const char *at;
-    size_t len;
-};
-
-static struct word trimmed(const char *at, size_t len)
+static bool read_db(rc_word w, double *out)
 {
-    while (len && strchr(BLANKS, *at)) {
-        at++;
-        len--;
-    }
-    while (len && strchr(BLANKS, at[len - 1]))
-        len--;
-    return (struct word){ at, len };
-}
-
-static bool is(struct word w, const char *s)
-{
-    return strlen(s) == w.len && memcmp(w.at, s, w.len) == 0;
-}
-
-static bool read_db(struct word w, double *out)
-{
-    char text[32], *end;
-
-    if (is(w, "exact")) {
+    if (rc_word_is(w, "exact")) {
         *out = INFINITY;
         return true;
     }
-    if (w.len == 0 || w.len >= sizeof text || strspn(w.at, "+-.0123456789eE") < w.len)
-        return false;
-    memcpy(text, w.at, w.len);
-    text[w.len] = '\0';
-    *out = strtod(text, &end);
-    return *end == '\0' && isfinite(*out);
+    return rc_word_number(w, out);
 }
 
-static bool read_role(struct word w, rc_role *out)
+bool rc_thresholds_role(rc_word w, rc_role *out)
 {
     for (unsigned r = 0; r < RC_ROLE_COUNT; r++)
-        if (is(w, rc_role_name((rc_role)r))) {
+        if (rc_word_is(w, rc_role_name((rc_role)r))) {
             *out = (rc_role)r;
             return true;
         }
     return false;
 }
 
-static rc_code fail_role(struct word w, rc_err *err)
+static rc_code fail_role(rc_word w, rc_err *err)
 {
     char shown[48], names[160] = "";
 
@@ -71,7 +39,7 @@ static rc_code fail_role(struct word w, rc_err *err)
     return RC_E_USAGE;
 }
 
-static rc_code fail_db(struct word w, rc_err *err)
+static rc_code fail_db(rc_word w, rc_err *err)
 {
     char shown[48];
 
@@ -80,65 +48,54 @@ static rc_code fail_db(struct word w, rc_err *err)
     return RC_E_USAGE;
 }
 
-/* "role=dB" */
-static rc_code read_pair(rc_thresholds *out, struct word w, const char *equals, bool keep,
-                         rc_err *err)
+static void set_one(bool *set, double *to, double db, bool keep)
 {
-    const size_t left = (size_t)(equals - w.at);
-    const struct word name = trimmed(w.at, left);
-    const struct word value = trimmed(equals + 1, w.len - left - 1);
-    rc_role role;
+    if (!keep || !*set)
+        *to = db;
+    *set = true;
+}
+
+rc_code rc_thresholds_set(rc_thresholds *out, rc_word name, rc_word value, bool keep, rc_err *err)
+{
+    rc_role role = 0;
     double db;
 
-    if (!read_role(name, &role))
+    if (name.len && !rc_thresholds_role(name, &role))
         return fail_role(name, err);
     if (!read_db(value, &db))
         return fail_db(value, err);
     out->given = true;
-    if (keep && out->set[role])
-        return RC_OK;
-    out->set[role] = true;
-    out->db[role] = db;
+    if (name.len)
+        set_one(&out->set[role], &out->db[role], db, keep);
+    else
+        set_one(&out->all_set, &out->all, db, keep);
     return RC_OK;
 }
 
 rc_code rc_thresholds_word(rc_thresholds *out, const char *word, rc_err *err)
 {
-    const struct word w = trimmed(word, strlen(word));
+    const rc_word w = rc_word_trim(word, strlen(word));
     const char *equals = memchr(w.at, '=', w.len);
+    const size_t left = equals ? (size_t)(equals - w.at) : 0;
 
-    if (equals)
-        return read_pair(out, w, equals, false, err);
-    if (!read_db(w, &out->all))
-        return fail_db(w, err);
-    out->given = true;
-    return RC_OK;
+    if (!equals)
+        return rc_thresholds_set(out, (rc_word){ w.at, 0 }, w, false, err);
+    if (left == 0) /* "=3" is no role, and not every role */
+        return fail_role((rc_word){ w.at, 0 }, err);
+    return rc_thresholds_set(out, rc_word_trim(w.at, left),
+                             rc_word_trim(equals + 1, w.len - left - 1), false, err);
+}
+
+static rc_code take_line(void *ctx, rc_word name, rc_word value, rc_err *err)
+{
+    if (name.len == 0)
+        return fail_role(name, err);
+    return rc_thresholds_set(ctx, name, value, true, err);
 }
 
 rc_code rc_thresholds_file(rc_thresholds *out, const char *text, size_t len, rc_err *err)
 {
-    const char *end = text + len;
-
-    for (unsigned line = 1; text < end; line++) {
-        const char *stop = memchr(text, '\n', (size_t)(end - text));
-        const size_t n = (size_t)((stop ? stop : end) - text);
-        const char *hash = memchr(text, '#', n);
-        const struct word w = trimmed(text, hash ? (size_t)(hash - text) : n);
-        const char *equals = memchr(w.at, '=', w.len);
-        rc_code rc = RC_OK;
-
-        if (w.len && equals)
-            rc = read_pair(out, w, equals, true, err);
-        else if (w.len)
-            rc = rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "not 'role = dB'");
-        if (rc != RC_OK) {
-            rc_err_got(err, "line %u", line);
-            rc_err_want(err, "a line 'role = dB'");
-            return rc;
-        }
-        text += n + 1;
-    }
-    return RC_OK;
+    return rc_settings_read(text, len, "role = dB", take_line, out, err);
 }
 
 double rc_thresholds_of(const rc_thresholds *t, rc_role role)

@@ -249,6 +249,12 @@ static int create_fresh(const rc_dir *dir, const char *name)
     return openat(dir->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 }
 
+rc_code rc_dir_create(const rc_dir *dir, const char *name, int *fd, rc_err *err)
+{
+    *fd = create_fresh(dir, name);
+    return *fd < 0 ? fail_create(err, dir, name) : RC_OK;
+}
+
 rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
                    rc_err *err)
 {

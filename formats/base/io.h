@@ -49,6 +49,10 @@ bool rc_dir_is_empty(const rc_dir *dir);
 /** Bytes that an unprivileged writer may still use. */
 RC_MUST_CHECK
 rc_code rc_dir_free(const rc_dir *dir, uint64_t *nbytes, rc_err *err);
+/** A new file to write to, for what only grows; a stale one of that name goes.
+ *  RC_E_NOSPACE, RC_E_DENIED, RC_E_CANTCREATE. */
+RC_MUST_CHECK
+rc_code rc_dir_create(const rc_dir *dir, const char *name, int *fd, rc_err *err);
 /** Write a small file whole: exclusive create of name + ".partial", fsync,
  *  rename, fsync of the folder. */
 RC_MUST_CHECK

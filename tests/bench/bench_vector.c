@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/act_round.h"
+#include "kernels/divergence.h"
 #include "kernels/exp.h"
 #include "tests/bench/bench.h"
 
@@ -14,12 +15,14 @@
 #define CACHE 16u    /* rows a thread: 256 KiB each */
 #define SMALL 16u    /* the reference runs on a part */
 
-enum { COPY, EXP_SUM, SWIGLU, FP8, FP4, BF16, HADAMARD, SQUARES };
+enum { COPY, EXP_SUM, EXP_SUM64, DIVERGENCE, SWIGLU, FP8, FP4, BF16, HADAMARD, SQUARES };
 
 typedef struct job {
     int kind;
     union {
         rc_exp_sum_fn *exp_sum;
+        rc_exp_sum64_fn *exp_sum64;
+        rc_divergence_fn *divergence;
         rc_swiglu_fn *swiglu;
         rc_round_fp8_fn *blocks;
         rc_round_bf16_fn *bf16;
@@ -31,6 +34,11 @@ typedef struct job {
     bool cached;
     float sink[BENCH_MAX_THREADS][16];
 } job;
+
+static size_t other(const job *j, size_t r, unsigned thread)
+{
+    return j->cached ? thread * CACHE + (r + 1) % CACHE : (r + ROWS / 2) % ROWS;
+}
 
 static void work(void *arg, unsigned thread, unsigned threads)
 {
@@ -45,6 +53,12 @@ static void work(void *arg, unsigned thread, unsigned threads)
         switch (j->kind) {
         case EXP_SUM:
             sink += j->fn.exp_sum(y, x, COLS, 8);
+            break;
+        case EXP_SUM64:
+            sink += (float)j->fn.exp_sum64(x, COLS, 8);
+            break;
+        case DIVERGENCE: /* of a row that is not read otherwise until much later */
+            sink += (float)j->fn.divergence(x, j->x + other(j, r, thread) * COLS, COLS, 13.5, 13.5);
             break;
         case SWIGLU: /* x twice: as many bytes to and fro as the others */
             j->fn.swiglu(y, x, x, COLS, 10, 1);
@@ -74,7 +88,8 @@ static void work(void *arg, unsigned thread, unsigned threads)
 
 static void measure(job *j, const char *kernel, const char *variant, unsigned need)
 {
-    const double each = j->kind == SQUARES ? sizeof(float) : 2 * sizeof(float);
+    const bool reads = j->kind == SQUARES || j->kind == EXP_SUM64; /* and writes nothing */
+    const double each = reads ? sizeof(float) : 2 * sizeof(float);
 
     if ((need & ~rc_cpu_machine()) || !bench_wanted(kernel))
         return;
@@ -102,6 +117,8 @@ static void bench_all(job *j)
     snprintf(name, sizeof name, "f32 by memcpy%s", where);
     measure(j, name, "libc", 0);
     EACH(exp_sum, exp_sum, EXP_SUM)
+    EACH(exp_sum64, exp_sum64, EXP_SUM64)
+    EACH(divergence, divergence, DIVERGENCE)
     EACH(swiglu, swiglu, SWIGLU)
     EACH(round_fp8, blocks, FP8)
     EACH(round_fp4, blocks, FP4)
