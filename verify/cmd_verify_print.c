@@ -77,12 +77,12 @@ static void print_kl(const rc_behaviour *b)
 {
     char mean[RC_FIGURE_MEAN], q[6][RC_FIGURE];
 
-    printf("    %-24smean %s nats\n", "KL divergence", rc_figure_mean(mean, b->kl.value, b->kl.se));
+    printf("    %-26smean %s nats\n", "KL divergence", rc_figure_mean(mean, b->kl.value, b->kl.se));
     if (b->kl_max == 0)
         return;
-    printf("    %-24smedian %s, 90 %% %s, 95 %% %s\n", "", rc_figure_error(q[0], b->kl_median),
+    printf("    %-26smedian %s, 90 %% %s, 95 %% %s\n", "", rc_figure_error(q[0], b->kl_median),
            rc_figure_error(q[1], b->kl_p90), rc_figure_error(q[2], b->kl_p95));
-    printf("    %-24s99 %% %s, 99.9 %% %s, largest %s\n", "", rc_figure_error(q[3], b->kl_p99),
+    printf("    %-26s99 %% %s, 99.9 %% %s, largest %s\n", "", rc_figure_error(q[3], b->kl_p99),
            rc_figure_error(q[4], b->kl_p999), rc_figure_error(q[5], b->kl_max));
 }
 
@@ -90,15 +90,15 @@ static void print_figures(const rc_behaviour *b)
 {
     char x[RC_FIGURE_MEAN], y[RC_FIGURE_MEAN], z[RC_FIGURE_MEAN], p[RC_FIGURE], q[RC_FIGURE];
 
-    printf("    %-24s%s\n", "same likeliest token",
+    printf("    %-26s%s\n", "same likeliest token",
            rc_figure_share_mean(x, b->same_top.value, b->same_top.se));
-    printf("    %-24s%s, %s\n", "top-5, top-10 overlap", rc_figure_share(p, b->overlap5.value),
+    printf("    %-26s%s, %s\n", "top-5, top-10 overlap", rc_figure_share(p, b->overlap5.value),
            rc_figure_share(q, b->overlap10.value));
-    printf("    %-24s%s became %s, ratio %s\n", "perplexity",
+    printf("    %-26s%s became %s, ratio %s\n", "perplexity",
            rc_figure_mean(x, b->ppl[0].value, b->ppl[0].se),
            rc_figure_mean(y, b->ppl[1].value, b->ppl[1].se),
            rc_figure_mean(z, b->ppl_ratio.value, b->ppl_ratio.se));
-    printf("    %-24sRMS %s, from %s to %s\n", "true token's probability",
+    printf("    %-26sRMS %s, from %s to %s\n", "true token's probability",
            rc_figure_share_mean(x, b->rms_dp.value, b->rms_dp.se), rc_figure_share(p, b->dp_min),
            rc_figure_share(q, b->dp_max));
 }
@@ -114,12 +114,12 @@ static void print_behaviour(const rc_outcome *o)
                o->windows->windows == 1 ? "" : "s", o->windows->ctx);
     putchar('\n');
     if (b->broken)
-        printf("    %-24s%s positions have a NaN or an infinity\n", "no numbers",
+        printf("    %-26s%s positions have a NaN or an infinity\n", "no numbers",
                rc_figure_count(x, b->broken));
     print_kl(b);
     print_figures(b);
     if (b->truncated)
-        printf("    %-24s%s on average, %s at most, counted as one token\n", "past the top-k kept",
+        printf("    %-26s%s on average, %s at most, counted as one token\n", "past the top-k kept",
                rc_figure_share(x, b->tail_mean), rc_figure_share(y, b->tail_max));
     putchar('\n');
 }
@@ -153,7 +153,7 @@ static const char *flipped(char buf[RC_FIGURE], uint64_t n, uint64_t of)
     if (!of)
         strcpy(buf, "-");
     else
-        rc_figure_share(buf, (double)n / (double)of);
+        rc_figure_percent(buf, (double)n / (double)of);
     return buf;
 }
 
@@ -199,8 +199,8 @@ static void print_group(const rc_ablation *a, const rc_ablation_group *g)
 
     printf("  %c %-38s%12s%10s  %s of %s parameters differ\n",
            a->blamed >= 0 && g == &a->group[a->blamed] ? '>' : ' ', safe(label, g->label),
-           rc_figure_plain(kl, g->kl), rc_figure_share(won, g->won), rc_figure_count(x, g->differ),
-           rc_figure_count(y, g->params));
+           rc_figure_plain(kl, g->kl), rc_figure_percent(won, g->won),
+           rc_figure_count(x, g->differ), rc_figure_count(y, g->params));
 }
 
 static void print_ablation(const rc_ablation *a)

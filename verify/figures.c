@@ -82,6 +82,15 @@ const char *rc_figure_share(char buf[RC_FIGURE], double x)
     return buf;
 }
 
+const char *rc_figure_percent(char buf[RC_FIGURE], double x)
+{
+    if (isnan(x))
+        strcpy(buf, "not a number");
+    else
+        snprintf(buf, RC_FIGURE, "%.3g %%", 100 * x);
+    return buf;
+}
+
 /* Digits behind the point that show two of the error. */
 static int digits_of(double se)
 {

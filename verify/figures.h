@@ -21,6 +21,8 @@ const char *rc_figure_sqnr(char buf[RC_FIGURE], double db);
 const char *rc_figure_plain(char buf[RC_FIGURE], double x);
 /** "98.72 %", a share that is not quite whole is not rounded to 100 %, nor to 0 %. */
 const char *rc_figure_share(char buf[RC_FIGURE], double x);
+/** "98.7 %", "-2.1 %": three significant digits are enough. */
+const char *rc_figure_percent(char buf[RC_FIGURE], double x);
 /** "0.0312 ± 0.0021": as many digits as the error has two of; the value alone when that is 0. */
 const char *rc_figure_mean(char buf[RC_FIGURE_MEAN], double value, double se);
 /** The same of a share, in percent: "98.72 ± 0.11 %". */

@@ -47,8 +47,8 @@ static void put_first(const rc_layers *l, rc_text *out)
     if (first_nonfinite(l, &layer, &sub))
         rc_text_printf(out, "no numbers from layer %" PRIu32 ", %s on", layer, sublayers[sub]);
     else if (l->first >= 0)
-        rc_text_printf(out, "layer %" PRId32 ", %s is the first past %.3g", l->first,
-                       sublayers[l->first_sub], l->threshold);
+        rc_text_printf(out, "first past an error of %.3g: layer %" PRId32 ", %s", l->threshold,
+                       l->first, sublayers[l->first_sub]);
 }
 
 void rc_outcome_where(const rc_outcome *o, rc_text *out)
@@ -59,15 +59,15 @@ void rc_outcome_where(const rc_outcome *o, rc_text *out)
     if (o->layers)
         put_first(o->layers, out);
     if (out->len == before && o->from.golden && o->first_differing >= 0)
-        rc_text_printf(out, "layer %" PRId32 " is the first whose checksum differs",
+        rc_text_printf(out, "first to differ: layer %" PRId32 ", by its checksum",
                        o->first_differing);
     if (a && a->blamed >= 0) {
         const rc_ablation_group *g = &a->group[a->blamed];
         char share[RC_FIGURE], label[2 * sizeof g->label];
 
-        rc_text_printf(out, "%s'%s' put back wins %s", out->len > before ? "; " : "",
+        rc_text_printf(out, "%sputting '%s' back wins %s", out->len > before ? "; " : "",
                        rc_escape(label, sizeof label, g->label, strlen(g->label)),
-                       rc_figure_share(share, g->won));
+                       rc_figure_percent(share, g->won));
     }
 }
 
@@ -132,7 +132,7 @@ static void fill_behaviour(rc_outcome_gate *g, const rc_gate_result *r, const rc
     *g = (rc_outcome_gate){ .bound = r->bound, .measured = r->measured, .passes = r->passes };
     snprintf(g->name, sizeof g->name, "%s", rc_gate_name(r->kind));
     put_bound(g, share,
-              share ? rc_figure_share(figure, r->bound) : rc_figure_plain(figure, r->bound));
+              share ? rc_figure_percent(figure, r->bound) : rc_figure_plain(figure, r->bound));
     if (share)
         rc_figure_share_mean(g->got, r->measured, m->se);
     else
@@ -337,7 +337,9 @@ void rc_outcome_summary(const rc_outcome *o, rc_text *out)
     rc_err err;
 
     if (rc_outcome_status(o, &err) != RC_OK) {
-        rc_text_printf(out, "%s%s%s", err.tensor, err.tensor[0] ? ": " : "", err.msg);
+        rc_text_put(out, err.msg);
+        if (err.tensor[0])
+            rc_text_printf(out, " (%s)", err.tensor);
         return;
     }
     if (o->behaviour)
