@@ -62,8 +62,8 @@ bool rc_outcome_wants_exact(const rc_outcome *o);
 /** Every kl is 0, every position has numbers, and of a golden file the logits' checksums agreed. */
 bool rc_outcome_behaves_exactly(const rc_outcome *o);
 
-/** Where it goes wrong, a line: "layer 7, attention is the first past 0.05; 'expert, layer 7' put
- * back wins 93 %". Nothing when nothing is known. */
+/** Where it goes wrong, a line: "first past an error of 0.05: layer 7, attention; putting 'expert,
+ *  layer 7' back wins 93 %". Nothing when nothing is known. */
 void rc_outcome_where(const rc_outcome *o, rc_text *out);
 /** What stands behind the verdict, a sentence or two: figures, or what failed. */
 void rc_outcome_summary(const rc_outcome *o, rc_text *out);

@@ -1,5 +1,5 @@
 /* verify/report_html.c - see report.h: the page, verdict first. Its looks are report.css. */
-#include <math.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -154,11 +154,11 @@ static void put_location(rc_text *t, const rc_outcome *o)
     rc_text_put(t, rc_outcome_status(o, NULL) == RC_OK ? "Layer by layer" : "Where it goes wrong");
     rc_text_put(t, "</h2>\n<p>");
     if (where.len) {
-        where.at[0] = (char)(where.at[0] == 'l' ? 'L' : where.at[0] == 'n' ? 'N' : where.at[0]);
+        where.at[0] = (char)toupper((unsigned char)where.at[0]);
         rc_html_put(t, where.at);
         rc_text_put(t, ".");
     } else {
-        rc_text_put(t, "Nowhere that stands out: no layer is past the threshold.");
+        rc_text_put(t, "No layer is past the threshold.");
     }
     rc_text_put(t, "</p>\n");
     if (o->layers) {

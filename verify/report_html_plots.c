@@ -262,8 +262,10 @@ void rc_html_layers_plot(rc_text *t, const rc_layers *l)
     struct errors e;
     bool own;
 
-    if (!l->n || !has_error(l))
+    if (!has_error(l)) {
+        rc_text_put(t, "<p>The streams are equal after every layer.</p>\n");
         return;
+    }
     e = frame_of(t, l, &own);
     rc_text_put(t, "<figure>\n<div class=\"plot\" tabindex=\"0\" role=\"region\" "
                    "aria-label=\"Error layer by layer\">\n");
