@@ -103,16 +103,28 @@ static void put_properties(rc_text *t, const rc_behaviour *b)
 
 /* findings */
 
+static const char *const topics[] = { "tensors", "config" };
+
+static bool is_of(const rc_finding *f, const char *topic)
+{
+    const bool sets = strcmp(f->topic, topics[0]) == 0 || strcmp(f->topic, topics[1]) == 0;
+
+    return f->level == RC_FAULT && (topic ? strcmp(f->topic, topic) == 0 : !sets);
+}
+
+/* The first fault of a topic fails its case. NULL: all other topics, a case only when it fails. */
 static void put_topic(struct suite *s, const rc_findings *list, const char *topic)
 {
     char line[MESSAGE];
 
     for (size_t i = 0; list && i < list->n; i++)
-        if (list->at[i].level == RC_FAULT && strcmp(list->at[i].topic, topic) == 0) {
-            put_case(s, "checkpoint", -1, topic, rc_err_line(&list->at[i].what, line, sizeof line));
+        if (is_of(&list->at[i], topic)) {
+            put_case(s, "checkpoint", -1, list->at[i].topic,
+                     rc_err_line(&list->at[i].what, line, sizeof line));
             return;
         }
-    put_case(s, "checkpoint", -1, topic, NULL);
+    if (topic)
+        put_case(s, "checkpoint", -1, topic, NULL);
 }
 
 /* One role in one block of the model. */
@@ -209,8 +221,9 @@ rc_code rc_report_junit(char **out, size_t *out_len, const rc_outcome *o, rc_mem
     *out = NULL;
     put_gates(&s, o);
     put_behaviour(&s, o);
-    put_topic(&s, o->findings, "tensors");
-    put_topic(&s, o->findings, "config");
+    put_topic(&s, o->findings, topics[0]);
+    put_topic(&s, o->findings, topics[1]);
+    put_topic(&s, o->findings, NULL);
     if (o->judge)
         rc = put_boxes(&s, o->judge, err);
     if (rc == RC_OK) {
