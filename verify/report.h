@@ -69,13 +69,13 @@ typedef rc_code rc_report_fn(char **out, size_t *out_len, const rc_outcome *o, r
                              rc_err *err);
 
 /** XML for CI servers. */
-RC_MUST_CHECK rc_report_fn rc_report_junit;
+rc_report_fn rc_report_junit;
 /** GitHub workflow commands, a line each: the verdict as ::notice or ::error, then what failed:
  * gates, findings, the worst parameters; of each kind at most ten, as GitHub shows no more. */
-RC_MUST_CHECK rc_report_fn rc_report_ci;
+rc_report_fn rc_report_ci;
 /** Markdown for a model card: verdict, figures, roles, gates, provenance. */
-RC_MUST_CHECK rc_report_fn rc_report_md;
+rc_report_fn rc_report_md;
 /** A page of its own for people: no script, nothing from elsewhere. */
-RC_MUST_CHECK rc_report_fn rc_report_html;
+rc_report_fn rc_report_html;
 
 #endif

@@ -21,7 +21,8 @@ void rc_html_findings(rc_text *t, const rc_findings *list);
 void rc_html_provenance(rc_text *t, const rc_outcome *o);
 void rc_html_definitions(rc_text *t, const rc_outcome *o);
 
-/** The beginning of a table that may be wider than the page: it can be scrolled, also by keyboard. */
+/** The beginning of a table that may be wider than the page: it can be scrolled, also by keyboard.
+ */
 void rc_html_table(rc_text *t, const char *label);
 void rc_html_table_end(rc_text *t);
 /** Text of our own or a stranger's. */
