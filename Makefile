@@ -68,6 +68,7 @@ $(O)/%_avx512.o: isa_flags := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx51
 
 # What the assembler takes in is in no .d file.
 $(O)/formats/chat_template.o: formats/chat_template.jinja
+$(O)/verify/report_html.o: verify/report.css
 
 # Changing a flag rebuilds what it touches.
 $(O)/flags: FORCE

@@ -12,12 +12,11 @@
 #include "formats/base/par.h"
 #include "formats/base/target.h"
 #include "kernels/cpu.h"
-#include "verify/figures.h"
-#include "verify/judge.h"
+#include "verify/cmd_verify_print.h"
 #include "verify/report.h"
 #include "verify/thresholds.h"
 
-enum { SHOWN = 10, FINDINGS = 20, MAX_THREADS = 256, MAX_THRESHOLDS = 65536 /* bytes */ };
+enum { MAX_THREADS = 256, MAX_THRESHOLDS = 65536 /* bytes */ };
 #define NOT_GIVEN (-HUGE_VAL) /* no number on a command line reads as this */
 
 static struct {
@@ -144,7 +143,7 @@ static bool is_same_folder(const char *a, const char *b)
 
 /* report files */
 
-static rc_code write_json(const rc_target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
+static rc_code write_json(const rc_target *t, const rc_outcome *o, rc_mem *mem, rc_err *err)
 {
     rc_jsonw *w;
     const char *text;
@@ -156,14 +155,16 @@ static rc_code write_json(const rc_target *t, const rc_judge *judge, rc_mem *mem
     w = rc_jsonw_new(mem, 2);
     if (!w)
         return rc_fail_nomem(err, mem, 0);
-    rc_report_json(w, judge);
+    rc_report_json(w, o);
     text = rc_jsonw_text(w, &len);
     rc = text ? rc_dir_put(&t->dir, t->name, text, len, err) : rc_fail_nomem(err, mem, 0);
     rc_jsonw_free(&w);
     return rc;
 }
 
-static rc_code write_junit(const rc_target *t, const rc_judge *judge, rc_mem *mem, rc_err *err)
+/* Any of the others. */
+static rc_code write_report(const rc_target *t, rc_report_fn *report, const rc_outcome *o,
+                            rc_mem *mem, rc_err *err)
 {
     char *text;
     size_t len;
@@ -171,7 +172,7 @@ static rc_code write_junit(const rc_target *t, const rc_judge *judge, rc_mem *me
 
     if (!t->name)
         return RC_OK;
-    rc = rc_report_junit(&text, &len, judge, mem, err);
+    rc = report(&text, &len, o, mem, err);
     if (rc == RC_OK)
         rc = rc_dir_put(&t->dir, t->name, text, len, err);
     rc_mem_put(mem, text);
@@ -179,125 +180,6 @@ static rc_code write_junit(const rc_target *t, const rc_judge *judge, rc_mem *me
 }
 
 /* the terminal */
-
-static void print_side(const char *label, const rc_subject *s)
-{
-    const char *where = rc_source_where(rc_ckpt_source(s->ckpt));
-    char shown[512];
-
-    printf("%-10s %s: %s\n", label, rc_escape(shown, sizeof shown, where, strlen(where)),
-           rc_model_variant(s->model));
-}
-
-/* "FP4+E8M0 -> MXFP4", or one of them when they are the same. */
-static const char *stored(const rc_judge_role *r, char buf[160])
-{
-    const bool same = strcmp(r->stored[0], r->stored[1]) == 0;
-
-    snprintf(buf, 160, "%s%s%s", r->stored[0], same ? "" : " -> ", same ? "" : r->stored[1]);
-    return buf;
-}
-
-static void print_role(const char *label, const rc_judge_role *r, bool all)
-{
-    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], d[RC_FIGURE], e[RC_FIGURE], how[160];
-
-    printf("  %-17s%12s%12s%12s%14s%14s%s%s\n", label, rc_figure_count(a, r->params),
-           rc_figure_params(b, r->values), rc_figure_count(c, r->exact),
-           rc_figure_sqnr(d, r->worst_sqnr), rc_figure_error(e, r->max_err), all ? "" : "  ",
-           all ? "" : stored(r, how));
-}
-
-static void print_roles(const rc_judge *judge)
-{
-    rc_judge_role roles[RC_ROLE_COUNT], all;
-
-    rc_judge_roles(judge, roles, &all);
-    printf("\n  %-17s%12s%12s%12s%14s%14s  %s\n", "role", "parameters", "values", "exact",
-           "worst SQNR", "max error", "stored as");
-    for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
-        if (roles[i].params)
-            print_role(rc_role_name((rc_role)i), &roles[i], false);
-    print_role("all", &all, true);
-    putchar('\n');
-}
-
-/* Warnings go to stderr, in the shape of all warnings. */
-static void print_findings(const rc_findings *list)
-{
-    uint64_t shown[RC_LEVELS] = { 0 };
-    char line[900], a[RC_FIGURE];
-
-    for (size_t i = 0; i < list->n; i++) {
-        const rc_finding *f = &list->at[i];
-
-        if (f->level == RC_WARNING && strcmp(f->topic, "input") != 0)
-            rc_cli_log()->warn(rc_cli_log()->ctx, &f->what);
-        if (f->level == RC_WARNING || rc_cli.quiet || shown[f->level]++ >= FINDINGS)
-            continue;
-        rc_err_line(&f->what, line, sizeof line);
-        *(strrchr(line, '[') - 1) = '\0'; /* the class belongs to error lines */
-        printf("  %s: %s\n", rc_level_name(f->level), line);
-    }
-    for (unsigned level = 0; level < RC_LEVELS && !rc_cli.quiet; level++)
-        if (level != RC_WARNING && list->total[level] > FINDINGS)
-            printf("  ... and %s more %ss\n", rc_figure_count(a, list->total[level] - FINDINGS),
-                   rc_level_name((rc_level)level));
-}
-
-static void print_worst(const rc_judge *judge)
-{
-    const rc_pair *worst[SHOWN];
-    const size_t failed = rc_judge_worst(judge, worst, SHOWN);
-    char name[256], says[300], a[RC_FIGURE], b[RC_FIGURE];
-
-    if (!failed)
-        return;
-    printf("  %s of %s parameters %s. Worst first:\n", rc_figure_count(a, failed),
-           rc_figure_count(b, rc_judge_pairs(judge)),
-           rc_judge_rules_of(judge)->lossy ? "are out of bounds" : "differ");
-    for (size_t i = 0; i < failed && i < SHOWN; i++)
-        printf("    %s: %s\n", rc_escape(name, sizeof name, worst[i]->name, strlen(worst[i]->name)),
-               rc_pair_says(worst[i], says, sizeof says));
-    if (failed > SHOWN)
-        printf("    ... and %s more\n", rc_figure_count(a, failed - SHOWN));
-}
-
-static void print_verdict(const rc_judge *judge)
-{
-    rc_judge_role roles[RC_ROLE_COUNT], all;
-    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE], says[300];
-    const char *verdict = rc_report_verdict(judge);
-
-    rc_judge_roles(judge, roles, &all);
-    rc_figure_count(a, all.values);
-    rc_figure_count(b, all.params);
-    if (strcmp(verdict, "exact") == 0)
-        printf("  verdict: EXACT - all %s values of %s parameters are equal\n", a, b);
-    else if (strcmp(verdict, "within bounds") == 0)
-        printf("  verdict: WITHIN BOUNDS - worst SQNR %s, %s of %s parameters exact\n",
-               rc_figure_sqnr(c, all.worst_sqnr), rc_figure_count(a, all.exact), b);
-    else if (strcmp(verdict, "differs") == 0)
-        printf("  verdict: DIFFERS\n");
-    else
-        printf("  verdict: BROKEN SET - %s parameters could be compared\n", b);
-    if (*rc_judge_sample_says(judge, says, sizeof says))
-        printf("  (%s)\n", says);
-}
-
-static void print_all(const rc_judge *judge, const rc_findings *findings)
-{
-    if (!rc_cli.quiet) {
-        print_side("NATIVE", rc_judge_native(judge));
-        print_side("CONVERTED", rc_judge_converted(judge));
-        print_roles(judge);
-    }
-    print_findings(findings);
-    if (!rc_cli.quiet) {
-        print_worst(judge);
-        print_verdict(judge);
-    }
-}
 
 static void tell_speed(const rc_judge *judge, double seconds)
 {
@@ -333,21 +215,29 @@ static rc_code answer(rc_judge *judge, const rc_findings *input, const rc_target
                       const rc_target *junit, rc_mem *mem, rc_err *err)
 {
     rc_findings *findings = rc_judge_findings(judge);
+    char says[300];
+    rc_judge_sample sample;
+    rc_outcome outcome = { .judge = judge, .findings = findings, .first_differing = -1 };
 
+    outcome.sample = rc_judge_sample_says(judge, says, sizeof says);
+    if (rc_judge_sampled(judge, &sample)) {
+        outcome.sampled = sample.params;
+        outcome.sampled_of = sample.of;
+    }
     for (size_t i = 0; i < input->n; i++) {
         rc_err *kept = rc_findings_add(findings, RC_WARNING, RC_OK, "input", NULL, NULL, "%s", "");
 
         if (kept)
             *kept = input->at[i].what;
     }
-    print_all(judge, findings);
+    rc_verify_print(&outcome);
     if (fflush(stdout) != 0 && errno != EPIPE) { /* before the reports, which may fail too */
         rc_fail_errno(err, errno, "cannot write to standard output");
         return rc_recode(err, RC_E_IO);
     }
-    RC_TRY(write_json(json, judge, mem, err));
-    RC_TRY(write_junit(junit, judge, mem, err));
-    RC_TRY(rc_judge_verdict(judge, err));
+    RC_TRY(write_json(json, &outcome, mem, err));
+    RC_TRY(write_report(junit, rc_report_junit, &outcome, mem, err));
+    RC_TRY(rc_outcome_status(&outcome, err));
     if (rc_cli.strict && rc_cli_warned())
         return rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET, "warnings are errors under --strict");
     return RC_OK;

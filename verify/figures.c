@@ -53,6 +53,78 @@ const char *rc_figure_sqnr(char buf[RC_FIGURE], double db)
     return buf;
 }
 
+const char *rc_figure_plain(char buf[RC_FIGURE], double x)
+{
+    if (isnan(x))
+        strcpy(buf, "not a number");
+    else if (x == 0)
+        strcpy(buf, "0");
+    else
+        snprintf(buf, RC_FIGURE, "%.4g", x);
+    return buf;
+}
+
+const char *rc_figure_share(char buf[RC_FIGURE], double x)
+{
+    int digits = 2;
+
+    if (isnan(x)) {
+        strcpy(buf, "not a number");
+        return buf;
+    }
+    for (; digits < 6; digits++) {
+        const double unit = pow(10, -digits - 2), rounded = round(x / unit) * unit;
+
+        if ((x <= 0 || rounded > 0) && (x >= 1 || rounded < 1))
+            break;
+    }
+    snprintf(buf, RC_FIGURE, "%.*f %%", x == 0 || x == 1 ? 0 : digits, 100 * x);
+    return buf;
+}
+
+const char *rc_figure_percent(char buf[RC_FIGURE], double x)
+{
+    if (isnan(x))
+        strcpy(buf, "not a number");
+    else
+        snprintf(buf, RC_FIGURE, "%.3g %%", 100 * x);
+    return buf;
+}
+
+/* Digits behind the point that show two of the error. */
+static int digits_of(double se)
+{
+    const double digits = 1 - floor(log10(se));
+
+    return digits < 0 ? 0 : digits > 12 ? 12 : (int)digits;
+}
+
+const char *rc_figure_mean(char buf[RC_FIGURE_MEAN], double value, double se)
+{
+    char plain[RC_FIGURE];
+
+    if (!(se > 0) || isinf(se) || !isfinite(value) || fabs(value) >= 1e12)
+        snprintf(buf, RC_FIGURE_MEAN, "%s", rc_figure_plain(plain, value));
+    else if (se < 1e-6)
+        snprintf(buf, RC_FIGURE_MEAN, "%.3g " RC_PLUS_MINUS " %.2g", value, se);
+    else
+        snprintf(buf, RC_FIGURE_MEAN, "%.*f " RC_PLUS_MINUS " %.*f", digits_of(se), value,
+                 digits_of(se), se);
+    return buf;
+}
+
+const char *rc_figure_share_mean(char buf[RC_FIGURE_MEAN], double value, double se)
+{
+    char plain[RC_FIGURE];
+
+    if (!(se > 0) || isinf(se) || !isfinite(value))
+        snprintf(buf, RC_FIGURE_MEAN, "%s", rc_figure_share(plain, value));
+    else
+        snprintf(buf, RC_FIGURE_MEAN, "%.*f " RC_PLUS_MINUS " %.*f %%", digits_of(100 * se),
+                 100 * value, digits_of(100 * se), 100 * se);
+    return buf;
+}
+
 const char *rc_figure_shape(char *buf, unsigned n, unsigned rank, const uint64_t *shape)
 {
     size_t used = 0;

@@ -108,6 +108,9 @@ void rc_judge_roles(const rc_judge *judge, rc_judge_role roles[RC_ROLE_COUNT], r
  *  incomparable values or unequal integers, then the lowest SQNR, then order. */
 size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n);
 
+/** The pairs that are not exact, in the same order, whether they pass or fail; as many. */
+size_t rc_judge_lowest(const rc_judge *judge, const rc_pair **lowest, size_t n);
+
 /** After a run with rules.sample: false, and all 0, without. */
 bool rc_judge_sampled(const rc_judge *judge, rc_judge_sample *out);
 /** The same in words, one line: "a sample, 300 of 34,977 parameters, every role, 44 of 44 layers:

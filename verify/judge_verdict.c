@@ -58,17 +58,18 @@ void rc_judge_roles(const rc_judge *judge, rc_judge_role roles[RC_ROLE_COUNT], r
     }
 }
 
-size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n)
+/* The worst n of those that are not exact, or with `failing` of those that fail; how many. */
+static size_t worst_of(const rc_judge *judge, const rc_pair **worst, size_t n, bool failing)
 {
-    size_t failed = 0, kept = 0;
+    size_t found = 0, kept = 0;
 
     for (size_t i = 0; i < judge->npairs; i++) {
         const rc_pair *p = &judge->pair[i];
         size_t at;
 
-        if (rc_judge_passes(judge, p))
+        if (failing ? rc_judge_passes(judge, p) : rc_stats_exact(&p->stats))
             continue;
-        failed++;
+        found++;
         for (at = kept; at > 0 && rc_pair_sqnr(worst[at - 1]) > rc_pair_sqnr(p); at--)
             if (at < n)
                 worst[at] = worst[at - 1];
@@ -77,7 +78,17 @@ size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n)
             kept += kept < n;
         }
     }
-    return failed;
+    return found;
+}
+
+size_t rc_judge_worst(const rc_judge *judge, const rc_pair **worst, size_t n)
+{
+    return worst_of(judge, worst, n, true);
+}
+
+size_t rc_judge_lowest(const rc_judge *judge, const rc_pair **lowest, size_t n)
+{
+    return worst_of(judge, lowest, n, false);
 }
 
 bool rc_judge_sampled(const rc_judge *judge, rc_judge_sample *out)

@@ -5,29 +5,24 @@
 #include "runtime/decode.h"
 #include "verify/figures.h"
 #include "verify/judge_impl.h"
-#include "verify/report.h"
+#include "verify/report_parts.h"
 
-const char *rc_report_verdict(const rc_judge *judge)
+static void put_known(rc_jsonw *w, const char *key, const char *s)
 {
-    switch (rc_judge_verdict(judge, NULL)) {
-    case RC_E_TENSORSET:
-        return "broken set";
-    case RC_OK:
-        for (size_t i = 0; i < judge->npairs; i++)
-            if (!rc_stats_exact(&judge->pair[i].stats))
-                return "within bounds";
-        return "exact";
-    default:
-        return "differs";
-    }
+    rc_jsonw_key(w, key);
+    if (s)
+        rc_jsonw_str(w, s);
+    else
+        rc_jsonw_null(w);
 }
 
-static void put_side(rc_jsonw *w, const char *key, const rc_subject *s)
+static void put_side(rc_jsonw *w, const char *key, const rc_subject *s, const char *path,
+                     const char *variant)
 {
     rc_jsonw_key(w, key);
     rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "path", rc_source_where(rc_ckpt_source(s->ckpt)));
-    rc_jsonw_kstr(w, "variant", rc_model_variant(s->model));
+    put_known(w, "path", s ? rc_source_where(rc_ckpt_source(s->ckpt)) : path);
+    put_known(w, "variant", s ? rc_model_variant(s->model) : variant);
     rc_jsonw_object_end(w);
 }
 
@@ -79,31 +74,33 @@ static void put_role(rc_jsonw *w, const char *role, const rc_judge_role *r)
     rc_jsonw_object_end(w);
 }
 
+static void put_finding(rc_jsonw *w, const rc_finding *f)
+{
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "level", rc_level_name(f->level));
+    rc_jsonw_kstr(w, "topic", f->topic);
+    rc_jsonw_kstr(w, "file", f->what.file);
+    rc_jsonw_kstr(w, "tensor", f->what.tensor);
+    rc_jsonw_key(w, "offset");
+    if (f->what.offset == RC_NO_OFFSET)
+        rc_jsonw_null(w);
+    else
+        rc_jsonw_u64(w, f->what.offset);
+    rc_jsonw_kstr(w, "message", f->what.msg);
+    rc_jsonw_kstr(w, "want", f->what.want);
+    rc_jsonw_kstr(w, "got", f->what.got);
+    rc_jsonw_object_end(w);
+}
+
 static void put_findings(rc_jsonw *w, const rc_findings *list)
 {
-    rc_jsonw_ku64(w, "faults", list->total[RC_FAULT]);
-    rc_jsonw_ku64(w, "warnings", list->total[RC_WARNING]);
-    rc_jsonw_ku64(w, "notes", list->total[RC_NOTE]);
+    rc_jsonw_ku64(w, "faults", list ? list->total[RC_FAULT] : 0);
+    rc_jsonw_ku64(w, "warnings", list ? list->total[RC_WARNING] : 0);
+    rc_jsonw_ku64(w, "notes", list ? list->total[RC_NOTE] : 0);
     rc_jsonw_key(w, "findings");
     rc_jsonw_array(w);
-    for (size_t i = 0; i < list->n; i++) {
-        const rc_finding *f = &list->at[i];
-
-        rc_jsonw_object(w);
-        rc_jsonw_kstr(w, "level", rc_level_name(f->level));
-        rc_jsonw_kstr(w, "topic", f->topic);
-        rc_jsonw_kstr(w, "file", f->what.file);
-        rc_jsonw_kstr(w, "tensor", f->what.tensor);
-        rc_jsonw_key(w, "offset");
-        if (f->what.offset == RC_NO_OFFSET)
-            rc_jsonw_null(w);
-        else
-            rc_jsonw_u64(w, f->what.offset);
-        rc_jsonw_kstr(w, "message", f->what.msg);
-        rc_jsonw_kstr(w, "want", f->what.want);
-        rc_jsonw_kstr(w, "got", f->what.got);
-        rc_jsonw_object_end(w);
-    }
+    for (size_t i = 0; list && i < list->n; i++)
+        put_finding(w, &list->at[i]);
     rc_jsonw_array_end(w);
 }
 
@@ -173,31 +170,103 @@ static void put_pair(rc_jsonw *w, const rc_judge *j, const rc_pair *p)
     rc_jsonw_object_end(w);
 }
 
-void rc_report_json(rc_jsonw *w, const rc_judge *judge)
+static void put_tensors(rc_jsonw *w, const rc_judge *judge)
 {
-    rc_judge_role roles[RC_ROLE_COUNT], all;
+    rc_jsonw_key(w, "tensors");
+    rc_jsonw_array(w);
+    for (size_t i = 0; judge && i < judge->npairs; i++)
+        put_pair(w, judge, &judge->pair[i]);
+    rc_jsonw_array_end(w);
+}
 
-    rc_judge_roles(judge, roles, &all);
-    rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "recast", RC_VERSION);
-    rc_jsonw_kstr(w, "verdict", rc_report_verdict(judge));
-    rc_jsonw_kbool(w, "passes", rc_judge_verdict(judge, NULL) == RC_OK);
-    put_side(w, "native", &judge->a);
-    put_side(w, "converted", &judge->b);
-    put_rules(w, &judge->rules);
+static void put_roles(rc_jsonw *w, const rc_judge *judge)
+{
+    rc_judge_role roles[RC_ROLE_COUNT] = { 0 }, all;
+
     rc_jsonw_key(w, "totals");
-    put_role(w, NULL, &all);
+    if (judge) {
+        rc_judge_roles(judge, roles, &all);
+        put_role(w, NULL, &all);
+    } else {
+        rc_jsonw_null(w);
+    }
     rc_jsonw_key(w, "roles");
     rc_jsonw_array(w);
     for (unsigned i = 0; i < RC_ROLE_COUNT; i++)
         if (roles[i].params)
             put_role(w, rc_role_name((rc_role)i), &roles[i]);
     rc_jsonw_array_end(w);
-    put_findings(w, &judge->findings);
-    rc_jsonw_key(w, "tensors");
-    rc_jsonw_array(w);
-    for (size_t i = 0; i < judge->npairs; i++)
-        put_pair(w, judge, &judge->pair[i]);
-    rc_jsonw_array_end(w);
+}
+
+static void put_sampled(rc_jsonw *w, const rc_outcome *o)
+{
+    rc_jsonw_key(w, "sampled");
+    if (!o->sampled_of) {
+        rc_jsonw_null(w);
+        return;
+    }
+    rc_jsonw_object(w);
+    rc_jsonw_ku64(w, "parameters", o->sampled);
+    rc_jsonw_ku64(w, "of", o->sampled_of);
+    put_known(w, "says", o->sample);
+    rc_jsonw_object_end(w);
+}
+
+static void put_provenance(rc_jsonw *w, const rc_outcome *o)
+{
+    const rc_provenance *p = &o->from;
+
+    rc_jsonw_key(w, "provenance");
+    rc_jsonw_object(w);
+    put_known(w, "text", p->text);
+    if (o->windows) {
+        rc_jsonw_ku64(w, "ctx", o->windows->ctx);
+        rc_jsonw_ku64(w, "stride", o->windows->stride);
+        rc_jsonw_ku64(w, "skip", o->windows->skip);
+        rc_jsonw_ku64(w, "tokens", o->windows->tokens);
+    }
+    put_known(w, "numerics", p->numerics);
+    put_known(w, "golden", p->golden);
+    put_known(w, "golden_version", p->golden_version);
+    put_known(w, "revision", p->revision);
+    put_known(w, "config", p->config[0] ? p->config : NULL);
+    put_known(w, "tokens_digest", p->tokens[0] ? p->tokens : NULL);
+    put_known(w, "command", p->command);
+    rc_jsonw_object_end(w);
+}
+
+static void put_message(rc_jsonw *w, const rc_outcome *o)
+{
+    rc_mem mem = { 0 };
+    rc_text says = { .mem = &mem };
+
+    rc_outcome_summary(o, &says);
+    rc_jsonw_kstr(w, "message", says.at ? says.at : "");
+    rc_text_free(&says);
+}
+
+void rc_report_json(rc_jsonw *w, const rc_outcome *o)
+{
+    const rc_judge *j = o->judge;
+
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "recast", RC_VERSION);
+    rc_jsonw_kstr(w, "verdict", rc_outcome_verdict(o));
+    rc_jsonw_kbool(w, "passes", rc_outcome_status(o, NULL) == RC_OK);
+    put_message(w, o);
+    put_side(w, "native", j ? &j->a : NULL, o->from.native, o->from.native_variant);
+    put_side(w, "converted", j ? &j->b : NULL, o->from.converted, o->from.converted_variant);
+    if (j) {
+        put_rules(w, &j->rules);
+    } else {
+        rc_jsonw_key(w, "rules");
+        rc_jsonw_null(w);
+    }
+    put_roles(w, j);
+    put_sampled(w, o);
+    put_findings(w, o->findings);
+    rc_report_json_behaviour(w, o);
+    put_provenance(w, o);
+    put_tensors(w, j);
     rc_jsonw_object_end(w);
 }

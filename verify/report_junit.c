@@ -1,69 +1,130 @@
 /* verify/report_junit.c - see report.h. XML 1.0, the dialect that CI servers read:
- * one <testsuite>, <testcase classname name>, <failure message>. */
-#include <stdarg.h>
+ * one <testsuite>, <properties>, <testcase classname name>, <failure message>. */
 #include <stdio.h>
 #include <string.h>
 
 #include "verify/judge_impl.h"
-#include "verify/report.h"
+#include "verify/markup.h"
+#include "verify/report_parts.h"
 
-enum { MESSAGE = 900, LINE = 6 * MESSAGE + 200 }; /* the longest entity has 6 bytes */
+enum { MESSAGE = 900 };
 
-struct text {
-    char *at;
-    size_t len, room;
-    rc_mem *mem;
-    bool nomem;
+struct suite {
+    rc_text cases;
+    size_t n, failures;
 };
 
-RC_PRINTF(2, 3)
-static void put(struct text *t, const char *fmt, ...)
+/* A test case that failed when `failure` says how; `number` below 0 is left out. */
+static void put_case(struct suite *s, const char *class, long number, const char *name,
+                     const char *failure)
 {
-    char line[LINE];
-    va_list ap;
-    int n;
+    char dotted[24] = "";
 
-    va_start(ap, fmt);
-    n = vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    if (n < 0 || t->nomem)
+    if (number >= 0)
+        snprintf(dotted, sizeof dotted, ".%ld", number);
+    rc_text_printf(&s->cases, "  <testcase classname=\"%s%s\" name=\"", class, dotted);
+    rc_markup_xml(&s->cases, name, strlen(name));
+    s->n++;
+    if (!failure) {
+        rc_text_put(&s->cases, "\"/>\n");
         return;
-    if ((size_t)n >= sizeof line)
-        n = sizeof line - 1;
-    if (t->room - t->len <= (size_t)n) {
-        const size_t room = t->room ? 2 * t->room : 16384;
-        char *grown = rc_mem_grow(t->mem, t->at, room);
-
-        t->nomem = !grown;
-        if (!grown)
-            return;
-        t->at = grown;
-        t->room = room;
     }
-    memcpy(t->at + t->len, line, (size_t)n + 1);
-    t->len += (size_t)n;
+    s->failures++;
+    rc_text_put(&s->cases, "\">\n    <failure message=\"");
+    rc_markup_xml(&s->cases, failure, strlen(failure));
+    rc_text_put(&s->cases, "\"/>\n  </testcase>\n");
 }
 
-/* Text of messages is printable already (rc_escape); XML wants five characters
- * spelled out. */
-static const char *xml(char out[LINE], const char *s)
+/* behaviour */
+
+static void put_gates(struct suite *s, const rc_outcome *o)
 {
-    size_t n = 0;
+    rc_outcome_gate gates[RC_OUTCOME_GATES];
+    const size_t n = rc_outcome_gates(o, gates);
+    char line[MESSAGE];
 
-    for (; *s && n < LINE - 8; s++) {
-        const char *e = *s == '&'   ? "&amp;"
-                        : *s == '<' ? "&lt;"
-                        : *s == '>' ? "&gt;"
-                        : *s == '"' ? "&quot;"
-                                    : NULL;
-
-        if (e)
-            n += (size_t)sprintf(out + n, "%s", e);
-        else
-            out[n++] = *s;
+    for (size_t i = 0; i < n; i++) {
+        snprintf(line, sizeof line, "%s, wanted %s", gates[i].got, gates[i].wants);
+        put_case(s, "gates", -1, gates[i].name, gates[i].passes ? NULL : line);
     }
-    out[n] = '\0';
-    return out;
+}
+
+/* The layers as a whole: where it went wrong, if it did and one knows; a layer past the threshold
+ * of a model that passes is no failure. */
+static void put_layers(struct suite *s, const rc_outcome *o, bool passes)
+{
+    rc_text where = { .mem = s->cases.mem };
+
+    rc_outcome_where(o, &where);
+    put_case(s, "behaviour", -1, "layers", passes || !where.len ? NULL : where.at);
+    s->cases.failed = s->cases.failed || where.failed;
+    rc_text_free(&where);
+}
+
+static void put_behaviour(struct suite *s, const rc_outcome *o)
+{
+    const rc_behaviour *b = o->behaviour;
+    rc_err err;
+    const bool passes = rc_outcome_status(o, &err) == RC_OK;
+    char line[MESSAGE];
+
+    if (b) {
+        snprintf(line, sizeof line, "%" PRIu64 " of %" PRIu64 " positions have none", b->broken,
+                 b->positions);
+        put_case(s, "behaviour", -1, "numbers", b->broken ? line : NULL);
+        if (rc_outcome_wants_exact(o))
+            put_case(s, "behaviour", -1, "equal logits",
+                     rc_outcome_behaves_exactly(o) ? NULL : err.msg);
+    }
+    if (o->layers)
+        put_layers(s, o, passes);
+}
+
+static void put_property(rc_text *t, const char *name, double value)
+{
+    rc_text_printf(t, "    <property name=\"%s\" value=\"%.9g\"/>\n", name, value);
+}
+
+static void put_properties(rc_text *t, const rc_behaviour *b)
+{
+    rc_text_put(t, "  <properties>\n");
+    put_property(t, "positions", (double)b->positions);
+    put_property(t, "kl_mean", b->kl.value);
+    put_property(t, "kl_se", b->kl.se);
+    put_property(t, "kl_p99", b->kl_p99);
+    put_property(t, "kl_max", b->kl_max);
+    put_property(t, "same_top", b->same_top.value);
+    put_property(t, "ppl_native", b->ppl[0].value);
+    put_property(t, "ppl_converted", b->ppl[1].value);
+    put_property(t, "ppl_ratio", b->ppl_ratio.value);
+    put_property(t, "rms_dp", b->rms_dp.value);
+    rc_text_put(t, "  </properties>\n");
+}
+
+/* findings */
+
+static const char *const topics[] = { "tensors", "config" };
+
+static bool is_of(const rc_finding *f, const char *topic)
+{
+    const bool sets = strcmp(f->topic, topics[0]) == 0 || strcmp(f->topic, topics[1]) == 0;
+
+    return f->level == RC_FAULT && (topic ? strcmp(f->topic, topic) == 0 : !sets);
+}
+
+/* The first fault of a topic fails its case. NULL: all other topics, a case only when it fails. */
+static void put_topic(struct suite *s, const rc_findings *list, const char *topic)
+{
+    char line[MESSAGE];
+
+    for (size_t i = 0; list && i < list->n; i++)
+        if (is_of(&list->at[i], topic)) {
+            put_case(s, "checkpoint", -1, list->at[i].topic,
+                     rc_err_line(&list->at[i].what, line, sizeof line));
+            return;
+        }
+    if (topic)
+        put_case(s, "checkpoint", -1, topic, NULL);
 }
 
 /* One role in one block of the model. */
@@ -72,55 +133,26 @@ struct box {
     const rc_pair *worst;
 };
 
-static bool has_topic(const rc_findings *list, const char *topic, const rc_finding **first)
-{
-    *first = NULL;
-    for (size_t i = 0; i < list->n && !*first; i++)
-        if (list->at[i].level == RC_FAULT && strcmp(list->at[i].topic, topic) == 0)
-            *first = &list->at[i];
-    return *first != NULL;
-}
-
-static void put_topic(struct text *t, const rc_judge *j, const char *topic)
-{
-    const rc_finding *f;
-    char line[MESSAGE], safe[LINE];
-
-    put(t, "  <testcase classname=\"checkpoint\" name=\"%s\"", topic);
-    if (!has_topic(&j->findings, topic, &f)) {
-        put(t, "/>\n");
-        return;
-    }
-    rc_err_line(&f->what, line, sizeof line);
-    put(t, ">\n    <failure message=\"%s\"/>\n  </testcase>\n", xml(safe, line));
-}
-
-static void put_box(struct text *t, const char *block, long number, rc_role role,
-                    const struct box *b)
-{
-    char says[300], name[256], line[MESSAGE], safe[LINE];
-
-    if (!b->params)
-        return;
-    if (number < 0)
-        put(t, "  <testcase classname=\"%s\" name=\"%s\"", block, rc_role_name(role));
-    else
-        put(t, "  <testcase classname=\"%s.%ld\" name=\"%s\"", block, number, rc_role_name(role));
-    if (!b->failed) {
-        put(t, "/>\n");
-        return;
-    }
-    snprintf(line, sizeof line, "%" PRIu64 " of %" PRIu64 " parameters; worst %s: %s", b->failed,
-             b->params, rc_escape(name, sizeof name, b->worst->name, strlen(b->worst->name)),
-             rc_pair_says(b->worst, says, sizeof says));
-    put(t, ">\n    <failure message=\"%s\"/>\n  </testcase>\n", xml(safe, line));
-}
-
 /* Boxes: main layers, then draft blocks, then what is outside both. */
 struct boxes {
     struct box *at; /* [layers + drafts + 1][RC_ROLE_COUNT] */
     size_t layers, drafts;
 };
+
+static void put_box(struct suite *s, const char *block, long number, rc_role role,
+                    const struct box *b)
+{
+    char says[300], name[256], line[MESSAGE];
+
+    if (!b->params)
+        return;
+    if (b->failed)
+        snprintf(line, sizeof line, "%" PRIu64 " of %" PRIu64 " parameters; worst %s: %s",
+                 b->failed, b->params,
+                 rc_escape(name, sizeof name, b->worst->name, strlen(b->worst->name)),
+                 rc_pair_says(b->worst, says, sizeof says));
+    put_case(s, block, number, rc_role_name(role), b->failed ? line : NULL);
+}
 
 static struct box *box_of(const struct boxes *x, const rc_pair *p)
 {
@@ -160,50 +192,52 @@ static rc_code fill_boxes(struct boxes *x, const rc_judge *j, rc_err *err)
     return RC_OK;
 }
 
-rc_code rc_report_junit(char **out, size_t *out_len, const rc_judge *judge, rc_mem *mem,
-                        rc_err *err)
+static rc_code put_boxes(struct suite *s, const rc_judge *judge, rc_err *err)
 {
-    static const char *const topics[] = { "tensors", "config" };
-    struct text t = { .mem = mem };
     struct boxes x = { 0 };
-    const rc_finding *f;
-    size_t cases = 2, failures = 0, nboxes;
-    rc_code rc;
 
-    *out = NULL;
-    rc = fill_boxes(&x, judge, err);
-    if (rc != RC_OK)
-        return rc;
-    nboxes = (x.layers + x.drafts + 1) * RC_ROLE_COUNT;
-    for (size_t i = 0; i < 2; i++)
-        failures += has_topic(&judge->findings, topics[i], &f);
-    for (size_t i = 0; i < nboxes; i++) {
-        cases += x.at[i].params != 0;
-        failures += x.at[i].failed != 0;
-    }
-    put(&t, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    put(&t, "<testsuite name=\"recast verify\" tests=\"%zu\" failures=\"%zu\" errors=\"0\">\n",
-        cases, failures);
-    for (size_t i = 0; i < 2; i++)
-        put_topic(&t, judge, topics[i]);
-    for (size_t i = 0; i < nboxes; i++) {
+    RC_TRY(fill_boxes(&x, judge, err));
+    for (size_t i = 0; i < (x.layers + x.drafts + 1) * RC_ROLE_COUNT; i++) {
         const size_t block = i / RC_ROLE_COUNT;
         const rc_role role = (rc_role)(i % RC_ROLE_COUNT);
 
         if (block < x.layers)
-            put_box(&t, "layers", (long)block, role, &x.at[i]);
+            put_box(s, "layers", (long)block, role, &x.at[i]);
         else if (block < x.layers + x.drafts)
-            put_box(&t, "mtp", (long)(block - x.layers), role, &x.at[i]);
+            put_box(s, "mtp", (long)(block - x.layers), role, &x.at[i]);
         else
-            put_box(&t, "globals", -1, role, &x.at[i]);
+            put_box(s, "globals", -1, role, &x.at[i]);
     }
-    put(&t, "</testsuite>\n");
     rc_mem_put(judge->mem, x.at);
-    if (t.nomem) {
-        rc_mem_put(mem, t.at);
-        return rc_fail_nomem(err, mem, 2 * t.room);
-    }
-    *out = t.at;
-    *out_len = t.len;
     return RC_OK;
+}
+
+rc_code rc_report_junit(char **out, size_t *out_len, const rc_outcome *o, rc_mem *mem, rc_err *err)
+{
+    struct suite s = { .cases = { .mem = mem } };
+    rc_text t = { .mem = mem };
+    rc_code rc = RC_OK;
+
+    *out = NULL;
+    put_gates(&s, o);
+    put_behaviour(&s, o);
+    put_topic(&s, o->findings, topics[0]);
+    put_topic(&s, o->findings, topics[1]);
+    put_topic(&s, o->findings, NULL);
+    if (o->judge)
+        rc = put_boxes(&s, o->judge, err);
+    if (rc == RC_OK) {
+        rc_text_put(&t, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+        rc_text_printf(
+            &t, "<testsuite name=\"recast verify\" tests=\"%zu\" failures=\"%zu\" errors=\"0\">\n",
+            s.n, s.failures);
+        if (o->behaviour)
+            put_properties(&t, o->behaviour);
+        rc_text_add(&t, s.cases.at, s.cases.len);
+        rc_text_put(&t, "</testsuite>\n");
+        t.failed = t.failed || s.cases.failed;
+        rc = rc_text_take(&t, out, out_len, err);
+    }
+    rc_text_free(&s.cases);
+    return rc;
 }

@@ -201,11 +201,13 @@ const char *rc_err_line(const rc_err *err, char *buf, size_t n)
     return buf;
 }
 
-/* C0, C1, DEL, and the characters that reorder or hide text on a terminal. */
-static bool unprintable(ucs4_t c)
+/* Not C0, C1, DEL, the characters that reorder or hide text on a terminal, the last two of the
+ * basic plane (which XML has no place for). */
+bool rc_printable(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || (c >= 0x200b && c <= 0x200f) ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x2069) || c == 0xfeff;
+    return c >= 0x20 && !(c >= 0x7f && c < 0xa0) && c != 0x061c && !(c >= 0x200b && c <= 0x200f) &&
+           !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2060 && c <= 0x2069) && c != 0xfeff &&
+           c != 0xfffe && c != 0xffff;
 }
 
 const char *rc_escape(char *out, size_t n, const char *s, size_t len)
@@ -223,7 +225,7 @@ const char *rc_escape(char *out, size_t n, const char *s, size_t len)
         ucs4_t c;
         const int k = u8_mbtoucr(&c, p + i, len - i);
         const size_t step = k > 0 ? (size_t)k : 1;
-        const bool raw = k > 0 && !unprintable(c) && c != '\\';
+        const bool raw = k > 0 && rc_printable(c) && c != '\\';
         const size_t need = raw ? step : c == '\\' && k > 0 ? 2 : 4 * step;
 
         if (at + need + 3 > n) { /* room for ".." and NUL */

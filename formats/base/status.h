@@ -91,6 +91,9 @@ const char *rc_err_line(const rc_err *err, char *buf, size_t n);
  *  backslash doubled, and long text cut with "..". Bidi controls count as
  *  unprintable. Returns out. */
 const char *rc_escape(char *out, size_t n, const char *s, size_t len);
+/** Can a terminal or a page show this character as it is? No control characters, and none that
+ *  reorder or hide the text around them. */
+bool rc_printable(uint32_t c);
 
 #define RC_TRY(call)                                                                               \
     do {                                                                                           \

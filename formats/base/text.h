@@ -15,6 +15,12 @@ typedef struct rc_text {
 
 void rc_text_add(rc_text *t, const char *bytes, size_t len);
 void rc_text_put(rc_text *t, const char *s); /* up to its NUL */
+RC_PRINTF(2, 3)
+void rc_text_printf(rc_text *t, const char *fmt, ...); /* any length */
 void rc_text_free(rc_text *t);
+/** What was written, as a block of its own: NUL-terminated, put it back to t->mem. RC_E_OS when
+ *  memory ran out on the way; the text is empty afterwards, whatever came of it. */
+RC_MUST_CHECK
+rc_code rc_text_take(rc_text *t, char **out, size_t *len, rc_err *err);
 
 #endif

@@ -237,7 +237,7 @@ static void test_identical_is_exact(void **state)
     (void)state;
     fresh_b();
     assert_int_equal(judge(a_path, b_path, &exactly, 2), RC_OK);
-    assert_string_equal(rc_report_verdict(t.judge), "exact");
+    assert_string_equal(rc_outcome_verdict(&(rc_outcome){ .judge = t.judge }), "exact");
     assert_int_equal(rc_judge_pairs(t.judge), rc_model_count(t.a.model));
     for (size_t i = 0; i < rc_judge_pairs(t.judge); i++) {
         const rc_pair *p = rc_judge_pair(t.judge, i);
@@ -447,7 +447,7 @@ static char *report(unsigned threads, size_t mem_limit)
         fail_msg("%s (%s)", t.err.msg, t.err.want);
     w = rc_jsonw_new(&mem, 2);
     assert_non_null(w);
-    rc_report_json(w, t.judge);
+    rc_report_json(w, &(rc_outcome){ .judge = t.judge, .findings = rc_judge_findings(t.judge) });
     text = rc_jsonw_text(w, NULL);
     assert_non_null(text);
     copy = malloc(strlen(text) + 1);
@@ -502,7 +502,7 @@ static void test_bounds(void **state)
     rules.lossy = true;
     set_all(&rules, 40);
     assert_int_equal(judge(a_path, b_path, &rules, 1), RC_OK);
-    assert_string_equal(rc_report_verdict(t.judge), "within bounds");
+    assert_string_equal(rc_outcome_verdict(&(rc_outcome){ .judge = t.judge }), "within bounds");
     done();
     set_all(&rules, 200);
     assert_int_equal(judge(a_path, b_path, &rules, 1), RC_DIFFERS);
@@ -592,7 +592,7 @@ static void test_missing_and_extra(void **state)
     fresh_b();
     rename_tensor("layers.1.attn.q_norm.weight", "layers.1.attn.x_norm.weight");
     assert_int_equal(judge(a_path, b_path, &exactly, 1), RC_E_TENSORSET);
-    assert_string_equal(rc_report_verdict(t.judge), "broken set");
+    assert_string_equal(rc_outcome_verdict(&(rc_outcome){ .judge = t.judge }), "broken set");
     assert_int_equal(rc_judge_findings(t.judge)->total[RC_FAULT], 2);
     assert_string_equal(t.err.tensor, "layers.1.attn.q_norm.weight");
     /* the others were compared all the same */
@@ -771,7 +771,9 @@ static void test_every_allocation_may_fail(void **state)
         if (rc == RC_OK)
             rc = rc_judge_run(j, 1, NULL, &t.err);
         if (rc == RC_OK)
-            rc = rc_report_junit(&text, &len, j, &mem, &t.err);
+            rc = rc_report_junit(&text, &len,
+                                 &(rc_outcome){ .judge = j, .findings = rc_judge_findings(j) },
+                                 &mem, &t.err);
         /* buffers beyond the first set are optional */
         if (rc != RC_OK && (rc != RC_E_OS || mem.calls < mem.fail_at))
             fail_msg("allocation %zu: %s", mem.fail_at, t.err.msg);
@@ -802,7 +804,11 @@ static void test_junit(void **state)
 
     (void)state;
     assert_int_equal(judge(a_path, other_path, &exactly, 2), RC_DIFFERS);
-    assert_int_equal(rc_report_junit(&text, &len, t.judge, &t.mem, &t.err), RC_OK);
+    assert_int_equal(
+        rc_report_junit(&text, &len,
+                        &(rc_outcome){ .judge = t.judge, .findings = rc_judge_findings(t.judge) },
+                        &t.mem, &t.err),
+        RC_OK);
     assert_int_equal(strlen(text), len);
     snprintf(want, sizeof want, "tests=\"%zu\"", occurrences(text, "<testcase "));
     assert_non_null(strstr(text, want));

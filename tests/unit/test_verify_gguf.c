@@ -242,7 +242,7 @@ static void test_verify_gguf_lossless(void **state)
         if (rc != RC_OK)
             fail_msg("kind %zu: %s: %s (want %s, got %s)", i, t.err.tensor, t.err.msg, t.err.want,
                      t.err.got);
-        assert_string_equal(rc_report_verdict(t.judge), "exact");
+        assert_string_equal(rc_outcome_verdict(&(rc_outcome){ .judge = t.judge }), "exact");
         assert_int_equal(rc_judge_findings(t.judge)->total[RC_FAULT], 0);
         assert_int_equal(rc_judge_findings(t.judge)->total[RC_WARNING], 0);
         assert_true(says(RC_NOTE, "the draft (MTP") == (kinds[i] == RC_GGUF_MAIN));
@@ -289,7 +289,7 @@ static void test_verify_gguf_thresholds(void **state)
     done();
     rules.min_sqnr[RC_ROLE_INDEXER] = 35;
     assert_int_equal(judge(carry_over(RC_GGUF_MAIN, RC_DTYPE_Q8_0), &rules), RC_OK);
-    assert_string_equal(rc_report_verdict(t.judge), "within bounds");
+    assert_string_equal(rc_outcome_verdict(&(rc_outcome){ .judge = t.judge }), "within bounds");
     done();
     rules.min_sqnr[RC_ROLE_SHARED] = 90;
     assert_int_equal(judge(carry_over(RC_GGUF_MAIN, RC_DTYPE_Q8_0), &rules), RC_DIFFERS);
