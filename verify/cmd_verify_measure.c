@@ -1,0 +1,410 @@
+/* verify/cmd_verify_measure.c - the work of `recast verify`: the sides are opened, compared, run,
+ * recorded; it is told how far it has come. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "formats/base/par.h"
+#include "verify/cmd_verify_impl.h"
+#include "verify/figures.h"
+
+enum { MAX_TOP_K = RC_GOLDEN_MOST_K };
+typedef rc_verify_session session;
+
+/* -- the sides ------------------------------------------------------------- */
+
+/* Warnings while a side is opened: told at once with the side's name in front, and
+ * kept for the report. */
+struct sink {
+    const char *where;
+    rc_findings *list;
+};
+
+/* Bytes of `where` that stand before the names of its files: all, or a GGUF file's folder. */
+static bool is_one_file(const char *where, size_t *folder)
+{
+    const char *slash = strrchr(where, '/');
+    struct stat st;
+
+    *folder = slash ? (size_t)(slash + 1 - where) : 0;
+    return stat(where, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static const char *in_folder(char path[512], const char *where, const char *file)
+{
+    size_t folder;
+
+    if (strcmp(file, where) == 0 || !file[0])
+        snprintf(path, 512, "%s", where);
+    else if (is_one_file(where, &folder))
+        snprintf(path, 512, "%.*s%s", (int)folder, where, file);
+    else
+        snprintf(path, 512, "%s/%s", where, file);
+    return path;
+}
+
+static void keep_warning(void *ctx, const rc_err *warning)
+{
+    const struct sink *s = ctx;
+    rc_err told = *warning, *kept;
+    char path[512];
+
+    told.file[0] = '\0'; /* rc_err_file() keeps the first answer */
+    rc_err_file(&told, in_folder(path, s->where, warning->file));
+    kept = rc_findings_add(s->list, RC_WARNING, RC_OK, "input", NULL, NULL, "%s", told.msg);
+    if (kept)
+        *kept = told;
+    rc_cli_log()->warn(rc_cli_log()->ctx, &told);
+}
+
+static rc_code open_side(session *s, unsigned i, rc_err *err)
+{
+    struct sink sink = { s->where[i], &s->input };
+    const rc_log log = { keep_warning, &sink };
+    char path[512];
+    rc_code rc;
+
+    if (!s->where[i])
+        return RC_OK;
+    rc = rc_subject_open(&s->side[i], s->where[i], &log, &s->mem, err);
+    if (rc != RC_OK && strncmp(err->file, s->where[i], strlen(s->where[i])) != 0) {
+        in_folder(path, s->where[i], err->file);
+        err->file[0] = '\0';
+        rc_err_file(err, path);
+    }
+    return rc;
+}
+
+/* -- values ---------------------------------------------------------------- */
+
+static void tell_speed(const rc_judge *judge, double seconds)
+{
+    rc_judge_role roles[RC_ROLE_COUNT], all;
+    char a[16], b[16], c[24], d[RC_FIGURE];
+
+    if (rc_cli.quiet || seconds < 1)
+        return;
+    rc_judge_roles(judge, roles, &all);
+    fprintf(stderr, "compared %s in %s: %s/s, %s values/s\n",
+            rc_human_bytes(a, rc_judge_nbytes(judge)), rc_human_time(c, seconds),
+            rc_human_bytes(b, (uint64_t)((double)rc_judge_nbytes(judge) / seconds)),
+            rc_figure_params(d, (uint64_t)((double)all.values / seconds)));
+}
+
+/* What has a gate of its own is held to that; the others to nothing when behaviour has a gate, or
+ * every parameter has one, else to being exact. */
+static rc_judge_rules rules_of(const session *s)
+{
+    const bool rel = s->want->max_rel_err != RC_NOT_GIVEN, free = rel || rc_gates_any(&s->gates);
+    rc_judge_rules rules = { .globs = s->want->tensors.at,
+                             .nglobs = s->want->tensors.n,
+                             .lossy = s->gates.sqnr.given || free,
+                             .max_rel_err = rel ? s->want->max_rel_err : HUGE_VAL,
+                             .allow_missing_draft = s->want->allow_missing_draft,
+                             .sample = s->want->sample,
+                             .seed = s->want->seed };
+
+    for (unsigned r = 0; r < RC_ROLE_COUNT; r++) {
+        const double db = rc_thresholds_of(&s->gates.sqnr, (rc_role)r);
+
+        rules.min_sqnr[r] = free && isinf(db) && !s->gates.sqnr.set[r] ? -HUGE_VAL : db;
+    }
+    return rules;
+}
+
+static unsigned threads(const session *s)
+{
+    return s->want->threads ? (unsigned)s->want->threads : rc_par_cpus();
+}
+
+static rc_code compare_values(session *s, rc_err *err)
+{
+    const rc_judge_rules rules = rules_of(s);
+    rc_progress progress = { 0 };
+    rc_ticker *ticker;
+    double started;
+    rc_code rc;
+
+    RC_TRY(rc_judge_new(&s->judge, &s->side[0], &s->side[1], &rules, &s->mem, err));
+    progress.total = rc_judge_nbytes(s->judge);
+    started = rc_now();
+    ticker = rc_ticker_start("comparing", &progress);
+    rc = rc_judge_run(s->judge, threads(s), &progress.done, err);
+    rc_ticker_stop(&ticker);
+    if (rc == RC_OK)
+        tell_speed(s->judge, rc_now() - started);
+    return rc;
+}
+
+/* -- behaviour ------------------------------------------------------------- */
+
+static const char *scratch_folder(const session *s)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    return s->want->scratch ? s->want->scratch : tmp && *tmp ? tmp : "/var/tmp";
+}
+
+static rc_forward_options run_options(const session *s, const char *numerics)
+{
+    return (rc_forward_options){ .numerics = strcmp(numerics, "native") == 0 ? RC_NUMERICS_NATIVE
+                                                                             : RC_NUMERICS_F32,
+                                 .threads = threads(s),
+                                 .mem_limit = s->want->mem_limit,
+                                 .scratch = scratch_folder(s) };
+}
+
+/* The text, through NATIVE's tokenizer. Without one ids still can be given. */
+static rc_code read_text(session *s, rc_err *err)
+{
+    const rc_ckpt *ckpt = s->side[0].ckpt;
+    const rc_code rc = rc_bpe_of_ckpt(&s->bpe, ckpt, &s->mem, err);
+
+    if (rc != RC_OK && !s->want->text.tokens)
+        return rc;
+    return rc_text_input_read(&s->windows, &s->ids, &s->want->text, s->bpe, rc_ckpt_config(ckpt),
+                              &s->mem, err);
+}
+
+static rc_code require_whole(const rc_subject *side, rc_err *err)
+{
+    const rc_code rc = rc_model_require_whole(side->model, err);
+
+    if (rc != RC_OK)
+        rc_subject_name(err, side);
+    return rc;
+}
+
+static void tell_time(const char *what, double seconds)
+{
+    char t[24];
+
+    if (!rc_cli.quiet && seconds >= 1)
+        fprintf(stderr, "%s in %s\n", what, rc_human_time(t, seconds));
+}
+
+static rc_code compare_behaviour(session *s, rc_err *err)
+{
+    rc_progress progress = { .unit = "layers" };
+    rc_ticker *ticker;
+    double started;
+    rc_code rc;
+
+    RC_TRY(require_whole(&s->side[0], err));
+    RC_TRY(require_whole(&s->side[1], err));
+    RC_TRY(read_text(s, err));
+    RC_TRY(rc_alike_of(&s->alike, s->judge, &s->mem, err));
+    s->twin_options = (rc_twin_options){ .run = run_options(s, s->want->numerics),
+                                         .windows = &s->windows,
+                                         .alike = &s->alike,
+                                         .layers = s->want->layers,
+                                         .own = s->want->layers,
+                                         .threshold = s->want->threshold,
+                                         .done = &progress.done };
+    progress.total = rc_twin_steps(s->side[0].model, &s->twin_options);
+    started = rc_now();
+    ticker = rc_ticker_start("running both", &progress);
+    rc = rc_twin_run(&s->twin, &s->side[0], &s->side[1], &s->twin_options, &s->mem, err);
+    rc_ticker_stop(&ticker);
+    s->twin_options.done = NULL;
+    RC_TRY(rc);
+    tell_time("ran both", rc_now() - started);
+    s->outcome.behaviour = rc_twin_behaviour(s->twin);
+    s->outcome.layers = rc_twin_layers(s->twin);
+    s->outcome.layers_shared = rc_twin_shared(s->twin);
+    return RC_OK;
+}
+
+static rc_code ablate(session *s, rc_err *err)
+{
+    rc_progress progress = { .unit = "groups" };
+    const double started = rc_now();
+    rc_ticker *ticker = rc_ticker_start("ablating", &progress);
+    const rc_code rc = rc_ablate(&s->ablation, s->twin, s->judge, &progress.done, &s->mem, err);
+
+    rc_ticker_stop(&ticker);
+    tell_time("ablated", rc_now() - started);
+    s->outcome.ablation = &s->ablation;
+    return rc;
+}
+
+static void hex_digest(char out[33], const void *data, size_t nbytes)
+{
+    const rc_digest d = rc_hash(data, nbytes);
+
+    rc_digest_hex(&d, out);
+}
+
+/* -- golden files ---------------------------------------------------------- */
+
+/* A snapshot of a hub lies in .../snapshots/COMMIT. */
+static const char *revision_of(session *s)
+{
+    static const char snapshots[] = "snapshots/";
+    const char *at = s->where[0] ? strstr(s->where[0], snapshots) : NULL;
+    size_t n = 0;
+
+    if (s->want->revision || !at)
+        return s->want->revision;
+    at += sizeof snapshots - 1;
+    n = strspn(at, "0123456789abcdef");
+    if (n != 40 || (at[n] && at[n] != '/'))
+        return NULL;
+    snprintf(s->revision, sizeof s->revision, "%.40s", at);
+    return s->revision;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static rc_code top_k(const session *s, uint32_t *k, rc_err *err)
+{
+    char *end;
+    unsigned long n;
+
+    *k = RC_GOLDEN_TOP_K;
+    if (!s->want->top_k)
+        return RC_OK;
+    *k = 0;
+    if (strcmp(s->want->top_k, "all") == 0)
+        return RC_OK;
+    n = strtoul(s->want->top_k, &end, 10);
+    if (s->want->top_k[0] < '0' || s->want->top_k[0] > '9' || *end || n < RC_TOP || n > MAX_TOP_K) {
+        rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "--top-k %.40s: no number of candidates",
+                s->want->top_k);
+        rc_err_want(err, "%d to %d, or all", RC_TOP, MAX_TOP_K);
+        return RC_E_USAGE;
+    }
+    *k = (uint32_t)n;
+    return RC_OK;
+}
+
+static rc_code record(session *s, rc_err *err)
+{
+    rc_progress progress = { .unit = "layers" };
+    const rc_forward_options o = run_options(s, s->want->numerics);
+    rc_ticker *ticker;
+    uint32_t k;
+    rc_code rc;
+
+    RC_TRY(top_k(s, &k, err));
+    RC_TRY(require_whole(&s->side[0], err));
+    RC_TRY(rc_target_open(&s->record_at, s->want->record, err));
+    RC_TRY(read_text(s, err));
+    hex_digest(s->outcome.from.tokens, s->windows.token, s->windows.tokens * sizeof(uint32_t));
+    progress.total = rc_ckpt_config(s->side[0].ckpt)->num_hidden_layers + 1;
+    ticker = rc_ticker_start("recording", &progress);
+    rc = rc_golden_record(&s->record_at, s->side[0].model, &s->windows, k, &o, &s->outcome.from,
+                          &progress.done, &s->mem, err);
+    rc_ticker_stop(&ticker);
+    return rc;
+}
+
+/* The text as it was cut when it was recorded. */
+static rc_code golden_text(session *s, rc_err *err)
+{
+    const rc_golden_head *h = rc_golden_head_of(s->golden);
+
+    s->ids.mem = &s->mem;
+    s->ids.n = (size_t)h->text_tokens;
+    s->ids.at = rc_mem_get(&s->mem, s->ids.n * sizeof *s->ids.at);
+    if (!s->ids.at)
+        return rc_fail_nomem(err, &s->mem, s->ids.n * sizeof *s->ids.at);
+    RC_TRY(rc_golden_tokens(s->golden, s->ids.at, err));
+    return rc_windows_cut(&s->windows, s->ids.at, s->ids.n, h->ctx, h->stride, h->skip, h->bos,
+                          &s->mem, err);
+}
+
+static void golden_provenance(session *s)
+{
+    const rc_golden_head *h = rc_golden_head_of(s->golden);
+    rc_provenance *p = &s->outcome.from;
+
+    p->golden = s->want->golden;
+    p->golden_version = h->version;
+    p->native = h->native;
+    p->native_variant = h->variant;
+    p->revision = h->revision;
+    p->text = h->text;
+    p->numerics = h->numerics;
+    memcpy(p->config, h->config, sizeof p->config);
+    memcpy(p->tokens, h->tokens, sizeof p->tokens);
+}
+
+static rc_code compare_golden(session *s, rc_err *err)
+{
+    rc_progress progress = { .unit = "layers" };
+    rc_ticker *ticker;
+    rc_forward_options o;
+    double started;
+    rc_err none;
+    rc_code rc;
+
+    RC_TRY(rc_golden_open(&s->golden, s->want->golden, &s->mem, err));
+    RC_TRY(require_whole(&s->side[1], err));
+    RC_TRY(golden_text(s, err));
+    golden_provenance(s);
+    (void)!rc_bpe_of_ckpt(&s->bpe, s->side[1].ckpt, &s->mem, &none); /* only to show tokens */
+    o = run_options(s, s->outcome.from.numerics);
+    progress.total = rc_ckpt_config(s->side[1].ckpt)->num_hidden_layers + 1;
+    started = rc_now();
+    ticker = rc_ticker_start("running", &progress);
+    rc = rc_golden_compare(s->golden, s->side[1].model, &s->windows, &o, s->want->threshold,
+                           &s->result, &progress.done, &s->mem, err);
+    rc_ticker_stop(&ticker);
+    RC_TRY(rc);
+    tell_time("ran", rc_now() - started);
+    s->outcome.behaviour = &s->result.behaviour;
+    s->outcome.layers = &s->result.layers;
+    s->outcome.same_logits = s->result.same_logits;
+    s->outcome.same_streams = s->result.same_streams;
+    s->outcome.first_differing = s->result.first_differing;
+    return RC_OK;
+}
+
+/* -- all of it ------------------------------------------------------------- */
+
+/* Of NATIVE and the text; CONVERTED and golden files add theirs. */
+static void provenance(session *s)
+{
+    rc_provenance *p = &s->outcome.from;
+    size_t len;
+    const uint8_t *config;
+
+    p->version = RC_VERSION;
+    p->numerics = s->want->numerics;
+    p->native = s->want->record ? last_part(s->where[0]) : s->where[0];
+    p->converted = s->where[1];
+    p->text =
+        s->want->text.tokens ? last_part(s->want->text.tokens) : last_part(s->want->text.text);
+    p->revision = revision_of(s);
+    if (s->side[1].model)
+        p->converted_variant = rc_model_variant(s->side[1].model);
+    if (!s->side[0].model)
+        return;
+    p->native_variant = rc_model_variant(s->side[0].model);
+    config = rc_ckpt_config_text(s->side[0].ckpt, &len);
+    hex_digest(p->config, config, len);
+}
+
+rc_code rc_verify_measure(session *s, rc_err *err)
+{
+    for (unsigned i = 0; i < 2; i++)
+        RC_TRY(open_side(s, i, err));
+    provenance(s);
+    if (s->want->record)
+        return record(s, err);
+    if (s->want->golden)
+        return compare_golden(s, err);
+    if (!s->want->skip_tensors)
+        RC_TRY(compare_values(s, err));
+    if (s->want->logits)
+        RC_TRY(compare_behaviour(s, err));
+    return s->want->ablate ? ablate(s, err) : RC_OK;
+}
