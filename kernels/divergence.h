@@ -6,8 +6,8 @@
  *
  * With la = log sum exp a and lb = log sum exp b the second is the Kullback-Leibler divergence of b
  * from a, sum p log(p / q): what is added to it, sum q - p, is 0 then, and leaves only terms that
- * are not negative. Where e is small exp(e) - 1 - e comes from its own series, so that a divergence
- * of 1e-20 has as many digits as one of 1; and an error in la or lb counts by its square only. It
+ * are not negative. Where e is small exp(e) - 1 - e comes from its own series: a divergence of
+ * 1e-13 has 13 digits, one of 1e-19 still 9; and an error in la or lb counts by its square only. It
  * is +0 exactly when the rows and la, lb are equal. Where p is 0 (a[i] - la < -708, so also where
  * a[i] is -infinity) the term is q = exp(b[i] - lb); where only q is 0 it is p (-1 - e): infinite
  * if b[i] is.

@@ -20,16 +20,16 @@
  *
  * Source: llama.cpp, tools/perplexity/perplexity.cpp, --kl-divergence. The definitions are its own,
  * so figures compare, up to what it loses on the way:
- *   - It reads log P back from 16 bits: 65536 steps over the 16 nats below the largest logit, and
- * what is less likely counts as if it were there, but for terms with log P <= -16, which it leaves
- * out. So its kl of equal models is not 0 (1e-6 or so a position), single ones are negative, and
- * NATIVE's perplexity and likeliest token are those of the rounded numbers.
- *   - It takes exp, kl and dp of a position, and the interpolation of quantiles, in 32 bits.
- *   - Its standard errors are 0 up to 10 positions (9 in the ratio's covariance), and it prints
- * quantiles from 100 on.
- *   - It scores the second half of whole windows, end to end (windows.h: stride = ctx, skip = ctx /
- * 2, and a text cut to a multiple of ctx). dp is printed in percent, of the ratio the logarithm as
- * well.
+ *
+ *     log P      is read back from 16 bits: 65536 steps over the 16 nats below the largest logit.
+ *                What is less likely counts as if it were there, and terms with log P <= -16 are
+ *                left out. So kl of equal models is not 0 there but up to 5e-5 of either sign, and
+ *                NATIVE's perplexity and likeliest token are those of the rounded numbers.
+ *     32 bits    for exp, for kl and dp of a position, and where quantiles are interpolated.
+ *     errors     are 0 up to 10 positions (9 in the ratio's covariance); quantiles from 100 on.
+ *     positions  are the second half of whole windows, end to end (windows.h: stride = ctx, skip =
+ *                ctx / 2, and a text cut to a multiple of ctx).
+ *     printed    are dp in percent, and the logarithm of the ratio beside it.
  *
  * From a golden file whose top-k is not "all" the sums of kl run over NATIVE's k likeliest and the
  * rest as one (`truncated`): never more than the true kl. */
