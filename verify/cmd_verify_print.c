@@ -195,12 +195,11 @@ static void print_layers(const rc_outcome *o)
 
 static void print_group(const rc_ablation *a, const rc_ablation_group *g)
 {
-    char label[512], kl[RC_FIGURE], won[RC_FIGURE], x[RC_FIGURE], y[RC_FIGURE];
+    char label[512], kl[RC_FIGURE], won[RC_FIGURE], x[RC_FIGURE];
 
-    printf("  %c %-38s%12s%10s  %s of %s parameters differ\n",
-           a->blamed >= 0 && g == &a->group[a->blamed] ? '>' : ' ', safe(label, g->label),
-           rc_figure_plain(kl, g->kl), rc_figure_percent(won, g->won),
-           rc_figure_count(x, g->differ), rc_figure_count(y, g->params));
+    printf("  %c %-46s%12s%10s%14s\n", a->blamed >= 0 && g == &a->group[a->blamed] ? '>' : ' ',
+           safe(label, g->label), rc_figure_error(kl, g->kl), rc_figure_percent(won, g->won),
+           g->config ? "config" : rc_figure_count(x, g->params));
 }
 
 static void print_ablation(const rc_ablation *a)
@@ -208,10 +207,10 @@ static void print_ablation(const rc_ablation *a)
     const rc_ablation_group *best[GROUPS];
     char kl[RC_FIGURE], name[512], x[RC_FIGURE];
 
-    printf("  put back to NATIVE%24s%12s%10s\n", "", "mean KL", "wins");
-    printf("    %-38s%12s\n", "nothing", rc_figure_plain(kl, a->kl_all));
-    for (unsigned level = 0; level < 4; level++) {
-        const size_t n = rc_outcome_groups(a, level, best, GROUPS);
+    printf("  %-48s%12s%10s%14s\n", "put back to NATIVE", "mean KL", "wins", "parameters");
+    printf("    %-46s%12s\n", "nothing", rc_figure_error(kl, a->kl_all));
+    for (unsigned level = 0; level < RC_ABLATE_LEVELS; level++) {
+        const size_t n = rc_outcome_groups(a, (rc_ablation_level)level, best, GROUPS);
 
         for (size_t i = 0; i < n && i < GROUPS; i++)
             print_group(a, best[i]);

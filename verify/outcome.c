@@ -89,8 +89,8 @@ static bool wins_more(const rc_ablation_group *a, const rc_ablation_group *b)
     return a->won > b->won || (isnan(b->won) && !isnan(a->won));
 }
 
-size_t rc_outcome_groups(const rc_ablation *a, unsigned level, const rc_ablation_group **best,
-                         size_t n)
+size_t rc_outcome_groups(const rc_ablation *a, rc_ablation_level level,
+                         const rc_ablation_group **best, size_t n)
 {
     size_t found = 0, kept = 0;
 

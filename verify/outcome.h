@@ -71,8 +71,8 @@ void rc_outcome_summary(const rc_outcome *o, rc_text *out);
 /** What a layer attends to: "window", "CSA", "HCA"; with ", hash" when its experts go by token. */
 const char *rc_outcome_kind(const rc_layer_figures *layer);
 /** The groups of a level that win most, at most n of them, best first; returns how many it has. */
-size_t rc_outcome_groups(const rc_ablation *a, unsigned level, const rc_ablation_group **best,
-                         size_t n);
+size_t rc_outcome_groups(const rc_ablation *a, rc_ablation_level level,
+                         const rc_ablation_group **best, size_t n);
 
 /* A gate as a line of a table: those of behaviour, then the bounds of SQNR and of the error. */
 typedef struct rc_outcome_gate {

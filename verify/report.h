@@ -38,7 +38,8 @@
  *                       shared, attention, experts, chosen, flipped, blocks, blocks_flipped}],
  *                       attention and experts {rel_err, own, cosine, cosine_min, nonfinite}
  *   ablation            null, or {kl, positions, blamed, groups}: blamed an index into groups or
- *                       null; groups [{level, label, parameters, differ, kl, won, tensors}]
+ *                       null; groups [{by, label, config, parameters, kl, won, tensors}]: by is
+ *                       "role", "layer", "kind" or "expert"; tensors the first eight of them
  *   provenance          {text, ctx, stride, skip, tokens, numerics, golden, golden_version,
  *                       revision, config, tokens_digest, command}: null where it does not apply
  *   tensors             [{name, role, layer, draft, native, converted, shape, values,

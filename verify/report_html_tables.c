@@ -136,7 +136,7 @@ static void put_names(rc_text *t, const rc_ablation_group *g)
 static void put_group(rc_text *t, const rc_ablation *a, const rc_ablation_group *g)
 {
     const bool blamed = a->blamed >= 0 && g == &a->group[a->blamed];
-    char won[RC_FIGURE], kl[RC_FIGURE], n[RC_FIGURE], of[RC_FIGURE];
+    char won[RC_FIGURE], kl[RC_FIGURE], n[RC_FIGURE];
 
     rc_text_printf(t, "<tr%s><th scope=\"row\" class=\"name\">", blamed ? " class=\"blamed\"" : "");
     rc_html_put(t, g->label);
@@ -144,15 +144,16 @@ static void put_group(rc_text *t, const rc_ablation *a, const rc_ablation_group 
         put_names(t, g);
     rc_text_printf(t,
                    "</th><td class=\"won\"><div><i style=\"--w:%.1f%%\"></i><b>%s</b></div></td>"
-                   "<td class=\"n\">%s</td><td class=\"n\">%s of %s</td></tr>\n",
+                   "<td class=\"n\">%s</td><td class=\"n\">%s</td></tr>\n",
                    g->won > 0 ? 100 * fmin(g->won, 1) : 0.0, rc_figure_percent(won, g->won),
-                   rc_figure_error(kl, g->kl), rc_figure_count(n, g->differ),
-                   rc_figure_count(of, g->params));
+                   rc_figure_error(kl, g->kl),
+                   g->config ? "config" : rc_figure_count(n, g->params));
 }
 
 void rc_html_ablation(rc_text *t, const rc_ablation *a)
 {
-    static const char *const levels[] = { "roles", "layers", "kinds of parameter", "parameters" };
+    static const char *const levels[RC_ABLATE_LEVELS] = { "roles", "layers", "kinds of parameter",
+                                                          "experts" };
     const rc_ablation_group *best[GROUPS];
     char kl[RC_FIGURE], n[RC_FIGURE];
 
@@ -163,9 +164,9 @@ void rc_html_ablation(rc_text *t, const rc_ablation *a)
                    rc_figure_count(n, a->positions), rc_figure_error(kl, a->kl_all));
     rc_text_put(t, "<thead><tr><th scope=\"col\">put back</th><th scope=\"col\">wins back</th><th "
                    "scope=\"col\" class=\"n\">mean KL then</th><th scope=\"col\" class=\"n\">"
-                   "parameters that differ</th></tr></thead>\n<tbody>\n");
-    for (unsigned level = 0; level < 4; level++) {
-        const size_t found = rc_outcome_groups(a, level, best, GROUPS);
+                   "parameters</th></tr></thead>\n<tbody>\n");
+    for (unsigned level = 0; level < RC_ABLATE_LEVELS; level++) {
+        const size_t found = rc_outcome_groups(a, (rc_ablation_level)level, best, GROUPS);
 
         if (found)
             rc_text_printf(

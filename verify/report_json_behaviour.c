@@ -246,11 +246,13 @@ static void put_layers(rc_jsonw *w, const rc_layers *l, uint32_t shared)
 
 static void put_group(rc_jsonw *w, const rc_ablation_group *g)
 {
+    static const char *const levels[RC_ABLATE_LEVELS] = { "role", "layer", "kind", "expert" };
+
     rc_jsonw_object(w);
-    rc_jsonw_ku64(w, "level", g->level);
+    rc_jsonw_kstr(w, "by", levels[g->level]);
     rc_jsonw_kstr(w, "label", g->label);
+    rc_jsonw_kbool(w, "config", g->config);
     rc_jsonw_ku64(w, "parameters", g->params);
-    rc_jsonw_ku64(w, "differ", g->differ);
     rc_jsonw_kf64(w, "kl", g->kl);
     rc_jsonw_kf64(w, "won", g->won);
     rc_jsonw_key(w, "tensors");

@@ -130,9 +130,8 @@ static inline rc_ablation_group *oc_group(struct oc *oc, unsigned level, const c
 {
     rc_ablation_group *g = &oc->group[oc->ablation.n++];
 
-    *g = (rc_ablation_group){ .level = level,
+    *g = (rc_ablation_group){ .level = (rc_ablation_level)level,
                               .params = 192,
-                              .differ = 180,
                               .won = won,
                               .kl = oc->ablation.kl_all * (1 - won) };
     snprintf(g->label, sizeof g->label, "%s", label);
@@ -157,7 +156,6 @@ static inline void oc_ablation(struct oc *oc)
     oc_group(oc, 2, "layers.7.ffn.experts.*.w2.weight", 0.21);
     g = oc_group(oc, 2, "layers.7.ffn.experts.*.w1.weight", 0.79);
     g->names = 3;
-    g->differ = 3;
     g->name[0] = "layers.7.ffn.experts.3.w1.weight";
     g->name[1] = "layers.7.ffn.experts.11.w1.weight";
     g->name[2] = "layers.7.ffn.experts.<b>\"&|`\x01.w1.weight"; /* nobody's name is to be trusted */
