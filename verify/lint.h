@@ -58,8 +58,9 @@ const char *rc_lint_verdict_name(rc_lint_verdict verdict); /* "ok", "warning", .
 const rc_lint_rule *rc_lint_rules(rc_engine engine, size_t *n);
 
 /** Open a folder or a GGUF file. What its files say against each other is for the rules;
- *  errors are those of rc_source_open() and rc_ckpt_open_lax(): nothing can be said about what
- *  cannot be read. `tp`: tensor-parallel ranks, 0 when it was not asked. */
+ *  errors are those of rc_source_open() and rc_ckpt_open_lax() (nothing can be said about what
+ *  cannot be read), and RC_E_UNSUPPORTED for V4.1. `tp`: tensor-parallel ranks, 0 when it was not
+ * asked. */
 RC_MUST_CHECK
 rc_code rc_lint_open(rc_lint_facts **out, const char *where, uint32_t tp, rc_mem *mem, rc_err *err);
 void rc_lint_close(rc_lint_facts **facts);

@@ -285,6 +285,15 @@ static rc_code read_tokenizer_config(rc_lint_facts *f, rc_err *err)
     return rc;
 }
 
+/* V4.1 is another layout, with loaders of its own: no rule here is about it. */
+static bool is_v41(const rc_json_node *config)
+{
+    const char *type;
+
+    return rc_json_member(config, "text_config") ||
+           (rc_lint_str(config, "model_type", &type) && strcmp(type, "deepseek_v41") == 0);
+}
+
 static rc_code read_folder(rc_lint_facts *f, rc_err *err)
 {
     size_t len;
@@ -295,6 +304,10 @@ static rc_code read_folder(rc_lint_facts *f, rc_err *err)
         if (rc == RC_OK)
             rc_fail(err, RC_E_DATA, 0, "not a JSON object");
         rc_err_file(err, "config.json");
+        return err->code;
+    }
+    if (is_v41(f->config) && f->faults.config.code != RC_OK) {
+        *err = f->faults.config;
         return err->code;
     }
     f->quant = rc_json_member(f->config, "quantization_config");

@@ -30,8 +30,10 @@ void rc_lint_files_agree(const rc_lint_facts *f, rc_lint_finding *out)
 
 void rc_lint_config_whole(const rc_lint_facts *f, rc_lint_finding *out)
 {
-    if (f->faults.config.code == RC_E_UNSUPPORTED && !f->faults.config.tensor[0] &&
-        strstr(f->faults.config.msg, "model_type"))
+    const char *type = "";
+
+    (void)rc_lint_str(f->config, "model_type", &type);
+    if (strcmp(type, "deepseek_v4") != 0)
         rc_lint_skip(out, "not judged: the model_type is not that of V4");
     else if (f->faults.config.code != RC_OK)
         rc_lint_quote(out, RC_LINT_FAILS, &f->faults.config);

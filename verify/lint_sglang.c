@@ -11,9 +11,10 @@
 static const rc_lint_source
     model = { SGLANG, "python/sglang/srt/models/deepseek_v4.py", "commit 000328a" },
     config = { SGLANG, "python/sglang/srt/configs/deepseek_v4.py", "commit 008b79d" },
-    fp8 = { SGLANG, "python/sglang/srt/layers/quantization/fp8.py and fp8_utils.py", "July 2026" },
-    loader = { SGLANG, "python/sglang/srt/model_loader/weight_utils.py", "July 2026" },
-    chat = { SGLANG, "python/sglang/srt/entrypoints/openai/encoding_dsv4.py", "July 2026" };
+    fp8 = { SGLANG, "python/sglang/srt/layers/quantization/fp8.py and fp8_utils.py",
+            "commit 00563d3" },
+    loader = { SGLANG, "python/sglang/srt/model_loader/weight_utils.py", "excerpt, 2026" },
+    chat = { SGLANG, "python/sglang/srt/entrypoints/openai/encoding_dsv4.py", "commit 00370f2" };
 
 static void check_layout(const rc_lint_facts *f, rc_lint_finding *out)
 {

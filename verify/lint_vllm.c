@@ -18,8 +18,8 @@ static const rc_lint_source
             "commits 0050eb8, 0343572" },
     fp8 = { VLLM, "vllm/model_executor/layers/quantization/fp8.py and utils/fp8_utils.py",
             "commit 0071b24" },
-    registry = { VLLM, "vllm/model_executor/models/registry.py", "July 2026" },
-    loader = { VLLM, "vllm/model_executor/model_loader/weight_utils.py", "July 2026" },
+    registry = { VLLM, "vllm/model_executor/models/registry.py", "excerpt, 2026" },
+    loader = { VLLM, "vllm/model_executor/model_loader/weight_utils.py", "excerpt, 2026" },
     tokenizers = { VLLM, "vllm/tokenizers/deepseek_v4.py and deepseek_v4_encoding.py",
                    "commits 5dff544, 591f7b5" },
     issue_e8m0 = { VLLM, "issue 43416, pull request 51946 (open)", "August 2026" };
