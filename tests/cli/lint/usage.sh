@@ -49,7 +49,7 @@ jq -e '.tp == null and ([.engines[].engine] == ["vllm", "sglang"])' out >/dev/nu
 expect 66 recast lint nowhere --for vllm
 fresh x && rm x/config.json && expect 66 recast lint x
 fresh x && rm x/model-00002-of-*.safetensors && expect 66 recast lint x
-f=model-00002-of-00008.safetensors
+f='model-00002-of-00008.safetensors'
 fresh x && rm x/$f && head -c -1 src/$f >x/$f && expect 65 recast lint x
 fresh x && poke x/config.json 0 '[' && expect 65 recast lint x
 
