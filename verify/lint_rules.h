@@ -40,10 +40,10 @@ typedef struct rc_lint_key {
     rc_lint_key_type type;
 } rc_lint_key;
 
-/** Each key is there and has its type: FAILS, or `verdict` where it is missing. */
+/** Each key is there (else `missing`) and has its type (else FAILS). */
 void rc_lint_keys(const rc_lint_facts *f, rc_lint_finding *out, const rc_lint_key *keys, size_t n,
                   rc_lint_verdict missing);
-/** "deepseek4", or what general.architecture says. */
+/** general.architecture in buf, or "". */
 const char *rc_lint_arch(const rc_lint_facts *f, char buf[64]);
 
 #endif
