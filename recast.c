@@ -4,6 +4,7 @@
  *   inspect  verify/cmd_inspect.c     what is this checkpoint?
  *   convert  convert/cmd_convert.c    checkpoint -> checkpoint, resumable
  *   verify   verify/cmd_verify.c      was anything lost?
+ *   lint     verify/cmd_lint.c        will an engine's loader take it?
  *   run      runtime/cmd_run.c        text, logits, traces
  *   tokenize runtime/cmd_tokenize.c   text to ids, and back
  */
@@ -21,6 +22,7 @@
 #include "runtime/cmd_run.h"
 #include "runtime/cmd_tokenize.h"
 #include "verify/cmd_inspect.h"
+#include "verify/cmd_lint.h"
 #include "verify/cmd_verify.h"
 
 static const struct {
@@ -30,6 +32,7 @@ static const struct {
     { "inspect", "what a checkpoint is, and what is missing in it", rc_cmd_inspect },
     { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
     { "verify", "compare a converted checkpoint with its source, value by value", rc_cmd_verify },
+    { "lint", "will vLLM, SGLang, llama.cpp or ds4 take it? rule by rule", rc_cmd_lint },
     { "tokenize", "text to token ids as the model reads it, and ids to text", rc_cmd_tokenize },
     { "run", "run a model, native or converted: text, logits, traces", rc_cmd_run },
     { "synth", "make a synthetic checkpoint of the true layout, at any size", rc_cmd_synth },

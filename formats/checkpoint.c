@@ -27,6 +27,33 @@ void rc_file_log_warn(void *ctx, const rc_err *warning)
         log->to->warn(log->to->ctx, &named);
 }
 
+static bool is_contradiction(rc_code rc)
+{
+    return rc == RC_E_DATA || rc == RC_E_TENSORSET || rc == RC_E_UNSUPPORTED;
+}
+
+rc_code rc_ckpt_excuse(rc_ckpt *ckpt, rc_code rc, rc_err *err)
+{
+    rc_ckpt_faults *f = ckpt->faults;
+
+    if (!f || !is_contradiction(rc))
+        return rc;
+    if (f->n < RC_CKPT_FAULTS)
+        f->at[f->n] = *err;
+    f->n++;
+    return RC_OK;
+}
+
+/* A config that was given up half filled. */
+static rc_code excuse_config(rc_ckpt *ckpt, rc_code rc, rc_err *err)
+{
+    ckpt->config = (rc_config){ 0 };
+    if (!ckpt->faults || !is_contradiction(rc))
+        return rc;
+    ckpt->faults->config = *err;
+    return RC_OK;
+}
+
 /* A list of names cut to the size of a message: "a, b, .." */
 typedef struct name_list {
     char text[200];
@@ -135,9 +162,10 @@ static rc_code read_config(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
     RC_TRY(rc_source_slurp(ckpt->src, file, RC_CONFIG_MAX_BYTES, &ckpt->config_text,
                            &ckpt->config_len, ckpt->mem, err));
     rc = rc_config_parse(&ckpt->config, ckpt->config_text, ckpt->config_len, &sub, ckpt->mem, err);
-    if (rc != RC_OK)
-        rc_err_file(err, CONFIG_NAME);
-    return rc;
+    if (rc == RC_OK)
+        return RC_OK;
+    rc_err_file(err, CONFIG_NAME);
+    return excuse_config(ckpt, rc, err);
 }
 
 static rc_code read_index(rc_index **index, rc_ckpt *ckpt, size_t file, const rc_log *log,
@@ -392,9 +420,8 @@ static rc_code name_tensors(rc_ckpt *ckpt, rc_err *err)
                     rc_escape(shown, sizeof shown, other, strlen(other)));
             rc_err_file(err, ckpt->shards[t->shard].name);
             rc_err_tensor(err, t->name);
-            return RC_E_TENSORSET;
-        }
-        if (!rc_names_add(&ckpt->names, i))
+            RC_TRY(rc_ckpt_excuse(ckpt, RC_E_TENSORSET, err));
+        } else if (!rc_names_add(&ckpt->names, i))
             return rc_fail_nomem(err, ckpt->mem, 2 * ckpt->count * sizeof *ckpt->names.slot);
     }
     return RC_OK;
@@ -493,7 +520,8 @@ static rc_code load_folder(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
         RC_TRY_GOTO(rc, done, read_header(ckpt, i, log, err));
     RC_TRY_GOTO(rc, done, fit(ckpt, err));
     RC_TRY_GOTO(rc, done, name_tensors(ckpt, err));
-    rc = index ? cross_check(ckpt, index, log, err) : RC_OK;
+    if (index)
+        rc = rc_ckpt_excuse(ckpt, cross_check(ckpt, index, log, err), err);
 done:
     rc_index_free(&index);
     return rc;
@@ -501,10 +529,13 @@ done:
 
 static rc_code load_file(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 {
+    rc_code rc;
+
     RC_TRY(rc_ckpt_load_gguf(ckpt, log, err));
     RC_TRY(fit(ckpt, err));
     RC_TRY(name_tensors(ckpt, err));
-    return rc_ckpt_describe_gguf(ckpt, log, err);
+    rc = rc_ckpt_describe_gguf(ckpt, log, err);
+    return rc == RC_OK ? RC_OK : excuse_config(ckpt, rc, err);
 }
 
 static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
@@ -512,7 +543,8 @@ static rc_code load(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
     return rc_source_named(ckpt->src) ? load_file(ckpt, log, err) : load_folder(ckpt, log, err);
 }
 
-rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *mem, rc_err *err)
+static rc_code open_with(rc_ckpt **out, rc_ckpt_faults *faults, rc_source *src, const rc_log *log,
+                         rc_mem *mem, rc_err *err)
 {
     rc_ckpt *ckpt = rc_mem_get(mem, sizeof *ckpt);
     rc_code rc;
@@ -526,7 +558,9 @@ rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *m
     ckpt->text.mem = mem;
     rc_names_init(&ckpt->names, mem, name_at, ckpt);
     ckpt->src = src;
+    ckpt->faults = faults;
     rc = load(ckpt, log, err);
+    ckpt->faults = NULL;
     if (rc == RC_OK) {
         *out = ckpt;
     } else {
@@ -534,6 +568,20 @@ rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *m
         rc_ckpt_close(&ckpt);
     }
     return rc;
+}
+
+rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *mem, rc_err *err)
+{
+    return open_with(out, NULL, src, log, mem, err);
+}
+
+rc_code rc_ckpt_open_lax(rc_ckpt **out, rc_ckpt_faults *faults, rc_source *src, const rc_log *log,
+                         rc_mem *mem, rc_err *err)
+{
+    rc_err own;
+
+    *faults = (rc_ckpt_faults){ 0 };
+    return open_with(out, faults, src, log, mem, err ? err : &own);
 }
 
 void rc_ckpt_close(rc_ckpt **pckpt)

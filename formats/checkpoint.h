@@ -56,6 +56,24 @@ RC_MUST_CHECK
 rc_code rc_ckpt_open(rc_ckpt **out, rc_source *src, const rc_log *log, rc_mem *mem, rc_err *err);
 void rc_ckpt_close(rc_ckpt **ckpt);
 
+#define RC_CKPT_FAULTS 8u
+
+/* What files say against each other. */
+typedef struct rc_ckpt_faults {
+    rc_err config;             /* code RC_OK, or why rc_ckpt_config() is empty */
+    rc_err at[RC_CKPT_FAULTS]; /* of index, headers, sets of files: the first ones */
+    size_t n;                  /* all that there are */
+} rc_ckpt_faults;
+
+/** The same for whoever is to say what is wrong with a checkpoint (lint): what can be read is
+ *  read, and what the files say against each other is in *faults instead of being an error:
+ *  a config.json, or keys, that rc_config_parse() refuses; an index and headers, or files of a
+ *  GGUF set, that disagree; a tensor in two shards, of which the first is the one in the table.
+ *  Other errors as rc_ckpt_open(). */
+RC_MUST_CHECK
+rc_code rc_ckpt_open_lax(rc_ckpt **out, rc_ckpt_faults *faults, rc_source *src, const rc_log *log,
+                         rc_mem *mem, rc_err *err);
+
 rc_source *rc_ckpt_source(const rc_ckpt *ckpt);
 const rc_config *rc_ckpt_config(const rc_ckpt *ckpt);
 /** config.json as it was read; as it would be, for a GGUF file. */

@@ -9,6 +9,7 @@
 struct rc_ckpt {
     rc_mem *mem;
     rc_source *src;
+    rc_ckpt_faults *faults; /* while it is opened leniently, else NULL */
     rc_config config;
     uint8_t *config_text;
     size_t config_len;
@@ -30,6 +31,10 @@ typedef struct rc_file_log {
     const char *file;
 } rc_file_log;
 void rc_file_log_warn(void *file_log, const rc_err *warning);
+
+/** Where faults are collected: keep what contradicts the rest and go on (RC_OK). Otherwise, and
+ *  for errors of any other kind, `rc` itself. */
+rc_code rc_ckpt_excuse(rc_ckpt *ckpt, rc_code rc, rc_err *err);
 
 /** Room for n shards, then file `file` of the source as shard i. */
 RC_MUST_CHECK

@@ -238,7 +238,7 @@ static rc_code load_shard(rc_ckpt *ckpt, size_t i, bool in_set, const rc_log *lo
     rc_code rc = parse_head(&g, ckpt, i, log, err);
 
     if (rc == RC_OK && in_set)
-        rc = check_split(ckpt, i, g, err);
+        rc = rc_ckpt_excuse(ckpt, check_split(ckpt, i, g, err), err);
     if (rc == RC_OK)
         rc = check_padding(ckpt, &ckpt->shards[i], g, log, err);
     if (rc == RC_OK)
@@ -259,8 +259,8 @@ rc_code rc_ckpt_load_gguf(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
     for (size_t i = 0; i < ckpt->nshards; i++)
         RC_TRY(load_shard(ckpt, i, in_set, log, err));
     if (!in_set)
-        RC_TRY(check_alone(ckpt, err));
-    return check_total(ckpt, err);
+        RC_TRY(rc_ckpt_excuse(ckpt, check_alone(ckpt, err), err));
+    return rc_ckpt_excuse(ckpt, check_total(ckpt, err), err);
 }
 
 /* ------------------------------------------------------------------ what it is */
