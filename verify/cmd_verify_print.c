@@ -340,21 +340,48 @@ static bool is_plain(const char *word)
     return *word != '\0';
 }
 
+static void put_word(rc_text *out, const char *word)
+{
+    rc_text_put(out, " ");
+    if (is_plain(word)) {
+        rc_text_put(out, word);
+        return;
+    }
+    rc_text_put(out, "'");
+    for (const char *p = word; *p; p++)
+        if (*p == '\'')
+            rc_text_put(out, "'\\''");
+        else
+            rc_text_add(out, p, 1);
+    rc_text_put(out, "'");
+}
+
+/* Words that an option takes which changes no answer: itself, and its value behind it; else 0. */
+static int idle_words(const char *word)
+{
+    static const char *const idle[] = { "--threads", "--mem-limit", "--scratch", "--cpu",  "--json",
+                                        "--junit",   "--html",      "--md",      "--errors" };
+
+    if (strcmp(word, "--quiet") == 0 || strcmp(word, "--ci") == 0)
+        return 1;
+    for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+        const size_t len = strlen(idle[i]);
+
+        if (strncmp(word, idle[i], len) == 0 && (word[len] == '=' || !word[len]))
+            return word[len] ? 1 : 2;
+    }
+    return 0;
+}
+
 void rc_verify_command(rc_text *out, int argc, char *const *argv)
 {
-    rc_text_put(out, "recast");
-    for (int i = 1; i < argc; i++) {
-        rc_text_put(out, " ");
-        if (is_plain(argv[i])) {
-            rc_text_put(out, argv[i]);
-            continue;
-        }
-        rc_text_put(out, "'");
-        for (const char *p = argv[i]; *p; p++)
-            if (*p == '\'')
-                rc_text_put(out, "'\\''");
-            else
-                rc_text_add(out, p, 1);
-        rc_text_put(out, "'");
+    bool options = true;
+
+    rc_text_put(out, "recast verify");
+    for (int i = 1, idle; i < argc; i += idle ? idle : 1) {
+        idle = options ? idle_words(argv[i]) : 0;
+        if (!idle)
+            put_word(out, argv[i]);
+        options = options && strcmp(argv[i], "--") != 0;
     }
 }

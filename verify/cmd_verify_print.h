@@ -10,7 +10,7 @@
 void rc_verify_print(const rc_outcome *o);
 
 /** The command line as a shell takes it again, for rc_provenance.command: words that need it stand
- *  in single quotes. argv[0] is this program's name whatever it was called. */
+ *  in single quotes, options that change no answer (threads, memory, reports) are left out. */
 void rc_verify_command(rc_text *out, int argc, char *const *argv);
 
 #endif

@@ -278,8 +278,13 @@ rc_code rc_outcome_status(const rc_outcome *o, rc_err *err)
     for (size_t i = 0; i < o->ngates; i++)
         if (!o->gate[i].passes)
             return fail_gate(o, &o->gate[i], err);
-    if (judged != RC_OK)
+    if (judged != RC_OK) {
+        if (err && o->behaviour && rc_outcome_wants_exact(o)) {
+            err->hint[0] = '\0'; /* the judge knows of values only */
+            rc_err_hint(err, "a measured loss is accepted with --max-kl X, or --min-sqnr DB");
+        }
         return judged;
+    }
     if (fault) {
         if (err)
             *err = fault->what;

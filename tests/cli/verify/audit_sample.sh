@@ -6,7 +6,7 @@ expect 0 recast convert src fp8 --to fp8 --quiet
 drawn() { jq -r '.tensors[].name' "$1"; }
 
 expect 0 recast verify src fp8 --sample 40 --json a.json
-says out 'EXACT - all [0-9,]+ values of 40 parameters' \
+says out 'EXACT - All [0-9,]+ values of 40 parameters' \
     'a sample, 40 of 312 parameters, 6 of 6 layers: with 95 % confidence fewer than 29 of the others \(10.7 %\) differ'
 [ "$(drawn a.json | wc -l)" -eq 40 ] || fail 'not 40'
 [ "$(jq -r '.roles | length' a.json)" -eq 11 ] || fail 'a role was not seen'

@@ -21,7 +21,7 @@ expect 0 recast verify "$sample" q.gguf --logits --text text --skip-tensors --ma
 expect 0 recast verify --golden g.rgf q.gguf --max-kl 1 --json g.json
 full=$(field '.behaviour.kl.mean' full.json) kl=$(field '.behaviour.kl.mean' g.json)
 awk "BEGIN { exit !($kl <= $full * 1.001 && $kl > $full * 0.8) }" || fail "golden: $kl, full: $full"
-for key in same_top overlap5 ppl_ratio; do
+for key in same_top overlap5 perplexity.ratio; do
     awk "BEGIN { d = $(field ".behaviour.$key.value" full.json) - $(field ".behaviour.$key.value" g.json); exit !(d * d < 1e-6) }" || fail "$key"
 done
 expect 1 recast verify --golden g.rgf q.gguf --max-kl 1e-6

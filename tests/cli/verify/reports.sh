@@ -9,9 +9,9 @@ expect 1 recast verify "$sample" q.gguf --logits --text text --layers --ablate -
 says out '::error' 'max-kl'
 jq -e '.gates[] | select(.gate == "max-kl") | .passes == false' r.json >/dev/null || fail 'the gate in JSON'
 jq -e '.ablation.groups | length > 0' r.json >/dev/null || fail 'ablation in JSON'
-jq -e '.layers.layers | length == 3' r.json >/dev/null || fail 'layers in JSON'
+jq -e '.layers.at | length == 3' r.json >/dev/null || fail 'layers in JSON'
 says r.xml '<testsuite' 'max-kl' '<failure'
-says r.html '<!doctype html>' '<svg' 'max-kl' 'prefers-color-scheme' '@media print'
+says r.html '<!DOCTYPE html>' '<svg' 'max-kl' 'prefers-color-scheme' '@media print'
 grep -qE 'https?://[^w]' r.html && fail 'the page asks the network for something'
 says r.md '^\| ' 'max-kl'
 expect 1 recast verify "$sample" q.gguf --logits --text text --layers --ablate --max-kl 0.001 --ci --html again.html --threads 1 --quiet
