@@ -33,8 +33,7 @@ static bool alike_experts(const rc_config *a, const rc_config *b)
            a->moe_intermediate_size == b->moe_intermediate_size &&
            a->norm_topk_prob == b->norm_topk_prob &&
            a->routed_scaling_factor == b->routed_scaling_factor &&
-           a->swiglu_limit == b->swiglu_limit && strcmp(a->scoring_func, b->scoring_func) == 0 &&
-           strcmp(a->topk_method, b->topk_method) == 0;
+           a->swiglu_limit == b->swiglu_limit && strcmp(a->scoring_func, b->scoring_func) == 0;
 }
 
 bool rc_alike_config(const rc_config *a, const rc_config *b)

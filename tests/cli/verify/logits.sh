@@ -25,6 +25,8 @@ expect 0 recast verify "$sample" fp8 --logits --text text --layers --skip-tensor
 expect 0 recast convert "$sample" exact.gguf --to gguf:mxfp4-bf16 --quiet
 expect 0 recast verify "$sample" exact.gguf --logits --text text --skip-tensors --json r.json
 [ "$(field '.behaviour.kl.max')" = 0 ] || fail 'exact.gguf is not exact'
+expect 0 recast verify "$sample" exact.gguf --logits --text text --layers --json r.json
+[ "$(field '.layers.shared')" = 3 ] || fail 'exact.gguf: its config is taken for another'
 
 # recipes in their order, under any thread count and memory limit the same digits
 last=0
