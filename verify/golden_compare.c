@@ -98,20 +98,19 @@ static rc_code compare_layer(comparer *c, uint32_t layer, rc_err *err)
     rc_sublayer_figures *after = &layers->at[layer].sub[1];
     const rc_golden_sum *sum;
     const float *sketch;
-    uint64_t odd;
 
     RC_TRY(rc_golden_layer(c->golden, layer, c->sums, c->sketch, err));
     RC_TRY(rc_golden_pass_layer(&c->pass, err));
-    RC_TRY(rc_golden_look_layer(c->pass.look, &sum, &sketch, &odd, err));
-    after->nonfinite = odd != UINT64_MAX;
+    RC_TRY(rc_golden_look_layer(c->pass.look, &sum, &sketch, err));
     after->rel_err =
         sketched_error(c->sketch, sketch, rc_golden_sketched(c->head) * RC_GOLDEN_DIMS);
+    after->nonfinite = !isfinite(after->rel_err);
     if (memcmp(sum, c->sums, (size_t)c->head->windows * sizeof *sum) != 0 &&
         c->out->first_differing < 0) {
         c->out->same_streams = false;
         c->out->first_differing = (int32_t)layer;
     }
-    if (layers->first < 0 && (after->nonfinite || !(after->rel_err <= layers->threshold))) {
+    if (layers->first < 0 && !(after->rel_err <= layers->threshold)) {
         layers->first = (int32_t)layer;
         layers->first_sub = 1;
     }

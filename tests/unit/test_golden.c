@@ -382,6 +382,7 @@ static void test_golden_checks_the_header(void **state)
         { "\"top_k\": 12", "\"top_k\":-12", RC_E_DATA, "'top_k' is not" },
         { "\"text\": \"h", "\"text\": [\"", RC_E_DATA, "" },
         { "\"recast\": \"0.1.0\"", "\"recast\": 123456 ", RC_E_DATA, "'recast' is not" },
+        { "\"tokens\": null", "\"tokens\": \"ab\"", RC_E_DATA, "'tokens' is not" },
         { "\"bos\": null", "\"bos\": 3e2 ", RC_E_DATA, "'bos' is not" },
         { "\"bos\": null", "\"bos\": 300 ", RC_E_DATA, "bos" },
     };
