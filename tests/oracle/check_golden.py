@@ -32,17 +32,20 @@ def planes(raw, dtype, count):
 
 
 def logits_of(raw, head):
-    digest, raw, k = raw[:16], raw[16:], head["top_k"]
+    digest, raw, k, m = raw[:16], raw[16:], head["top_k"], head["tail_draws"]
     if k == 0:
         n = len(raw) // (4 * head["vocabulary"])
         return digest, planes(raw, "<f4", n * head["vocabulary"])[0].reshape(n, -1)
-    n = len(raw) // (6 * k + 8)
+    n = len(raw) // (6 * (k + m) + 8)
     ids, raw = planes(raw, "<u4", n * k)
     steps, raw = planes(raw, "<u2", n * k)
+    drawn, raw = planes(raw, "<u4", n * m)
+    drawn_steps, raw = planes(raw, "<u2", n * m)
     tail, raw = planes(raw, "<f4", n)
     came, raw = planes(raw, "<f4", n)
     logprob = -np.cumsum(steps.reshape(k, n).astype(np.int64), axis=0).T / STEPS
-    return digest, (ids.reshape(k, n).T, logprob, tail, came)
+    drawn = drawn.reshape(n, m), -drawn_steps.reshape(n, m) / STEPS
+    return digest, (ids.reshape(k, n).T, logprob, drawn, tail, came)
 
 
 def mix(i):
@@ -132,7 +135,7 @@ def check_rows(check, head, section, rows, came):
     if head["top_k"] == 0:
         check.that(common.same_bits(kept, rows), "logits")
         return
-    ids, logprob, tail, next_logprob = kept
+    ids, logprob, (drawn, drawn_logprob), tail, next_logprob = kept
     wide, n = rows.astype(np.float64), np.arange(len(rows))
     most = wide.max(axis=1, keepdims=True)
     exact = wide - most - np.log(np.exp(wide - most).sum(axis=1, keepdims=True))
@@ -140,6 +143,10 @@ def check_rows(check, head, section, rows, came):
     check.that(np.array_equal(ids, best), "candidates")
     taken = np.take_along_axis(exact, best, axis=1)
     check.that(np.abs(logprob - taken).max() <= 0.5 / STEPS + 1e-9, "log-probabilities")
+    of_drawn = np.take_along_axis(exact, drawn.astype(np.int64), axis=1)
+    check.that(np.abs(drawn_logprob - of_drawn).max(initial=0) <= 0.5 / STEPS + 1e-9, "draws")
+    strange = (drawn[:, :, None] == best[:, None, :]).any()
+    check.that(not strange, "a draw is a candidate")
     check.that(np.abs(tail - (1 - np.exp(taken).sum(axis=1))).max() < 1e-6, "tails")
     check.that(np.abs(next_logprob - exact[n, came]).max() < 1e-5, "tokens that came")
 
