@@ -44,7 +44,7 @@ def logits_of(raw, head):
     tail, raw = planes(raw, "<f4", n)
     came, raw = planes(raw, "<f4", n)
     logprob = -np.cumsum(steps.reshape(k, n).astype(np.int64), axis=0).T / STEPS
-    drawn = drawn.reshape(n, m), -drawn_steps.reshape(n, m) / STEPS
+    drawn = drawn.reshape(n, m), drawn_steps.reshape(n, m) / -STEPS
     return digest, (ids.reshape(k, n).T, logprob, drawn, tail, came)
 
 
