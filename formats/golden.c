@@ -412,6 +412,14 @@ static rc_code bad_value(const char *what, rc_err *err)
     return rc_fail(err, RC_E_DATA, RC_NO_OFFSET, "a section of the golden file holds %s", what);
 }
 
+static bool sound_ids(const rc_golden *g, const uint32_t *id, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (id[i] >= g->head.vocab)
+            return false;
+    return true;
+}
+
 static rc_code read_tokens(rc_golden *g, uint32_t *id, rc_err *err)
 {
     const size_t n = (size_t)g->head.text_tokens;
@@ -419,9 +427,8 @@ static rc_code read_tokens(rc_golden *g, uint32_t *id, rc_err *err)
 
     RC_TRY(load(g, RC_GOLDEN_TOKENS, 0, &mark, err));
     rc_golden_join(id, g->raw, n, sizeof *id);
-    for (size_t i = 0; i < n; i++)
-        if (id[i] >= g->head.vocab)
-            return bad_value("a token that is not of the vocabulary", err);
+    if (!sound_ids(g, id, n))
+        return bad_value("a token that is not of the vocabulary", err);
     return RC_OK;
 }
 
@@ -468,17 +475,11 @@ rc_code rc_golden_positions(rc_golden *g, uint64_t i, size_t *n, rc_err *err)
 }
 
 /* ids, rank after rank, to [n, k]. */
-static bool take_ids(const rc_golden *g, uint32_t *id, const uint32_t *ranked, size_t n, size_t k)
+static void take_ids(uint32_t *id, const uint32_t *ranked, size_t n, size_t k)
 {
-    bool sound = true;
-
     for (size_t r = 0; r < k; r++)
-        for (size_t i = 0; i < n; i++) {
-            id[i * k + r] = *ranked;
-            sound = sound && *ranked < g->head.vocab;
-            ranked++;
-        }
-    return sound;
+        for (size_t i = 0; i < n; i++)
+            id[i * k + r] = *ranked++;
 }
 
 /* NaN fails both. */
@@ -493,7 +494,8 @@ static bool sound_shares(const rc_golden_said *said, size_t n)
 
 static rc_code read_said(rc_golden *g, uint64_t i, rc_golden_said *out, rc_err *err)
 {
-    const size_t k = g->head.top_k, most = g->head.run * k;
+    const size_t k = g->head.top_k, m = g->head.draws;
+    const size_t most = g->head.run * (k > m ? k : m);
     const uint8_t *p;
     rc_golden_mark mark;
     uint32_t *ids;
@@ -511,10 +513,14 @@ static rc_code read_said(rc_golden *g, uint64_t i, rc_golden_said *out, rc_err *
     memcpy(&out->digest, g->raw, sizeof out->digest);
     p = rc_golden_join(ids, g->raw + sizeof out->digest, n * k, sizeof *ids);
     p = rc_golden_join(g->steps, p, n * k, sizeof *g->steps);
+    rc_golden_dequantize(out->logprob, g->steps, n, k);
+    p = rc_golden_join(out->drawn, p, n * m, sizeof *out->drawn);
+    p = rc_golden_join(g->steps, p, n * m, sizeof *g->steps);
+    rc_golden_dequantize(out->drawn_logprob, g->steps, n * m, 1);
     p = rc_golden_join(out->tail, p, n, sizeof *out->tail);
     rc_golden_join(out->next, p, n, sizeof *out->next);
-    rc_golden_dequantize(out->logprob, g->steps, n, k);
-    if (!take_ids(g, out->id, ids, n, k))
+    take_ids(out->id, ids, n, k);
+    if (!sound_ids(g, out->id, n * k) || !sound_ids(g, out->drawn, n * m))
         return bad_value("a token that is not of the vocabulary", err);
     return sound_shares(out, n) ? RC_OK : bad_value("what is no probability", err);
 }

@@ -18,10 +18,12 @@
 
 #define RC_GOLDEN_VERSION     1u
 #define RC_GOLDEN_NO_BOS      UINT32_MAX
-#define RC_GOLDEN_RUN         256u        /* positions in a section of logits, at most */
-#define RC_GOLDEN_DIMS        16u         /* numbers in the sketch of a token */
-#define RC_GOLDEN_LEAST_K     10u         /* likeliest tokens kept of a position */
-#define RC_GOLDEN_MOST_K      4096u       /* more than that: keep all */
+#define RC_GOLDEN_RUN         256u  /* positions in a section of logits, at most */
+#define RC_GOLDEN_DIMS        16u   /* numbers in the sketch of a token */
+#define RC_GOLDEN_LEAST_K     10u   /* likeliest tokens kept of a position */
+#define RC_GOLDEN_MOST_K      4096u /* more than that: keep all */
+#define RC_GOLDEN_DRAWS       8u    /* tokens drawn from the rest of a position */
+#define RC_GOLDEN_MOST_DRAWS  64u
 #define RC_GOLDEN_STEPS       2048u       /* of a log-probability, in a nat */
 #define RC_GOLDEN_MAX_HEADER  65536u      /* bytes */
 #define RC_GOLDEN_MAX_SECTION (16u << 20) /* bytes, raw */
@@ -41,13 +43,14 @@ typedef struct rc_golden_head {
     uint64_t windows, window_tokens, scored;
 
     uint32_t top_k; /* 0: every logit */
+    uint32_t draws; /* tokens drawn from what is past the top-k; 0 when nothing is */
     uint32_t run;   /* positions in a section of logits, but for the last of a window */
     uint32_t every; /* one token of so many is sketched */
 } rc_golden_head;
 
-/** Choose `run` and `every`: the sketches take at most 50 bytes for each token of the text, a
- * section of logits a few megabytes. Then look at all numbers as a reader does. RC_E_LIMIT a text,
- * vocabulary or number of layers beyond what the format takes. */
+/** Choose `run`, `every` and `draws`: the sketches take at most 50 bytes for each token of the
+ * text, a section of logits a few megabytes. Then look at all numbers as a reader does. RC_E_LIMIT
+ * a text, vocabulary or number of layers beyond what the format takes. */
 RC_MUST_CHECK
 rc_code rc_golden_plan(rc_golden_head *head, rc_err *err);
 /** Tokens that are sketched: one of each group of `every`. */
@@ -56,19 +59,24 @@ uint64_t rc_golden_sketched(const rc_golden_head *head);
 uint64_t rc_golden_sketched_at(const rc_golden_head *head, uint64_t g);
 /** The signs of element i of a token's streams: bit j set, projection j takes it negative. */
 uint16_t rc_golden_signs(uint64_t i);
+/** In [0, 1): the i-th of the numbers that tokens of the rest are drawn by. */
+double rc_golden_uniform(uint64_t i);
 
 /* A checksum of one window's streams: the first 8 bytes of XXH3-128. */
 typedef struct rc_golden_sum {
     uint8_t bytes[8];
 } rc_golden_sum;
 
-/* What a model said at the n positions of a section, k candidates each. */
+/* What a model said at the n positions of a section: k candidates each, and m draws from the
+ * others, each with its share of their probability. */
 typedef struct rc_golden_said {
-    rc_digest digest; /* of the logits' rows, f32 */
-    uint32_t *id;     /* [n, k] likeliest first; of equals the lowest first */
-    double *logprob;  /* [n, k] of these; read: as stored, not brought to a sum of 1 */
-    float *tail;      /* [n] probability of all others together */
-    float *next;      /* [n] log-probability of the token that came */
+    rc_digest digest;      /* of the logits' rows, f32 */
+    uint32_t *id;          /* [n, k] likeliest first; of equals the lowest first */
+    double *logprob;       /* [n, k] of these; read: as stored, not brought to a sum of 1 */
+    uint32_t *drawn;       /* [n, m] */
+    double *drawn_logprob; /* [n, m] */
+    float *tail;           /* [n] probability of all but the candidates together */
+    float *next;           /* [n] log-probability of the token that came */
 } rc_golden_said;
 
 typedef struct rc_golden rc_golden;

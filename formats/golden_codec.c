@@ -82,6 +82,11 @@ uint16_t rc_golden_signs(uint64_t i)
     return (uint16_t)mix(i);
 }
 
+double rc_golden_uniform(uint64_t i)
+{
+    return (double)(mix(i) >> 11) * 0x1p-53;
+}
+
 uint64_t rc_golden_sketched(const rc_golden_head *head)
 {
     return rc_ceil_div(head->window_tokens, head->every);

@@ -23,8 +23,9 @@ uint64_t rc_golden_layer_bytes(const rc_golden_head *head)
 
 uint64_t rc_golden_logits_bytes(const rc_golden_head *head, uint64_t positions)
 {
-    /* an id and a log-probability of each candidate, the tail, the token that came */
-    const uint64_t row = head->top_k ? (uint64_t)head->top_k * 6 + 8 : (uint64_t)head->vocab * 4;
+    /* an id and a log-probability of each candidate and draw, the tail, the token that came */
+    const uint64_t few = ((uint64_t)head->top_k + head->draws) * 6 + 8;
+    const uint64_t row = head->top_k ? few : (uint64_t)head->vocab * 4;
 
     return sizeof(rc_digest) + positions * row;
 }
@@ -33,6 +34,7 @@ rc_code rc_golden_plan(rc_golden_head *head, rc_err *err)
 {
     const uint64_t row = (uint64_t)head->vocab * 4;
 
+    head->draws = head->top_k && head->top_k < head->vocab ? RC_GOLDEN_DRAWS : 0;
     head->run = RC_GOLDEN_RUN;
     if (head->top_k == 0 && row * RC_GOLDEN_RUN > ROWS_A_SECTION)
         head->run = row < ROWS_A_SECTION ? (uint32_t)(ROWS_A_SECTION / row) : 1;
@@ -85,6 +87,8 @@ rc_code rc_golden_head_check(const rc_golden_head *h, rc_err *err)
     if (h->top_k)
         RC_TRY(check(h->top_k, h->vocab < RC_GOLDEN_LEAST_K ? h->vocab : RC_GOLDEN_LEAST_K,
                      h->vocab < RC_GOLDEN_MOST_K ? h->vocab : RC_GOLDEN_MOST_K, "top_k", err));
+    RC_TRY(check(h->draws, 0, h->top_k && h->top_k < h->vocab ? RC_GOLDEN_MOST_DRAWS : 0,
+                 "tail_draws", err));
     RC_TRY(check(h->run, 1, RC_GOLDEN_RUN, "run", err));
     RC_TRY(check(h->every, 1, RC_GOLDEN_MAX_TOKENS, "sketched_every", err));
     RC_TRY(limit(rc_golden_layer_bytes(h), RC_GOLDEN_MAX_SECTION, "a layer has bytes,", err));
@@ -112,19 +116,13 @@ static const field texts[] = {
 };
 
 static const field numbers[] = {
-    FIELD("vocabulary", vocab),
-    FIELD("layers", layers),
-    FIELD("streams", streams),
-    FIELD("hidden", hidden),
-    FIELD("text_tokens", text_tokens),
-    FIELD("ctx", ctx),
-    FIELD("stride", stride),
-    FIELD("skip", skip),
-    FIELD("windows", windows),
-    FIELD("window_tokens", window_tokens),
-    FIELD("scored", scored),
-    FIELD("top_k", top_k),
-    FIELD("run", run),
+    FIELD("vocabulary", vocab),        FIELD("layers", layers),
+    FIELD("streams", streams),         FIELD("hidden", hidden),
+    FIELD("text_tokens", text_tokens), FIELD("ctx", ctx),
+    FIELD("stride", stride),           FIELD("skip", skip),
+    FIELD("windows", windows),         FIELD("window_tokens", window_tokens),
+    FIELD("scored", scored),           FIELD("top_k", top_k),
+    FIELD("tail_draws", draws),        FIELD("run", run),
     FIELD("sketched_every", every),
 };
 
@@ -194,14 +192,25 @@ static rc_code bad_key(const rc_json_node *n, const char *key, rc_err *err)
                    key);
 }
 
+enum { DIGEST_TEXT = 33 }; /* bytes of its field, which no other field has */
+
+static bool is_digest(const char *text, size_t len)
+{
+    return len == DIGEST_TEXT - 1 && strspn(text, "0123456789abcdef") == len;
+}
+
 static rc_code read_texts(rc_golden_head *out, const rc_json_node *root, rc_err *err)
 {
     for (size_t i = 0; i < TEXTS; i++) {
         const rc_json_node *n = rc_json_member(root, texts[i].key);
 
-        if (n && n->type != RC_JSON_STRING)
+        const bool digest = texts[i].size == DIGEST_TEXT;
+
+        if (n && (n->type != RC_JSON_STRING || (digest && !is_digest(n->text, n->len))))
             return bad_key(n, texts[i].key, err);
-        if (n)
+        if (n && digest)
+            memcpy((char *)out + texts[i].at, n->text, n->len);
+        else if (n)
             rc_escape((char *)out + texts[i].at, texts[i].size, n->text, n->len);
     }
     return RC_OK;

@@ -45,7 +45,7 @@ const uint8_t *rc_golden_join(void *out, const uint8_t *in, size_t n, size_t wid
 void rc_golden_quantize(uint16_t *out, const double *logprob, size_t n, size_t k);
 void rc_golden_dequantize(double *logprob, const uint16_t *in, size_t n, size_t k);
 
-enum { RC_GOLDEN_MOST_EDGES = 16 }; /* of a section */
+enum { RC_GOLDEN_MOST_EDGES = 24 }; /* of a section */
 
 /* zstd, in memory that an account pays. */
 typedef struct rc_golden_zstd {

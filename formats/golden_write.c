@@ -134,7 +134,8 @@ static void by_rank(uint32_t *out, const uint32_t *id, size_t n, size_t k)
 
 rc_code rc_golden_put_said(rc_golden_writer *w, const rc_golden_said *said, size_t n, rc_err *err)
 {
-    const size_t k = w->head.top_k, most = w->head.run * k;
+    const size_t k = w->head.top_k, m = w->head.draws;
+    const size_t most = w->head.run * (k > m ? k : m);
     uint32_t *ids;
     section s;
 
@@ -149,6 +150,9 @@ rc_code rc_golden_put_said(rc_golden_writer *w, const rc_golden_said *said, size
     add_plain(&s, &said->digest, sizeof said->digest);
     add_planes(&s, ids, n * k, sizeof *ids);
     add_planes(&s, w->steps, n * k, sizeof *w->steps);
+    rc_golden_quantize(w->steps, said->drawn_logprob, n * m, 1);
+    add_planes(&s, said->drawn, n * m, sizeof *said->drawn);
+    add_planes(&s, w->steps, n * m, sizeof *w->steps);
     add_planes(&s, said->tail, n, sizeof *said->tail);
     add_planes(&s, said->next, n, sizeof *said->next);
     w->scored += n;

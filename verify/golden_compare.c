@@ -8,9 +8,6 @@
 #include "verify/golden_run.h"
 #include "verify/sayings.h"
 
-/* Least probability that CONVERTED can be said to leave to the rest: what rounding leaves of 1. */
-#define LEAST_REST 0x1p-53
-
 typedef struct comparer {
     rc_mem *mem;
     rc_golden *golden;
@@ -98,20 +95,19 @@ static rc_code compare_layer(comparer *c, uint32_t layer, rc_err *err)
     rc_sublayer_figures *after = &layers->at[layer].sub[1];
     const rc_golden_sum *sum;
     const float *sketch;
-    uint64_t odd;
 
     RC_TRY(rc_golden_layer(c->golden, layer, c->sums, c->sketch, err));
     RC_TRY(rc_golden_pass_layer(&c->pass, err));
-    RC_TRY(rc_golden_look_layer(c->pass.look, &sum, &sketch, &odd, err));
-    after->nonfinite = odd != UINT64_MAX;
+    RC_TRY(rc_golden_look_layer(c->pass.look, &sum, &sketch, err));
     after->rel_err =
         sketched_error(c->sketch, sketch, rc_golden_sketched(c->head) * RC_GOLDEN_DIMS);
+    after->nonfinite = !isfinite(after->rel_err);
     if (memcmp(sum, c->sums, (size_t)c->head->windows * sizeof *sum) != 0 &&
         c->out->first_differing < 0) {
         c->out->same_streams = false;
         c->out->first_differing = (int32_t)layer;
     }
-    if (layers->first < 0 && (after->nonfinite || !(after->rel_err <= layers->threshold))) {
+    if (layers->first < 0 && !(after->rel_err <= layers->threshold)) {
         layers->first = (int32_t)layer;
         layers->first_sub = 1;
     }
@@ -138,38 +134,48 @@ static rc_code begin_layers(comparer *c, const rc_config *config, double thresho
 
 /* ------------------------------------------------- a position, from a top-k */
 
-/* One of the two sides of kl's sum: p log(p / q) + q - p >= 0; the q - p of all add up to nothing.
- */
-static double term(double p, double log_p, double q, double log_q)
+/* p log(p / q) + q - p >= 0, of a candidate: over all tokens the q - p add up to nothing. */
+static double term(double p, double log_p, double log_q)
 {
-    return p > 0 ? p * (log_p - log_q) + q - p : q;
+    return p * (log_p - log_q) + rc_exp_f64(log_q) - p;
 }
 
-/* KL of CONVERTED's row from what is kept of position i: over the k candidates and the rest as one,
- * NATIVE's rounded probabilities brought to a sum of 1. */
+/* The same of all that is past the candidates, from draws among them: with d = log(p / q) a term is
+ * p (d + exp(-d) - 1), whose sum is the tail times its mean under p / tail. Every draw is at least
+ * 0, and about d^2 / 2: it has no noise of first order in d. */
+static double drawn_kl(const comparer *c, size_t i, const float *logits, const rc_saying *s)
+{
+    const size_t m = c->head->draws;
+    double sum = 0;
+
+    for (size_t j = i * m; j < (i + 1) * m; j++) {
+        const double log_q = (double)logits[c->kept.drawn[j]] - s->log_sum;
+        const double d = c->kept.drawn_logprob[j] - log_q;
+
+        sum += d + rc_exp_f64(-d) - 1;
+    }
+    return m ? sum / (double)m : 0;
+}
+
+/* KL of CONVERTED's row from what is kept of position i: exact over the candidates but for the
+ * rounding of NATIVE's probabilities (brought to a sum of 1), estimated without bias past them. */
 static double kept_kl(const comparer *c, size_t i, const float *logits, const rc_saying *s)
 {
     const size_t k = c->head->top_k;
     const double *lp = c->kept.logprob + i * k;
     const uint32_t *id = c->kept.id + i * k;
     const double tail = (double)c->kept.tail[i];
-    double all = tail, rest = 1, kl = 0, log_all;
+    double all = tail, kl, log_all;
 
     if (s->broken)
         return (double)NAN;
     for (size_t j = 0; j < k; j++)
         all += rc_exp_f64(lp[j]);
     log_all = rc_log_f64(all);
-    for (size_t j = 0; j < k; j++) {
-        const double log_q = (double)logits[id[j]] - s->log_sum, q = rc_exp_f64(log_q);
-
-        kl += term(rc_exp_f64(lp[j] - log_all), lp[j] - log_all, q, log_q);
-        rest -= q;
-    }
-    if (rest < LEAST_REST)
-        rest = LEAST_REST;
-    if (k < c->head->vocab)
-        kl += term(tail / all, tail > 0 ? rc_log_f64(tail) - log_all : 0, rest, rc_log_f64(rest));
+    kl = tail / all * drawn_kl(c, i, logits, s);
+    for (size_t j = 0; j < k; j++)
+        kl +=
+            term(rc_exp_f64(lp[j] - log_all), lp[j] - log_all, (double)logits[id[j]] - s->log_sum);
     return kl;
 }
 
@@ -269,7 +275,7 @@ static rc_code compare_run(comparer *c, const rc_golden_run *run, rc_err *err)
 static rc_code get_room(comparer *c, rc_err *err)
 {
     const rc_golden_head *h = c->head;
-    const size_t run = h->run, many = run * h->top_k;
+    const size_t run = h->run, many = run * h->top_k, drawn = run * h->draws;
     rc_mem *mem = c->mem;
 
     c->sums = rc_mem_get(mem, (size_t)h->windows * sizeof *c->sums);
@@ -279,12 +285,16 @@ static rc_code get_room(comparer *c, rc_err *err)
     c->kl = rc_mem_get(mem, run * sizeof *c->kl);
     if (h->top_k == 0)
         c->rows = rc_mem_get(mem, run * h->vocab * sizeof *c->rows);
-    c->kept = (rc_golden_said){ .id = rc_mem_get(mem, many * sizeof *c->kept.id),
-                                .logprob = rc_mem_get(mem, many * sizeof *c->kept.logprob),
-                                .tail = rc_mem_get(mem, run * sizeof *c->kept.tail),
-                                .next = rc_mem_get(mem, run * sizeof *c->kept.next) };
+    c->kept =
+        (rc_golden_said){ .id = rc_mem_get(mem, many * sizeof *c->kept.id),
+                          .logprob = rc_mem_get(mem, many * sizeof *c->kept.logprob),
+                          .drawn = rc_mem_get(mem, drawn * sizeof *c->kept.drawn),
+                          .drawn_logprob = rc_mem_get(mem, drawn * sizeof *c->kept.drawn_logprob),
+                          .tail = rc_mem_get(mem, run * sizeof *c->kept.tail),
+                          .next = rc_mem_get(mem, run * sizeof *c->kept.next) };
     return c->sums && c->sketch && c->said[0] && c->kl && (c->rows || h->top_k) && c->kept.id &&
-                   c->kept.logprob && c->kept.tail && c->kept.next
+                   c->kept.logprob && c->kept.drawn && c->kept.drawn_logprob && c->kept.tail &&
+                   c->kept.next
                ? RC_OK
                : rc_fail_nomem(err, mem, 0);
 }
@@ -298,6 +308,8 @@ static void put_room(comparer *c)
     rc_mem_put(c->mem, c->rows);
     rc_mem_put(c->mem, c->kept.id);
     rc_mem_put(c->mem, c->kept.logprob);
+    rc_mem_put(c->mem, c->kept.drawn);
+    rc_mem_put(c->mem, c->kept.drawn_logprob);
     rc_mem_put(c->mem, c->kept.tail);
     rc_mem_put(c->mem, c->kept.next);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "formats/base/hash.h"
-#include "kernels/scan.h"
 #include "runtime/threads.h"
 
 struct rc_golden_look {
@@ -19,13 +18,11 @@ struct rc_golden_look {
     float *sketch;      /* [sketched, RC_GOLDEN_DIMS] */
     uint64_t next;      /* token */
     uint64_t group;     /* the next to be sketched */
-    uint64_t odd;
 };
 
 static void restart(rc_golden_look *l)
 {
     l->next = l->group = 0;
-    l->odd = UINT64_MAX;
     rc_hash_begin(&l->hasher);
 }
 
@@ -90,17 +87,6 @@ static void sketch_tokens(rc_golden_look *l, const float *h, size_t tokens)
 
 /* --------------------------------------------------------------------- watch */
 
-static void find_odd(rc_golden_look *l, const float *h, size_t tokens)
-{
-    rc_scan_result r;
-
-    if (l->odd != UINT64_MAX)
-        return;
-    rc_scan_best()(&r, RC_DTYPE_F32, (const uint8_t *)h, tokens * l->width);
-    if (r.first_bad != UINT64_MAX)
-        l->odd = l->next + r.first_bad / l->width;
-}
-
 static rc_code streams(void *ctx, uint32_t layer, uint64_t pos0, size_t tokens, const float *h,
                        rc_err *err)
 {
@@ -114,7 +100,6 @@ static rc_code streams(void *ctx, uint32_t layer, uint64_t pos0, size_t tokens, 
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "tokens came out of order");
     hash_tokens(l, h, tokens);
     sketch_tokens(l, h, tokens);
-    find_odd(l, h, tokens);
     l->next += tokens;
     return RC_OK;
 }
@@ -165,13 +150,12 @@ const rc_watch *rc_golden_look_watch(const rc_golden_look *look)
 }
 
 rc_code rc_golden_look_layer(rc_golden_look *l, const rc_golden_sum **sum, const float **sketch,
-                             uint64_t *odd, rc_err *err)
+                             rc_err *err)
 {
     if (l->next != l->head->window_tokens)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "a layer did not show all its tokens");
     *sum = l->sum;
     *sketch = l->sketch;
-    *odd = l->odd;
     l->next = 0;
     return RC_OK;
 }

@@ -22,10 +22,9 @@ void rc_golden_look_free(rc_golden_look **look);
 const rc_watch *rc_golden_look_watch(const rc_golden_look *look);
 
 /** What was seen of the layer that ran last, all of it; RC_E_INTERNAL when it did not run whole.
- *  sum[windows], sketch[sketched, RC_GOLDEN_DIMS]: valid until the next layer runs. *odd: the first
- *  token with a NaN or an infinity, or UINT64_MAX. */
+ *  sum[windows], sketch[sketched, RC_GOLDEN_DIMS]: valid until the next layer runs. */
 RC_MUST_CHECK
 rc_code rc_golden_look_layer(rc_golden_look *look, const rc_golden_sum **sum, const float **sketch,
-                             uint64_t *odd, rc_err *err);
+                             rc_err *err);
 
 #endif

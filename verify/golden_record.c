@@ -92,25 +92,13 @@ static rc_code set_top_k(rc_golden_head *h, uint32_t top_k, rc_err *err)
 
 /* -------------------------------------------------------------------- layers */
 
-static rc_code no_numbers(uint64_t token, rc_err *err)
-{
-    rc_err_got(err, "a NaN or an infinity, token %" PRIu64 " of the windows", token);
-    rc_err_hint(err, "a golden file of this model would be no measure");
-    return RC_E_NUMERIC;
-}
-
-static rc_code record_layer(recorder *r, uint32_t layer, rc_err *err)
+static rc_code record_layer(recorder *r, rc_err *err)
 {
     const rc_golden_sum *sum;
     const float *sketch;
-    uint64_t odd;
 
     RC_TRY(rc_golden_pass_layer(&r->pass, err));
-    RC_TRY(rc_golden_look_layer(r->pass.look, &sum, &sketch, &odd, err));
-    if (odd != UINT64_MAX) {
-        rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET, "layer %" PRIu32 " gives no numbers", layer);
-        return no_numbers(odd, err);
-    }
+    RC_TRY(rc_golden_look_layer(r->pass.look, &sum, &sketch, err));
     return rc_golden_put_layer(r->writer, sum, sketch, err);
 }
 
@@ -126,8 +114,36 @@ static int by_rank(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* Position i of the section, from its logits and what is said of them. */
-static void keep(const recorder *r, size_t i, const float *logits)
+/* m tokens past the candidates, of those one with its share of their probability `rest`: the first
+ * at which the sum over tokens in the order of ids passes a point of the j-th m-th of `rest`.
+ * `top`: the candidates, ascending. */
+static void draw(const recorder *r, size_t i, uint64_t token, const float *logits,
+                 const uint32_t *top, double rest)
+{
+    const size_t m = r->head.draws, k = r->head.top_k;
+    uint32_t *id = r->said.drawn + i * m, last = 0;
+    double *logprob = r->said.drawn_logprob + i * m;
+    double sum = 0;
+    size_t j = 0, past = 0;
+
+    for (uint32_t v = 0; v < r->head.vocab && j < m; v++) {
+        if (past < k && top[past] == v) {
+            past++;
+            continue;
+        }
+        last = v;
+        sum += rc_exp_f64((double)logits[v] - r->saying[i].log_sum);
+        while (j < m && sum > rest * ((double)j + rc_golden_uniform(token * m + j)) / (double)m)
+            id[j++] = v;
+    }
+    while (j < m) /* what rounding left */
+        id[j++] = last;
+    for (j = 0; j < m; j++)
+        logprob[j] = (double)logits[id[j]] - r->saying[i].log_sum;
+}
+
+/* Position i of the section, `token` of the windows, from its logits and what is said of them. */
+static void keep(const recorder *r, size_t i, uint64_t token, const float *logits)
 {
     const size_t k = r->head.top_k, vocab = r->head.vocab;
     const rc_saying *s = &r->saying[i];
@@ -143,11 +159,14 @@ static void keep(const recorder *r, size_t i, const float *logits)
     for (size_t j = 0; j < k; j++) {
         const double lp = (double)best[j].logit - s->log_sum;
 
-        id[j] = best[j].id;
         out->logprob[i * k + j] = lp;
         rest -= rc_exp_f64(lp);
     }
-    out->tail[i] = k < vocab && rest > 0 ? (float)rest : 0.0f;
+    rest = k < vocab && rest > 0 ? rest : 0;
+    draw(r, i, token, logits, id, rest);
+    for (size_t j = 0; j < k; j++)
+        id[j] = best[j].id;
+    out->tail[i] = (float)rest;
     out->next[i] = s->logprob < 0 ? (float)s->logprob : 0.0f;
 }
 
@@ -161,8 +180,10 @@ static rc_code take_rows(recorder *r, const rc_golden_run *run, size_t from, con
     rc_sayings_of(r->saying + from, rows, n, vocab, r->windows->token + at + 1, r->pass.threads);
     for (size_t i = 0; i < n; i++)
         if (r->saying[from + i].broken) {
-            rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET, "the logits are no numbers");
-            return no_numbers(at + i, err);
+            rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET,
+                    "the logits after token %zu of the windows are no numbers", at + i);
+            rc_err_hint(err, "a golden file of this model would be no measure");
+            return RC_E_NUMERIC;
         }
     if (r->rows) {
         memcpy(r->rows + from * vocab, rows, n * vocab * sizeof *rows);
@@ -170,7 +191,7 @@ static rc_code take_rows(recorder *r, const rc_golden_run *run, size_t from, con
     }
     RC_PARALLEL(team, for schedule(static))
     for (size_t i = 0; i < n; i++)
-        keep(r, from + i, rows + i * vocab);
+        keep(r, from + i, at + i, rows + i * vocab);
     return RC_OK;
 }
 
@@ -199,7 +220,7 @@ static rc_code record_run(recorder *r, const rc_golden_run *run, rc_err *err)
 
 static rc_code get_room(recorder *r, rc_err *err)
 {
-    const size_t run = r->head.run, many = run * r->head.top_k;
+    const size_t run = r->head.run, many = run * r->head.top_k, drawn = run * r->head.draws;
 
     r->saying = rc_mem_get(r->mem, run * sizeof *r->saying);
     if (r->head.top_k == 0)
@@ -207,10 +228,13 @@ static rc_code get_room(recorder *r, rc_err *err)
     r->ranked = rc_mem_get(r->mem, many * sizeof *r->ranked);
     r->said = (rc_golden_said){ .id = rc_mem_get(r->mem, many * sizeof *r->said.id),
                                 .logprob = rc_mem_get(r->mem, many * sizeof *r->said.logprob),
+                                .drawn = rc_mem_get(r->mem, drawn * sizeof *r->said.drawn),
+                                .drawn_logprob =
+                                    rc_mem_get(r->mem, drawn * sizeof *r->said.drawn_logprob),
                                 .tail = rc_mem_get(r->mem, run * sizeof *r->said.tail),
                                 .next = rc_mem_get(r->mem, run * sizeof *r->said.next) };
     return r->saying && (r->rows || r->head.top_k) && r->ranked && r->said.id && r->said.logprob &&
-                   r->said.tail && r->said.next
+                   r->said.drawn && r->said.drawn_logprob && r->said.tail && r->said.next
                ? RC_OK
                : rc_fail_nomem(err, r->mem, 0);
 }
@@ -235,7 +259,7 @@ static rc_code record(recorder *r, _Atomic uint64_t *done, rc_err *err)
 
     RC_TRY(record_text(r, err));
     for (uint32_t l = 0; l < r->head.layers; l++) {
-        RC_TRY(record_layer(r, l, err));
+        RC_TRY(record_layer(r, err));
         if (done)
             (*done)++;
     }
@@ -270,6 +294,8 @@ rc_code rc_golden_record(const rc_target *target, rc_model *model, const rc_wind
     rc_mem_put(mem, r.ranked);
     rc_mem_put(mem, r.said.id);
     rc_mem_put(mem, r.said.logprob);
+    rc_mem_put(mem, r.said.drawn);
+    rc_mem_put(mem, r.said.drawn_logprob);
     rc_mem_put(mem, r.said.tail);
     rc_mem_put(mem, r.said.next);
     return rc;

@@ -5,7 +5,7 @@
 #ifndef RC_VERIFY_SAYINGS_H
 #define RC_VERIFY_SAYINGS_H
 
-#include "verify/behaviour.h"
+#include "verify/saying.h"
 
 /** out[i] of row i of logits [n, vocab], after which token next[i] came. */
 void rc_sayings_of(rc_saying *out, const float *logits, size_t n, size_t vocab,

@@ -24,14 +24,18 @@ static void said(rc_golden *g, uint64_t i, size_t n)
     const size_t k = h->top_k;
     rc_golden_said s = { .id = malloc(n * k * sizeof *s.id),
                          .logprob = malloc(n * k * sizeof *s.logprob),
+                         .drawn = malloc(n * h->draws * sizeof *s.drawn + 1),
+                         .drawn_logprob = malloc(n * h->draws * sizeof *s.drawn_logprob + 1),
                          .tail = malloc(n * sizeof *s.tail),
                          .next = malloc(n * sizeof *s.next) };
     rc_err err = { 0 };
 
-    REQUIRE(s.id && s.logprob && s.tail && s.next);
+    REQUIRE(s.id && s.logprob && s.drawn && s.drawn_logprob && s.tail && s.next);
     if (rc_golden_read_said(g, i, &s, &err) == RC_OK) {
         for (size_t j = 0; j < n * k; j++)
             REQUIRE(s.id[j] < h->vocab && s.logprob[j] <= 0);
+        for (size_t j = 0; j < n * h->draws; j++)
+            REQUIRE(s.drawn[j] < h->vocab && s.drawn_logprob[j] <= 0);
         for (size_t j = 0; j < n; j++)
             REQUIRE(s.tail[j] >= 0 && s.tail[j] <= 1 && s.next[j] <= 0);
     } else {
@@ -39,6 +43,8 @@ static void said(rc_golden *g, uint64_t i, size_t n)
     }
     free(s.id);
     free(s.logprob);
+    free(s.drawn);
+    free(s.drawn_logprob);
     free(s.tail);
     free(s.next);
 }

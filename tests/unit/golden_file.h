@@ -16,6 +16,8 @@ typedef struct gf {
     float sketch[2][GF_TOKENS * RC_GOLDEN_DIMS];
     uint32_t id[GF_SCORED * GF_K];
     double logprob[GF_SCORED * GF_K];
+    uint32_t drawn[GF_SCORED * RC_GOLDEN_DRAWS];
+    double drawn_logprob[GF_SCORED * RC_GOLDEN_DRAWS];
     float tail[GF_SCORED], next[GF_SCORED];
     float rows[GF_SCORED * GF_VOCAB];
     rc_digest digest[GF_WINDOWS];
@@ -66,6 +68,10 @@ static inline void gf_fill(gf *f, uint32_t top_k)
 
         for (size_t r = 0; r < GF_K; r++, at -= (double)(gf_random(&state) % 1000) / 900)
             f->logprob[i * GF_K + r] = at;
+        for (size_t j = i * RC_GOLDEN_DRAWS; j < (i + 1) * RC_GOLDEN_DRAWS; j++) {
+            f->drawn[j] = gf_random(&state) % GF_VOCAB;
+            f->drawn_logprob[j] = -10 - (double)(gf_random(&state) % 1000) / 900;
+        }
         f->tail[i] = (float)i / GF_SCORED;
         f->next[i] = -(float)i;
     }
@@ -77,7 +83,8 @@ static inline void gf_fill(gf *f, uint32_t top_k)
 
 static inline rc_code gf_sections(gf *f, rc_golden_writer *w, rc_err *err)
 {
-    rc_golden_said s = { f->digest[0], f->id, f->logprob, f->tail, f->next };
+    rc_golden_said s = { f->digest[0],     f->id,   f->logprob, f->drawn,
+                         f->drawn_logprob, f->tail, f->next };
 
     RC_TRY(rc_golden_put_tokens(w, f->token, err));
     for (size_t l = 0; l < 2; l++)
@@ -87,7 +94,12 @@ static inline rc_code gf_sections(gf *f, rc_golden_writer *w, rc_err *err)
         return rc_golden_put_rows(w, &f->digest[1], f->rows + 15 * GF_VOCAB, 13, err);
     }
     RC_TRY(rc_golden_put_said(w, &s, 15, err));
-    s = (rc_golden_said){ f->digest[1], f->id + 15 * GF_K, f->logprob + 15 * GF_K, f->tail + 15,
+    s = (rc_golden_said){ f->digest[1],
+                          f->id + 15 * GF_K,
+                          f->logprob + 15 * GF_K,
+                          f->drawn + 15 * RC_GOLDEN_DRAWS,
+                          f->drawn_logprob + 15 * RC_GOLDEN_DRAWS,
+                          f->tail + 15,
                           f->next + 15 };
     return rc_golden_put_said(w, &s, 13, err);
 }

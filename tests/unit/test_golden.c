@@ -83,8 +83,15 @@ static void same_said(rc_golden *g, const gf *f, uint64_t i, size_t from, size_t
 {
     uint32_t id[GF_SCORED * GF_K];
     double lp[GF_SCORED * GF_K];
+    uint32_t drawn[GF_SCORED * RC_GOLDEN_DRAWS];
+    double drawn_lp[GF_SCORED * RC_GOLDEN_DRAWS];
     float tail[GF_SCORED], next[GF_SCORED];
-    rc_golden_said s = { .id = id, .logprob = lp, .tail = tail, .next = next };
+    rc_golden_said s = { .id = id,
+                         .logprob = lp,
+                         .drawn = drawn,
+                         .drawn_logprob = drawn_lp,
+                         .tail = tail,
+                         .next = next };
     size_t got;
     rc_err err;
 
@@ -95,6 +102,11 @@ static void same_said(rc_golden *g, const gf *f, uint64_t i, size_t from, size_t
     assert_memory_equal(id, f->id + from * GF_K, n * GF_K * sizeof *id);
     assert_memory_equal(tail, f->tail + from, n * sizeof *tail);
     assert_memory_equal(next, f->next + from, n * sizeof *next);
+    assert_memory_equal(drawn, f->drawn + from * RC_GOLDEN_DRAWS,
+                        n * RC_GOLDEN_DRAWS * sizeof *drawn);
+    for (size_t j = 0; j < n * RC_GOLDEN_DRAWS; j++)
+        assert_true(fabs(drawn_lp[j] - f->drawn_logprob[from * RC_GOLDEN_DRAWS + j]) <=
+                    0.5 / RC_GOLDEN_STEPS + 1e-12);
     for (size_t j = 0; j < n * GF_K; j++)
         assert_true(fabs(lp[j] - f->logprob[from * GF_K + j]) <= 0.5 / RC_GOLDEN_STEPS + 1e-12);
 }
@@ -378,10 +390,12 @@ static void test_golden_checks_the_header(void **state)
         { "\"stride\": 16", "\"stride\": 17", RC_E_DATA, "stride" },
         { "\"top_k\": 12", "\"top_k\": 10", RC_E_DATA, "whole positions" },
         { "\"top_k\": 12", "\"top_k\": 99", RC_E_DATA, "larger" },
+        { "\"tail_draws\": 8", "\"tail_draws\": 7", RC_E_DATA, "whole positions" },
         { "\"top_k\": 12", "\"top_q\": 12", RC_E_DATA, "no 'top_k'" },
         { "\"top_k\": 12", "\"top_k\":-12", RC_E_DATA, "'top_k' is not" },
         { "\"text\": \"h", "\"text\": [\"", RC_E_DATA, "" },
         { "\"recast\": \"0.1.0\"", "\"recast\": 123456 ", RC_E_DATA, "'recast' is not" },
+        { "\"tokens\": null", "\"tokens\": \"ab\"", RC_E_DATA, "'tokens' is not" },
         { "\"bos\": null", "\"bos\": 3e2 ", RC_E_DATA, "'bos' is not" },
         { "\"bos\": null", "\"bos\": 300 ", RC_E_DATA, "bos" },
     };
@@ -423,8 +437,15 @@ static void refused_value(gf *f, const char *part)
     gf_bytes b = gf_make(f);
     uint32_t id[GF_SCORED * GF_K], token[GF_TOKENS];
     double lp[GF_SCORED * GF_K];
+    uint32_t drawn[GF_SCORED * RC_GOLDEN_DRAWS];
+    double drawn_lp[GF_SCORED * RC_GOLDEN_DRAWS];
     float tail[GF_SCORED], next[GF_SCORED];
-    rc_golden_said s = { .id = id, .logprob = lp, .tail = tail, .next = next };
+    rc_golden_said s = { .id = id,
+                         .logprob = lp,
+                         .drawn = drawn,
+                         .drawn_logprob = drawn_lp,
+                         .tail = tail,
+                         .next = next };
     rc_mem mem = { 0 };
     rc_golden *g;
     rc_err err;
@@ -452,6 +473,9 @@ static void test_golden_refuses_values_that_cannot_be(void **state)
     refused_value(&f, "a token that is not of the vocabulary");
     gf_fill(&f, GF_K);
     f.id[20] = GF_VOCAB;
+    refused_value(&f, "a token that is not of the vocabulary");
+    gf_fill(&f, GF_K);
+    f.drawn[7] = GF_VOCAB;
     refused_value(&f, "a token that is not of the vocabulary");
     gf_fill(&f, GF_K);
     f.tail[4] = NAN;
@@ -607,8 +631,15 @@ static uint64_t bytes_of(uint32_t vocab, uint32_t layers, size_t n)
     uint32_t *token = malloc(n * 4), *id = malloc(RC_GOLDEN_RUN * k * 4);
     double *lp = malloc(RC_GOLDEN_RUN * k * sizeof *lp);
     float *share = malloc(RC_GOLDEN_RUN * 4), *sketch;
+    uint32_t *drawn = malloc(RC_GOLDEN_RUN * RC_GOLDEN_DRAWS * 4);
+    double *drawn_lp = malloc(RC_GOLDEN_RUN * RC_GOLDEN_DRAWS * sizeof *drawn_lp);
     rc_golden_sum *sum = malloc(h.windows * sizeof *sum);
-    rc_golden_said s = { .id = id, .logprob = lp, .tail = share, .next = share };
+    rc_golden_said s = { .id = id,
+                         .logprob = lp,
+                         .drawn = drawn,
+                         .drawn_logprob = drawn_lp,
+                         .tail = share,
+                         .next = share };
 
     h.scored = n - h.windows;
     assert_int_equal(rc_golden_plan(&h, &err), RC_OK);
@@ -631,6 +662,10 @@ static uint64_t bytes_of(uint32_t vocab, uint32_t layers, size_t n)
             double p = 0;
 
             share[i] = -fabsf(rnd_f32(&seed));
+            for (size_t j = i * RC_GOLDEN_DRAWS; j < (i + 1) * RC_GOLDEN_DRAWS; j++) {
+                drawn[j] = gf_random(&seed) % vocab;
+                drawn_lp[j] = -16 - 10 * fabs((double)rnd_f32(&seed));
+            }
             for (size_t r = 0; r < k; r++) {
                 id[i * k + r] = gf_random(&seed) % vocab;
                 p -= fabsf(rnd_f32(&seed)) * 0.5; /* 12 nats from the first to the last */
@@ -648,6 +683,8 @@ static uint64_t bytes_of(uint32_t vocab, uint32_t layers, size_t n)
     free(id);
     free(lp);
     free(share);
+    free(drawn);
+    free(drawn_lp);
     free(sketch);
     free(sum);
     return (uint64_t)st.st_size;
