@@ -527,7 +527,8 @@ static const harm_case cases[] = {
     { "shared-row-negated", "a row of a shared expert's w2 with the other sign",
       RC_ROLE_SHARED, 1, FFN, { DO(negate_fp8_row, L1 "ffn.shared_experts.w2.weight", 33) } },
     { "shared-gate-up", "w1 and w3 of a shared expert exchanged",
-      RC_ROLE_SHARED, 0, FFN, { EXCHANGE_BOTH(L0 "ffn.shared_experts.w1", L0 "ffn.shared_experts.w3") } },
+      RC_ROLE_SHARED, 0, FFN, { EXCHANGE_BOTH(L0 "ffn.shared_experts.w1",
+                                               L0 "ffn.shared_experts.w3") } },
     /* hyper-connections */
     { "hc-streams", "columns of hc_attn_fn moved on by one stream",
       RC_ROLE_HC, 1, ATTN, { TURN_ROWS(L1 "hc_attn_fn", 0, 24, 256 * 4) } },
