@@ -170,6 +170,17 @@ edit_json x/$c '.quantization_config.moe_quant_algo = "NVFP4"'; finds vllm/layou
 copy src; rename_tensor x norm.weight model.layers.0.input_layernorm.weight; both layout fails x
 says found 'transformers'
 
+# the same, as they were published: made of the sample model by tests/cli/repack.c
+native=$ROOT/tests/data/sample
+if [ -x "$ROOT/$O/tests/cli/repack" ]; then
+    expect 0 recast convert "$native" f32 --to fp8 --quiet
+    repack() { rm -rf y && "$ROOT/$O/tests/cli/repack" "$1" "$2" y || fail "repack $1"; }
+    repack weight-scale-inv f32; expect 0 recast lint y --for vllm; finds sglang/wo-a fails y
+    repack plain-wo-a f32; finds vllm/wo-a fails y; expect 0 recast lint y --for sglang
+    repack nvfp4 "$native"; finds vllm/layout fails y; finds sglang/layout warning y
+    edit_json y/$c '.quantization_config.moe_quant_algo = "NVFP4"'; finds vllm/layout note y
+fi
+
 # tensor parallelism
 both tp-heads fails src --tp 3
 both tp-groups fails src --tp 4
