@@ -89,6 +89,21 @@ under_rounding() {
     rm -r noisy
 }
 
+# Without the native weights: a golden file tells the difference, and the first layer that differs.
+by_golden() {
+    local name=$1 layer=$2 shows=$3
+    case $shows in
+    nothing) expect 0 recast verify --golden golden.rgf bad --quiet ;;
+    refused) expect 82 recast verify --golden golden.rgf bad --quiet ;;
+    *) expect 1 recast verify --golden golden.rgf bad --quiet ;;
+    esac
+    case $shows in
+    attn | ffn) # of small errors the checksum's layer is told, of large ones the first that is past a threshold
+        says err "first to differ: layer $layer,|first past an error of [0-9.]+: layer [$layer-9]," ;;
+    logits) if grep -qE 'first (to differ|past an error)' err; then fail "$name: a layer differs"; fi ;;
+    esac
+}
+
 # few A,B,C,D: "A, B and 2 more"
 few() { echo "$1" | awk -F, '{ print $1 (NF > 1 ? ", " $2 : "") (NF > 2 ? " and " NF - 2 " more" : "") }'; }
 
@@ -99,6 +114,7 @@ expect 0 recast convert "$sample" clean.gguf --to gguf:q8_0 --draft drop --quiet
 expect 0 recast verify "$sample" clean.gguf --min-sqnr 35
 expect 1 recast verify "$sample" clean.gguf --logits --text text --layers --ablate --json out.json
 clean=$(jq '.behaviour.kl.mean' out.json)
+expect 0 recast verify "$sample" --record golden.rgf --text text --quiet
 "$tool" --list >cases
 [ "$(wc -l <cases)" -ge 26 ] || fail "$(wc -l <cases) cases"
 [ "$(cut -f1 cases | sort | uniq -d)" = '' ] || fail 'two cases of one name'
@@ -109,6 +125,7 @@ while IFS=$'\t' read -r name role layer shows damaged what; do
     "$tool" "$name" "$sample" bad || fail "$name"
     by_tensors "$name" "$shows" "$damaged"
     by_behaviour "$name" "$layer" "$shows" "$damaged"
+    by_golden "$name" "$layer" "$shows"
     under_rounding "$name" "$shows" "$damaged"
     echo "| $what | $role | $(few "$damaged") | $found | $alone | $noisy |" >>table
     rm -r bad
