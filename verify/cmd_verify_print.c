@@ -119,7 +119,7 @@ static void print_behaviour(const rc_outcome *o)
     print_kl(b);
     print_figures(b);
     if (b->truncated)
-        printf("    %-26s%s on average, %s at most, counted as one token\n", "past the top-k kept",
+        printf("    %-26s%s on average, %s at most; divergence there is estimated\n", "past the top-k kept",
                rc_figure_share(x, b->tail_mean), rc_figure_share(y, b->tail_max));
     putchar('\n');
 }
