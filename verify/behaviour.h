@@ -31,8 +31,8 @@
  *                ctx / 2, and a text cut to a multiple of ctx).
  *     printed    are dp in percent, and the logarithm of the ratio beside it.
  *
- * From a golden file whose top-k is not "all" the sums of kl run over NATIVE's k likeliest and the
- * rest as one (`truncated`): never more than the true kl. */
+ * From a golden file whose top-k is not "all" kl is exact over NATIVE's k likeliest and estimated
+ * past them, without bias, from tokens drawn there (`truncated`; docs/golden.md). */
 #ifndef RC_VERIFY_BEHAVIOUR_H
 #define RC_VERIFY_BEHAVIOUR_H
 

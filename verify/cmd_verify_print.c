@@ -119,8 +119,9 @@ static void print_behaviour(const rc_outcome *o)
     print_kl(b);
     print_figures(b);
     if (b->truncated)
-        printf("    %-26s%s on average, %s at most, counted as one token\n", "past the top-k kept",
-               rc_figure_share(x, b->tail_mean), rc_figure_share(y, b->tail_max));
+        printf("    %-26s%s on average, %s at most; divergence there is estimated\n",
+               "past the top-k kept", rc_figure_share(x, b->tail_mean),
+               rc_figure_share(y, b->tail_max));
     putchar('\n');
 }
 
@@ -359,8 +360,9 @@ static void put_word(rc_text *out, const char *word)
 /* Words that an option takes which changes no answer: itself, and its value behind it; else 0. */
 static int idle_words(const char *word)
 {
-    static const char *const idle[] = { "--threads", "--mem-limit", "--scratch", "--cpu",  "--json",
-                                        "--junit",   "--html",      "--md",      "--errors" };
+    static const char *const idle[] = { "--threads", "--mem-limit", "--scratch",
+                                        "--cpu",     "--json",      "--junit",
+                                        "--html",    "--md",        "--errors" };
 
     if (strcmp(word, "--quiet") == 0 || strcmp(word, "--ci") == 0)
         return 1;

@@ -235,8 +235,8 @@ void rc_html_behaviour(rc_text *t, const rc_behaviour *b)
         rc_text_printf(t,
                        "<p class=\"note\">Held against a golden file that keeps the likeliest "
                        "tokens of each position: the others, %s of NATIVE\xe2\x80\x99s probability "
-                       "on average and %s at most, count as one, so that the divergence is never "
-                       "more than the true one.</p>\n",
+                       "on average and %s at most, take part by a sample: the divergence past the "
+                       "likeliest is estimated, without bias.</p>\n",
                        rc_figure_share(x, b->tail_mean), rc_figure_share(y, b->tail_max));
 }
 

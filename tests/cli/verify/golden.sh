@@ -15,12 +15,12 @@ expect 0 recast convert "$sample" fp8 --to fp8 --quiet
 expect 0 recast verify --golden g.rgf fp8 --json g.json
 [ "$(field '[.verdict, .behaviour.kl.mean, .behaviour.kl.max] | @csv' g.json)" = '"exact",0,0' ] || fail 'fp8 by golden file'
 
-# what rounds: the figure of the full comparison, from below and close
+# what rounds: the figure of the full comparison, estimated without bias
 expect 0 recast convert "$sample" q.gguf --to gguf:q4_k --quiet
 expect 0 recast verify "$sample" q.gguf --logits --text text --skip-tensors --max-kl 1 --json full.json
 expect 0 recast verify --golden g.rgf q.gguf --max-kl 1 --json g.json
 full=$(field '.behaviour.kl.mean' full.json) kl=$(field '.behaviour.kl.mean' g.json)
-awk "BEGIN { exit !($kl <= $full * 1.001 && $kl > $full * 0.8) }" || fail "golden: $kl, full: $full"
+awk "BEGIN { exit !($kl < $full * 1.05 && $kl > $full * 0.95) }" || fail "golden: $kl, full: $full"
 for key in same_top overlap5 perplexity.ratio; do
     awk "BEGIN { d = $(field ".behaviour.$key.value" full.json) - $(field ".behaviour.$key.value" g.json); exit !(d * d < 1e-6) }" || fail "$key"
 done
