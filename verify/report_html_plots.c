@@ -70,7 +70,9 @@ static void draw_grid(const struct errors *e)
     }
 }
 
-static void draw_threshold(const struct errors *e)
+/* The line lies below the points, its name above them: at the left, where errors are still small.
+ */
+static void draw_threshold(const struct errors *e, bool name)
 {
     char label[48];
     double y;
@@ -79,8 +81,10 @@ static void draw_threshold(const struct errors *e)
         return;
     y = rc_axis_at(&e->y, log10(e->l->threshold));
     snprintf(label, sizeof label, "threshold %.3g", e->l->threshold);
-    rc_svg_line(e->t, "bound", LEFT, y, RIGHT, y);
-    rc_svg_text(e->t, "bound", 'e', RIGHT, y - 5, label);
+    if (name)
+        rc_svg_text(e->t, "bound", 's', LEFT + 4, y - 6, label);
+    else
+        rc_svg_line(e->t, "bound", LEFT, y, RIGHT, y);
 }
 
 /* Where a value stands: what is no number at the top, 0 in its lane. */
@@ -274,7 +278,7 @@ void rc_html_layers_plot(rc_text *t, const rc_layers *l)
                 "figures.");
     draw_legend(&e, own);
     draw_grid(&e);
-    draw_threshold(&e);
+    draw_threshold(&e, false);
     draw_first(&e);
     if (own) {
         draw_line(&e, "ownline", true);
@@ -282,6 +286,7 @@ void rc_html_layers_plot(rc_text *t, const rc_layers *l)
     }
     draw_line(&e, "stream", false);
     draw_points(&e, false);
+    draw_threshold(&e, true);
     rc_svg_text(t, "", 'm', (LEFT + RIGHT) / 2.0, e.lane + 38, "layer");
     if (flips > 0)
         draw_flips(&e, 372, 446, flips);
