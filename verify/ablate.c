@@ -196,7 +196,7 @@ static void label_of(const ablation *a, rc_ablation_group *g, const suspect *s, 
 /* The lowest SQNR first. */
 static void name_worst(rc_ablation_group *g, const suspect *s, size_t n)
 {
-    const rc_pair *worst[RC_ABLATE_NAMES];
+    const rc_pair *worst[RC_ABLATE_NAMES] = { NULL };
 
     for (size_t i = 0; i < n; i++) {
         const double db = rc_pair_sqnr(s[i].pair);
