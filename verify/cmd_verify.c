@@ -165,6 +165,23 @@ static rc_code read_gate_files(session *s, rc_err *err)
     return RC_OK;
 }
 
+/* A gate that nothing is held against would pass whatever comes. The words were looked at already.
+ */
+static rc_code require_measured(const session *s, rc_err *err)
+{
+    const bool behaviour = want.logits || want.golden, values = !want.golden && !want.skip_tensors;
+    const bool sqnr = s->gates.sqnr.given && !values;
+
+    if (!sqnr && (behaviour || !rc_gates_any(&s->gates)))
+        return RC_OK;
+    rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "a gate of %s, which %s not measured",
+            sqnr ? "values" : "behaviour", sqnr ? "are" : "is");
+    rc_err_file(err, want.gate);
+    rc_err_hint(err, sqnr ? "min-sqnr needs NATIVE and CONVERTED, and no --skip-tensors"
+                          : "gates of behaviour need --logits or --golden");
+    return RC_E_USAGE;
+}
+
 /* -- the answer ------------------------------------------------------------ */
 
 /* What was said while the sides were opened belongs to the findings, too. */
@@ -227,6 +244,7 @@ static void tell_recorded(const session *s)
 static rc_code verify(session *s, rc_err *err)
 {
     RC_TRY(read_gate_files(s, err));
+    RC_TRY(require_measured(s, err));
     RC_TRY(rc_verify_files_open(&s->files, &want.files, err));
     RC_TRY(rc_verify_measure(s, err));
     if (!want.record)
@@ -291,8 +309,31 @@ static int check_modes(unsigned nargs)
     return -1;
 }
 
+/* What is about values; NULL when none of it was given. */
+static const char *value_option(void)
+{
+    return want.min_sqnr.n                    ? "min-sqnr"
+           : want.max_rel_err != RC_NOT_GIVEN ? "max-rel-err"
+           : want.thresholds                  ? "thresholds"
+           : want.sample                      ? "sample"
+           : want.tensors.n                   ? "tensors"
+                                              : NULL;
+}
+
+static int check_record(void)
+{
+    const rc_verify_paths *f = &want.files;
+
+    if (want.record && (f->json || f->junit || f->html || f->md || want.ci))
+        return rc_cli_usage("--record judges nothing: there is nothing to report");
+    if (want.record && want.gate)
+        return rc_cli_usage("--record judges nothing: no --gate");
+    return -1;
+}
+
 static int check_measures(void)
 {
+    const char *values = value_option();
     rc_gates any = RC_GATES_NONE;
 
     for (unsigned i = 0; i < RC_GATE_KINDS; i++)
@@ -303,6 +344,11 @@ static int check_measures(void)
                                                                    : "--skip-tensors");
     if (!want.logits && !want.golden && rc_gates_any(&any))
         return rc_cli_usage("gates of behaviour need --logits or --golden");
+    if (values && (want.golden || want.record || want.skip_tensors))
+        return rc_cli_usage("--%s: values are not compared with --%s", values,
+                            want.golden   ? "golden"
+                            : want.record ? "record"
+                                          : "skip-tensors");
     if (want.ablate && (want.skip_tensors || want.sample || want.tensors.n))
         return rc_cli_usage("--ablate needs all values compared: no --%s",
                             want.skip_tensors ? "skip-tensors"
@@ -351,6 +397,8 @@ int rc_cmd_verify(int argc, char **argv)
         code = check_modes(nargs);
     if (code < 0)
         code = check_measures();
+    if (code < 0)
+        code = check_record();
     if (code < 0)
         code = read_words(&s.gates);
     if (code >= 0)
