@@ -30,7 +30,7 @@ struct rc_golden {
     rc_golden_zstd zstd;
     uint8_t *stored, *raw;
     size_t stored_room, raw_room;
-    uint16_t *steps; /* [run, k], and behind it the ids [run, k] */
+    uint32_t *ids; /* [run, k], and behind it the steps [run, k] */
 };
 
 static rc_code fetch(rc_golden *g, uint64_t off, void *buf, size_t n, rc_err *err)
@@ -327,7 +327,7 @@ void rc_golden_close(rc_golden **golden)
     rc_mem_put(g->mem, g->bytes);
     rc_mem_put(g->mem, g->stored);
     rc_mem_put(g->mem, g->raw);
-    rc_mem_put(g->mem, g->steps);
+    rc_mem_put(g->mem, g->ids);
     rc_mem_put(g->mem, g);
 }
 
@@ -498,28 +498,28 @@ static rc_code read_said(rc_golden *g, uint64_t i, rc_golden_said *out, rc_err *
     const size_t most = g->head.run * (k > m ? k : m);
     const uint8_t *p;
     rc_golden_mark mark;
-    uint32_t *ids;
+    uint16_t *steps;
     size_t n;
 
     if (i >= g->runs || k == 0)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "no such section of logits");
-    if (!g->steps)
-        g->steps = rc_mem_get(g->mem, most * (sizeof *g->steps + sizeof *ids));
-    if (!g->steps)
-        return rc_fail_nomem(err, g->mem, most * (sizeof *g->steps + sizeof *ids));
-    ids = (uint32_t *)(void *)(g->steps + most);
+    if (!g->ids)
+        g->ids = rc_mem_get(g->mem, most * (sizeof *g->ids + sizeof *steps));
+    if (!g->ids)
+        return rc_fail_nomem(err, g->mem, most * (sizeof *g->ids + sizeof *steps));
+    steps = (uint16_t *)(void *)(g->ids + most);
     RC_TRY(load(g, RC_GOLDEN_LOGITS, i, &mark, err));
     n = (size_t)positions_of(g, &mark);
     memcpy(&out->digest, g->raw, sizeof out->digest);
-    p = rc_golden_join(ids, g->raw + sizeof out->digest, n * k, sizeof *ids);
-    p = rc_golden_join(g->steps, p, n * k, sizeof *g->steps);
-    rc_golden_dequantize(out->logprob, g->steps, n, k);
+    p = rc_golden_join(g->ids, g->raw + sizeof out->digest, n * k, sizeof *g->ids);
+    p = rc_golden_join(steps, p, n * k, sizeof *steps);
+    rc_golden_dequantize(out->logprob, steps, n, k);
     p = rc_golden_join(out->drawn, p, n * m, sizeof *out->drawn);
-    p = rc_golden_join(g->steps, p, n * m, sizeof *g->steps);
-    rc_golden_dequantize(out->drawn_logprob, g->steps, n * m, 1);
+    p = rc_golden_join(steps, p, n * m, sizeof *steps);
+    rc_golden_dequantize(out->drawn_logprob, steps, n * m, 1);
     p = rc_golden_join(out->tail, p, n, sizeof *out->tail);
     rc_golden_join(out->next, p, n, sizeof *out->next);
-    take_ids(out->id, ids, n, k);
+    take_ids(out->id, g->ids, n, k);
     if (!sound_ids(g, out->id, n * k) || !sound_ids(g, out->drawn, n * m))
         return bad_value("a token that is not of the vocabulary", err);
     return sound_shares(out, n) ? RC_OK : bad_value("what is no probability", err);

@@ -25,7 +25,7 @@ struct rc_golden_writer {
     rc_golden_zstd zstd;
     uint8_t *raw, *packed;
     size_t room, packed_room;
-    uint16_t *steps; /* [run, k] */
+    uint32_t *ids; /* [run, k], and behind it the steps [run, k] */
     uint32_t next_layer, nsections;
     uint64_t next_run, scored; /* positions written */
     uint64_t raw_sum, stored_sum;
@@ -136,23 +136,23 @@ rc_code rc_golden_put_said(rc_golden_writer *w, const rc_golden_said *said, size
 {
     const size_t k = w->head.top_k, m = w->head.draws;
     const size_t most = w->head.run * (k > m ? k : m);
-    uint32_t *ids;
+    uint16_t *steps;
     section s;
 
-    if (!w->steps)
-        w->steps = rc_mem_get(w->mem, most * (sizeof *w->steps + sizeof *ids));
-    if (!w->steps)
-        return rc_fail_nomem(err, w->mem, most * (sizeof *w->steps + sizeof *ids));
-    ids = (uint32_t *)(void *)(w->steps + most);
+    if (!w->ids)
+        w->ids = rc_mem_get(w->mem, most * (sizeof *w->ids + sizeof *steps));
+    if (!w->ids)
+        return rc_fail_nomem(err, w->mem, most * (sizeof *w->ids + sizeof *steps));
+    steps = (uint16_t *)(void *)(w->ids + most);
     RC_TRY(begin(&s, w, rc_golden_logits_bytes(&w->head, n), err));
-    by_rank(ids, said->id, n, k);
-    rc_golden_quantize(w->steps, said->logprob, n, k);
+    by_rank(w->ids, said->id, n, k);
+    rc_golden_quantize(steps, said->logprob, n, k);
     add_plain(&s, &said->digest, sizeof said->digest);
-    add_planes(&s, ids, n * k, sizeof *ids);
-    add_planes(&s, w->steps, n * k, sizeof *w->steps);
-    rc_golden_quantize(w->steps, said->drawn_logprob, n * m, 1);
+    add_planes(&s, w->ids, n * k, sizeof *w->ids);
+    add_planes(&s, steps, n * k, sizeof *steps);
+    rc_golden_quantize(steps, said->drawn_logprob, n * m, 1);
     add_planes(&s, said->drawn, n * m, sizeof *said->drawn);
-    add_planes(&s, w->steps, n * m, sizeof *w->steps);
+    add_planes(&s, steps, n * m, sizeof *steps);
     add_planes(&s, said->tail, n, sizeof *said->tail);
     add_planes(&s, said->next, n, sizeof *said->next);
     w->scored += n;
@@ -265,7 +265,7 @@ void rc_golden_writer_free(rc_golden_writer **writer)
     rc_golden_zstd_free(&w->zstd);
     rc_mem_put(w->mem, w->raw);
     rc_mem_put(w->mem, w->packed);
-    rc_mem_put(w->mem, w->steps);
+    rc_mem_put(w->mem, w->ids);
     rc_mem_put(w->mem, w);
     *writer = NULL;
 }

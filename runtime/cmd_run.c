@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
@@ -326,15 +325,6 @@ static rc_code choose_layers(session *s, rc_err *err)
     return RC_OK;
 }
 
-/* Under any path. */
-static bool same_file(const rc_target *a, const rc_target *b)
-{
-    struct stat x, y;
-
-    return a->name && b->name && strcmp(a->name, b->name) == 0 && fstat(a->dir.fd, &x) == 0 &&
-           fstat(b->dir.fd, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 static rc_code open_outputs(session *s, rc_err *err)
 {
     const rc_config *c = rc_ckpt_config(s->ckpt);
@@ -342,7 +332,7 @@ static rc_code open_outputs(session *s, rc_err *err)
 
     RC_TRY(rc_target_open(&s->logits_at, want.logits, err));
     RC_TRY(rc_target_open(&s->trace_at, want.trace, err));
-    if (same_file(&s->logits_at, &s->trace_at))
+    if (rc_target_same(&s->logits_at, &s->trace_at))
         return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "--logits and --trace are the same file");
     if (want.logits)
         RC_TRY(rc_tensor_file_new(&s->logits, &s->logits_at, &logits, 1, &s->mem, err));

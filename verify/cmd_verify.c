@@ -51,7 +51,7 @@ static const rc_opt options[] = {
     { "ablate", RC_OPT_FLAG, NULL,
       "put groups of parameters back to NATIVE, and say which are to blame", &want.ablate, 0, 0 },
     { "record", RC_OPT_STR, "FILE", "keep what NATIVE says about the text in a golden file",
-      &want.record, 0, 0 },
+      &want.files.record, 0, 0 },
     { "top-k", RC_OPT_STR, "N|all", "with --record: logits to keep of each position (32)",
       &want.top_k, 0, 0 },
     { "revision", RC_OPT_STR, "ID", "with --record: NATIVE's revision, to be kept in the file",
@@ -165,6 +165,23 @@ static rc_code read_gate_files(session *s, rc_err *err)
     return RC_OK;
 }
 
+/* A gate that nothing is held against would pass whatever comes. The words were looked at already.
+ */
+static rc_code require_measured(const session *s, rc_err *err)
+{
+    const bool behaviour = want.logits || want.golden, values = !want.golden && !want.skip_tensors;
+    const bool sqnr = s->gates.sqnr.given && !values;
+
+    if (!sqnr && (behaviour || !rc_gates_any(&s->gates)))
+        return RC_OK;
+    rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "a gate of %s, which %s not measured",
+            sqnr ? "values" : "behaviour", sqnr ? "are" : "is");
+    rc_err_file(err, want.gate);
+    rc_err_hint(err, sqnr ? "min-sqnr needs NATIVE and CONVERTED, and no --skip-tensors"
+                          : "gates of behaviour need --logits or --golden");
+    return RC_E_USAGE;
+}
+
 /* -- the answer ------------------------------------------------------------ */
 
 /* What was said while the sides were opened belongs to the findings, too. */
@@ -219,17 +236,18 @@ static void tell_recorded(const session *s)
     struct stat st;
     char size[16];
 
-    if (!rc_cli.quiet && stat(want.record, &st) == 0)
+    if (!rc_cli.quiet && stat(want.files.record, &st) == 0)
         printf("recorded %zu positions of %s: %s, %s\n", s->windows.scored, s->outcome.from.text,
-               want.record, rc_human_bytes(size, (uint64_t)st.st_size));
+               want.files.record, rc_human_bytes(size, (uint64_t)st.st_size));
 }
 
 static rc_code verify(session *s, rc_err *err)
 {
     RC_TRY(read_gate_files(s, err));
+    RC_TRY(require_measured(s, err));
     RC_TRY(rc_verify_files_open(&s->files, &want.files, err));
     RC_TRY(rc_verify_measure(s, err));
-    if (!want.record)
+    if (!want.files.record)
         return answer(s, err);
     tell_recorded(s);
     return RC_OK;
@@ -250,7 +268,6 @@ static void end(session *s)
     rc_findings_free(&s->input);
     rc_text_free(&s->command);
     rc_verify_files_close(&s->files);
-    rc_target_close(&s->record_at);
 }
 
 /* -- the command line ------------------------------------------------------ */
@@ -265,7 +282,7 @@ static bool is_same_folder(const char *a, const char *b)
 /* Is there a reason to run a model? */
 static bool runs_text(void)
 {
-    return want.logits || want.record;
+    return want.logits || want.files.record;
 }
 
 /* Below 0: they go together. */
@@ -273,26 +290,49 @@ static int check_modes(unsigned nargs)
 {
     const bool text = want.text.text || want.text.tokens;
 
-    if (want.record && want.golden)
+    if (want.files.record && want.golden)
         return rc_cli_usage("--record makes a golden file, --golden takes one: not both");
-    if ((want.record || want.golden) && nargs != 1)
-        return rc_cli_usage(want.record ? "--record takes NATIVE alone"
-                                        : "--golden takes CONVERTED alone");
-    if (!want.record && !want.golden && nargs != 2)
+    if ((want.files.record || want.golden) && nargs != 1)
+        return rc_cli_usage(want.files.record ? "--record takes NATIVE alone"
+                                              : "--golden takes CONVERTED alone");
+    if (!want.files.record && !want.golden && nargs != 2)
         return rc_cli_usage("give NATIVE and CONVERTED, or one of them with --record or --golden");
     if (want.text.text && want.text.tokens)
         return rc_cli_usage("give --text or --tokens, not both");
     if (runs_text() && !text)
         return rc_cli_usage("%s needs a text: --text FILE or --tokens FILE",
-                            want.record ? "--record" : "--logits");
+                            want.files.record ? "--record" : "--logits");
     if (text && !runs_text())
         return rc_cli_usage(want.golden ? "--golden has its own text"
                                         : "a text is read with --logits or --record only");
     return -1;
 }
 
+/* What is about values; NULL when none of it was given. */
+static const char *value_option(void)
+{
+    return want.min_sqnr.n                    ? "min-sqnr"
+           : want.max_rel_err != RC_NOT_GIVEN ? "max-rel-err"
+           : want.thresholds                  ? "thresholds"
+           : want.sample                      ? "sample"
+           : want.tensors.n                   ? "tensors"
+                                              : NULL;
+}
+
+static int check_record(void)
+{
+    const rc_verify_paths *f = &want.files;
+
+    if (want.files.record && (f->json || f->junit || f->html || f->md || want.ci))
+        return rc_cli_usage("--record judges nothing: there is nothing to report");
+    if (want.files.record && want.gate)
+        return rc_cli_usage("--record judges nothing: no --gate");
+    return -1;
+}
+
 static int check_measures(void)
 {
+    const char *values = value_option();
     rc_gates any = RC_GATES_NONE;
 
     for (unsigned i = 0; i < RC_GATE_KINDS; i++)
@@ -303,12 +343,17 @@ static int check_measures(void)
                                                                    : "--skip-tensors");
     if (!want.logits && !want.golden && rc_gates_any(&any))
         return rc_cli_usage("gates of behaviour need --logits or --golden");
+    if (values && (want.golden || want.files.record || want.skip_tensors))
+        return rc_cli_usage("--%s: values are not compared with --%s", values,
+                            want.golden         ? "golden"
+                            : want.files.record ? "record"
+                                                : "skip-tensors");
     if (want.ablate && (want.skip_tensors || want.sample || want.tensors.n))
         return rc_cli_usage("--ablate needs all values compared: no --%s",
                             want.skip_tensors ? "skip-tensors"
                             : want.sample     ? "sample"
                                               : "tensors");
-    if ((want.top_k || want.revision) && !want.record)
+    if ((want.top_k || want.revision) && !want.files.record)
         return rc_cli_usage("--top-k and --revision go with --record");
     if (want.numerics && want.golden)
         return rc_cli_usage("--golden: the file says in which numerics it was recorded");
@@ -337,10 +382,7 @@ static int read_words(rc_gates *gates)
 
 int rc_cmd_verify(int argc, char **argv)
 {
-    session s = { .want = &want,
-                  .gates = RC_GATES_NONE,
-                  .files = RC_VERIFY_FILES_NONE,
-                  .record_at = RC_TARGET_NONE };
+    session s = { .want = &want, .gates = RC_GATES_NONE, .files = RC_VERIFY_FILES_NONE };
     const char *where[2] = { 0 };
     unsigned nargs;
     rc_err err = { 0 };
@@ -351,6 +393,8 @@ int rc_cmd_verify(int argc, char **argv)
         code = check_modes(nargs);
     if (code < 0)
         code = check_measures();
+    if (code < 0)
+        code = check_record();
     if (code < 0)
         code = read_words(&s.gates);
     if (code >= 0)

@@ -6,7 +6,8 @@
 
 #include "verify/report.h"
 
-enum { JSON, JUNIT, HTML, MD };
+enum { JSON, JUNIT, HTML, MD, REPORTS };
+_Static_assert((int)REPORTS == (int)RC_VERIFY_RECORD, "reports come first");
 
 static rc_code json_text(char **text, size_t *len, const rc_outcome *o, rc_mem *mem, rc_err *err)
 {
@@ -24,23 +25,41 @@ static rc_code json_text(char **text, size_t *len, const rc_outcome *o, rc_mem *
     return *text ? RC_OK : rc_fail_nomem(err, mem, 0);
 }
 
-static rc_report_fn *const writers[RC_VERIFY_FILES] = {
+static rc_report_fn *const writers[REPORTS] = {
     [JSON] = json_text, [JUNIT] = rc_report_junit, [HTML] = rc_report_html, [MD] = rc_report_md
 };
 
 rc_code rc_verify_files_open(rc_verify_files *f, const rc_verify_paths *paths, rc_err *err)
 {
     const char *const path[RC_VERIFY_FILES] = {
-        [JSON] = paths->json, [JUNIT] = paths->junit, [HTML] = paths->html, [MD] = paths->md
+        [JSON] = paths->json,
+        [JUNIT] = paths->junit,
+        [HTML] = paths->html,
+        [MD] = paths->md,
+        [RC_VERIFY_RECORD] = paths->record,
     };
 
     for (unsigned i = 0; i < RC_VERIFY_FILES; i++) {
-        for (unsigned k = 0; k < i; k++)
-            if (path[i] && path[k] && strcmp(path[i], path[k]) == 0)
-                return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "two reports go to the same file: %s",
-                               path[i]);
         RC_TRY(rc_target_open(&f->at[i], path[i], err));
+        for (unsigned k = 0; k < i; k++)
+            if (rc_target_same(&f->at[i], &f->at[k])) {
+                rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "two reports go to the same file");
+                rc_err_file(err, path[i]);
+                return RC_E_USAGE;
+            }
     }
+    return RC_OK;
+}
+
+rc_code rc_verify_files_spare(const rc_verify_files *f, const char *path, rc_err *err)
+{
+    for (unsigned i = 0; i < RC_VERIFY_FILES; i++)
+        if (rc_target_is(&f->at[i], path)) {
+            rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "is read, and would be written over");
+            rc_err_file(err, path);
+            rc_err_hint(err, "give the output another name");
+            return RC_E_USAGE;
+        }
     return RC_OK;
 }
 
@@ -53,7 +72,7 @@ void rc_verify_files_close(rc_verify_files *f)
 rc_code rc_verify_files_write(const rc_verify_files *f, const rc_outcome *o, rc_mem *mem,
                               rc_err *err)
 {
-    for (unsigned i = 0; i < RC_VERIFY_FILES; i++) {
+    for (unsigned i = 0; i < REPORTS; i++) {
         char *text = NULL;
         size_t len;
         rc_code rc;

@@ -23,7 +23,7 @@ typedef struct rc_verify_words {
     /* behaviour */
     bool logits, layers, ablate;
     rc_text_input text;
-    const char *numerics, *record, *golden, *top_k, *revision;
+    const char *numerics, *golden, *top_k, *revision;
     double threshold;
     /* gates */
     const char *gate, *bound[RC_GATE_KINDS];
@@ -40,7 +40,6 @@ typedef struct rc_verify_session {
     rc_findings input;    /* what was said while the sides were opened */
     rc_subject side[2];
     rc_verify_files files;
-    rc_target record_at;
     rc_gates gates;
     rc_judge *judge;
     rc_bpe *bpe;

@@ -295,13 +295,12 @@ static rc_code record(session *s, rc_err *err)
 
     RC_TRY(top_k(s, &k, err));
     RC_TRY(require_whole(&s->side[0], err));
-    RC_TRY(rc_target_open(&s->record_at, s->want->record, err));
     RC_TRY(read_text(s, err));
     hex_digest(s->outcome.from.tokens, s->windows.token, s->windows.tokens * sizeof(uint32_t));
     progress.total = rc_ckpt_config(s->side[0].ckpt)->num_hidden_layers + 1;
     ticker = rc_ticker_start("recording", &progress);
-    rc = rc_golden_record(&s->record_at, s->side[0].model, &s->windows, k, &o, &s->outcome.from,
-                          &progress.done, &s->mem, err);
+    rc = rc_golden_record(&s->files.at[RC_VERIFY_RECORD], s->side[0].model, &s->windows, k, &o,
+                          &s->outcome.from, &progress.done, &s->mem, err);
     rc_ticker_stop(&ticker);
     return rc;
 }
@@ -379,7 +378,7 @@ static void provenance(session *s)
 
     p->version = RC_VERSION;
     p->numerics = s->want->numerics;
-    p->native = s->want->record ? last_part(s->where[0]) : s->where[0];
+    p->native = s->want->files.record ? last_part(s->where[0]) : s->where[0];
     p->converted = s->where[1];
     p->text =
         s->want->text.tokens ? last_part(s->want->text.tokens) : last_part(s->want->text.text);
@@ -393,12 +392,46 @@ static void provenance(session *s)
     hex_digest(p->config, config, len);
 }
 
+/* No output takes the place of a model's file. */
+static rc_code spare_side(const session *s, const rc_subject *side, rc_err *err)
+{
+    static const char *const names[] = { "config.json", "generation_config.json",
+                                         "model.safetensors.index.json", "tokenizer.json",
+                                         "tokenizer_config.json" };
+    const rc_source *src = rc_ckpt_source(side->ckpt);
+    char path[4096];
+
+    for (size_t i = 0; i < rc_ckpt_shards(side->ckpt); i++)
+        RC_TRY(rc_verify_files_spare(
+            &s->files, rc_source_path(src, rc_ckpt_shard(side->ckpt, i)->name, path, sizeof path),
+            err));
+    for (size_t i = 0; i < sizeof names / sizeof *names && !rc_ckpt_gguf(side->ckpt); i++)
+        RC_TRY(rc_verify_files_spare(&s->files, rc_source_path(src, names[i], path, sizeof path),
+                                     err));
+    return RC_OK;
+}
+
+/* Before hours of work, not after. */
+static rc_code spare_inputs(const session *s, rc_err *err)
+{
+    const char *const read[] = { s->want->text.text, s->want->text.tokens, s->want->golden,
+                                 s->want->gate, s->want->thresholds };
+
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+        RC_TRY(rc_verify_files_spare(&s->files, read[i], err));
+    for (unsigned i = 0; i < 2; i++)
+        if (s->side[i].ckpt)
+            RC_TRY(spare_side(s, &s->side[i], err));
+    return RC_OK;
+}
+
 rc_code rc_verify_measure(session *s, rc_err *err)
 {
     for (unsigned i = 0; i < 2; i++)
         RC_TRY(open_side(s, i, err));
+    RC_TRY(spare_inputs(s, err));
     provenance(s);
-    if (s->want->record)
+    if (s->want->files.record)
         return record(s, err);
     if (s->want->golden)
         return compare_golden(s, err);

@@ -162,6 +162,38 @@ static void test_golden_with_every_logit_comes_back(void **state)
     free(b.p);
 }
 
+/* Odd products of positions and candidates: what lies behind a table of them is aligned still. (The
+ * undefined-behaviour sanitizer is who looks.) */
+static void test_golden_takes_odd_numbers_of_candidates(void **state)
+{
+    enum { ODD = 11, RUN = 15 };
+    uint32_t id[RUN * ODD], drawn[RUN * RC_GOLDEN_DRAWS];
+    double lp[RUN * ODD], drawn_lp[RUN * RC_GOLDEN_DRAWS];
+    float tail[RUN], next[RUN];
+    rc_golden_said s = { .id = id,
+                         .logprob = lp,
+                         .drawn = drawn,
+                         .drawn_logprob = drawn_lp,
+                         .tail = tail,
+                         .next = next };
+    rc_mem mem = { 0 };
+    rc_golden *g;
+    gf_bytes b;
+    rc_err err;
+    gf f;
+
+    (void)state;
+    gf_fill(&f, GF_K);
+    f.head.top_k = ODD;
+    f.head.run = RUN;
+    b = gf_make(&f);
+    assert_int_equal(rc_golden_parse(&g, b.p, b.n, &mem, &err), RC_OK);
+    assert_int_equal(rc_golden_read_said(g, 0, &s, &err), RC_OK);
+    assert_memory_equal(id, f.id, sizeof id);
+    rc_golden_close(&g);
+    free(b.p);
+}
+
 static void test_golden_is_the_same_file_again(void **state)
 {
     gf_bytes a, b;
@@ -740,6 +772,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_comes_back),
         cmocka_unit_test(test_golden_with_every_logit_comes_back),
+        cmocka_unit_test(test_golden_takes_odd_numbers_of_candidates),
         cmocka_unit_test(test_golden_is_the_same_file_again),
         cmocka_unit_test(test_golden_rounds_each_logprob_for_itself),
         cmocka_unit_test(test_golden_cut_anywhere_is_refused),
