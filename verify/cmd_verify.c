@@ -15,10 +15,11 @@
 #include <sys/stat.h>
 
 #include "kernels/cpu.h"
+#include "runtime/prompt.h"
 #include "verify/cmd_verify_impl.h"
 #include "verify/cmd_verify_print.h"
 
-enum { MAX_THREADS = 256, MAX_GATES = 65536 /* bytes of a gate file */ };
+enum { MAX_THREADS = 256 };
 #define THRESHOLD 0.1 /* relative error of a layer's streams that is worth a mark */
 
 typedef rc_verify_session session;
@@ -128,38 +129,24 @@ static const rc_cmd command = {
 
 /* -- gates ----------------------------------------------------------------- */
 
-static rc_code slurp(const char *path, char **text, size_t *len, rc_mem *mem, rc_err *err)
-{
-    rc_target file = RC_TARGET_NONE;
-    rc_code rc = rc_target_open(&file, path, err);
-
-    if (rc == RC_OK)
-        rc = rc_dir_slurp(&file.dir, file.name, MAX_GATES, text, len, mem, err);
-    rc_target_close(&file);
-    if (rc != RC_OK)
-        rc_err_file(err, path);
-    return rc == RC_E_CANTCREATE ? rc_recode(err, RC_E_NOINPUT) : rc;
-}
-
 /* The words are in already: they win over both files. */
 static rc_code read_gate_files(session *s, rc_err *err)
 {
     const char *const path[2] = { want.gate, want.thresholds };
 
     for (unsigned i = 0; i < 2; i++) {
-        char *text = NULL;
-        size_t len;
+        rc_text text = { .mem = &s->mem };
         rc_code rc;
 
         if (!path[i])
             continue;
-        rc = slurp(path[i], &text, &len, &s->mem, err);
+        rc = rc_prompt_file(&text, path[i], err);
         if (rc == RC_OK)
-            rc = i == 0 ? rc_gates_file(&s->gates, text, len, err)
-                        : rc_thresholds_file(&s->gates.sqnr, text, len, err);
+            rc = i == 0 ? rc_gates_file(&s->gates, text.at, text.len, err)
+                        : rc_thresholds_file(&s->gates.sqnr, text.at, text.len, err);
         if (rc != RC_OK)
             rc_err_file(err, path[i]);
-        rc_mem_put(&s->mem, text);
+        rc_text_free(&text);
         RC_TRY(rc);
     }
     return RC_OK;
@@ -335,8 +322,6 @@ static int check_measures(void)
     const char *values = value_option();
     rc_gates any = RC_GATES_NONE;
 
-    for (unsigned i = 0; i < RC_GATE_KINDS; i++)
-        any.set[i] = want.bound[i] != NULL;
     if (!want.logits && (want.layers || want.ablate || want.skip_tensors))
         return rc_cli_usage("%s goes with --logits", want.layers   ? "--layers"
                                                      : want.ablate ? "--ablate"
@@ -376,7 +361,8 @@ static int read_words(rc_gates *gates)
     for (unsigned i = 0; i < RC_GATE_KINDS; i++)
         if (want.bound[i] &&
             rc_gates_set(gates, (rc_gate_kind)i, want.bound[i], true, &err) != RC_OK)
-            return rc_cli_usage("%s%s%s", err.msg, err.hint[0] ? "; " : "", err.hint);
+            return rc_cli_usage("--%s: %s%s%s", rc_gate_name((rc_gate_kind)i), err.msg,
+                                err.hint[0] ? "; " : "", err.hint);
     return -1;
 }
 

@@ -305,37 +305,6 @@ static rc_code record(session *s, rc_err *err)
     return rc;
 }
 
-/* The text as it was cut when it was recorded. */
-static rc_code golden_text(session *s, rc_err *err)
-{
-    const rc_golden_head *h = rc_golden_head_of(s->golden);
-
-    s->ids.mem = &s->mem;
-    s->ids.n = (size_t)h->text_tokens;
-    s->ids.at = rc_mem_get(&s->mem, s->ids.n * sizeof *s->ids.at);
-    if (!s->ids.at)
-        return rc_fail_nomem(err, &s->mem, s->ids.n * sizeof *s->ids.at);
-    RC_TRY(rc_golden_tokens(s->golden, s->ids.at, err));
-    return rc_windows_cut(&s->windows, s->ids.at, s->ids.n, h->ctx, h->stride, h->skip, h->bos,
-                          &s->mem, err);
-}
-
-static void golden_provenance(session *s)
-{
-    const rc_golden_head *h = rc_golden_head_of(s->golden);
-    rc_provenance *p = &s->outcome.from;
-
-    p->golden = s->want->golden;
-    p->golden_version = h->version;
-    p->native = h->native;
-    p->native_variant = h->variant;
-    p->revision = h->revision;
-    p->text = h->text;
-    p->numerics = h->numerics;
-    memcpy(p->config, h->config, sizeof p->config);
-    memcpy(p->tokens, h->tokens, sizeof p->tokens);
-}
-
 static rc_code compare_golden(session *s, rc_err *err)
 {
     rc_progress progress = { .unit = "layers" };
@@ -347,8 +316,9 @@ static rc_code compare_golden(session *s, rc_err *err)
 
     RC_TRY(rc_golden_open(&s->golden, s->want->golden, &s->mem, err));
     RC_TRY(require_whole(&s->side[1], err));
-    RC_TRY(golden_text(s, err));
-    golden_provenance(s);
+    RC_TRY(rc_golden_windows(s->golden, &s->windows, &s->mem, err));
+    s->outcome.from.golden = s->want->golden;
+    rc_golden_provenance(s->golden, &s->outcome.from);
     (void)!rc_bpe_of_ckpt(&s->bpe, s->side[1].ckpt, &s->mem, &none); /* only to show tokens */
     o = run_options(s, s->outcome.from.numerics);
     progress.total = rc_ckpt_config(s->side[1].ckpt)->num_hidden_layers + 1;

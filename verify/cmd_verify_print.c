@@ -216,12 +216,14 @@ static void print_ablation(const rc_ablation *a)
         for (size_t i = 0; i < n && i < GROUPS; i++)
             print_group(a, best[i]);
         if (n > GROUPS)
-            printf("      and %s that win less\n", rc_figure_count(x, n - GROUPS));
+            printf("      and %s more\n", rc_figure_count(x, n - GROUPS));
     }
     if (a->blamed >= 0) {
         const rc_ablation_group *g = &a->group[a->blamed];
 
-        for (size_t i = 0; i < g->names && i < RC_ABLATE_NAMES; i++)
+        const bool said = g->names && strcmp(g->name[0], g->label) == 0; /* the row marked > */
+
+        for (size_t i = 0; !said && i < g->names && i < RC_ABLATE_NAMES; i++)
             printf("  %s %s\n", i ? "       " : "> namely", safe(name, g->name[i]));
     }
     putchar('\n');

@@ -190,7 +190,9 @@ static rc_code fail_pair(const rc_judge *j, const rc_pair *p, size_t failed, rc_
         err, rc_judge_path(path, sizeof path, &j->b, rc_ckpt_shard(j->b.ckpt, p->tb->shard)->name));
     rc_err_tensor(err, p->tb->name);
     if (rc_ckpt_gguf(j->b.ckpt) && !j->rules.lossy)
-        rc_err_hint(err, "types that round are judged by --min-sqnr DB or --min-sqnr ROLE=DB");
+        rc_err_hint(
+            err, "types that round are judged by --min-sqnr [ROLE=]DB, or by what the model says: "
+                 "--logits --text FILE --max-kl X");
     return RC_DIFFERS;
 }
 

@@ -62,12 +62,18 @@ void rc_outcome_where(const rc_outcome *o, rc_text *out)
         rc_text_printf(out, "first to differ: layer %" PRId32 ", by its checksum",
                        o->first_differing);
     if (a && a->blamed >= 0) {
-        const rc_ablation_group *g = &a->group[a->blamed];
+        const rc_ablation_group *g = &a->group[a->blamed], *role;
         char share[RC_FIGURE], label[2 * sizeof g->label];
 
-        rc_text_printf(out, "%sputting '%s' back wins %s", out->len > before ? "; " : "",
+        rc_text_printf(out, "%sputting '%s' back wins back %s of the divergence",
+                       out->len > before ? "; " : "",
                        rc_escape(label, sizeof label, g->label, strlen(g->label)),
                        rc_figure_percent(share, g->won));
+        /* one tensor of many that round is not all there is to say */
+        if (rc_outcome_groups(a, RC_ABLATE_ROLES, &role, 1) && role != g && role->won > g->won)
+            rc_text_printf(out, ", all of '%s' %s",
+                           rc_escape(label, sizeof label, role->label, strlen(role->label)),
+                           rc_figure_percent(share, role->won));
     }
 }
 

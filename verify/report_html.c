@@ -135,8 +135,8 @@ static void put_cards(rc_text *t, const rc_outcome *o)
     if (o->judge)
         put_value_cards(t, o->judge);
     if (o->layers) {
-        snprintf(below, sizeof below, "of %zu, equal", o->layers->n);
-        put_card(t, "Layers shared", rc_figure_count(figure, o->layers_shared), below);
+        snprintf(below, sizeof below, "of %zu, equal in both", o->layers->n);
+        put_card(t, "Layers run once", rc_figure_count(figure, o->layers_shared), below);
     }
     rc_text_put(t, "</ul>\n");
 }

@@ -140,7 +140,7 @@ static void put_group(rc_text *t, const rc_ablation *a, const rc_ablation_group 
 
     rc_text_printf(t, "<tr%s><th scope=\"row\" class=\"name\">", blamed ? " class=\"blamed\"" : "");
     rc_html_put(t, g->label);
-    if (blamed && g->names)
+    if (blamed && g->names && strcmp(g->name[0], g->label) != 0)
         put_names(t, g);
     rc_text_printf(t,
                    "</th><td class=\"won\"><div><i style=\"--w:%.1f%%\"></i><b>%s</b></div></td>"
@@ -175,7 +175,7 @@ void rc_html_ablation(rc_text *t, const rc_ablation *a)
         for (size_t i = 0; i < found && i < GROUPS; i++)
             put_group(t, a, best[i]);
         if (found > GROUPS)
-            rc_text_printf(t, "<tr><td colspan=\"4\">and %s that win less</td></tr>\n",
+            rc_text_printf(t, "<tr><td colspan=\"4\">and %s more</td></tr>\n",
                            rc_figure_count(n, found - GROUPS));
     }
     rc_html_table_end(t);

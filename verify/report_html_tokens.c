@@ -112,7 +112,7 @@ static void put_saying(rc_text *t, const rc_outcome *o, const rc_moment *m, unsi
     rc_text_printf(t, "<table%s>\n<caption><b>%s</b>", side ? " class=\"q\"" : "",
                    side ? "CONVERTED" : "NATIVE");
     if (came != RC_NO_TOKEN)
-        rc_text_printf(t, ", %s for what came", rc_figure_share(share, exp(s->logprob)));
+        rc_text_printf(t, ", %s for the token that came", rc_figure_share(share, exp(s->logprob)));
     rc_text_put(t, "</caption>\n<tbody>\n");
     if (s->broken)
         rc_text_put(t, "<tr><td class=\"fail\">no numbers</td></tr>\n");

@@ -5,26 +5,37 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/** Why a file cannot be put at `path`; NULL if it can. What is written takes the place of what is
+ * there (rc_dir_put), so that nothing but a file may be: /dev/stdout would cease to be a link. */
+static const char *unfit(const char *path, const char *name)
+{
+    struct stat there;
+
+    if (strcmp(path, "-") == 0)
+        return "standard output is not written to: give a name for a file";
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
+        return "is a folder, not a name for a file";
+    if (!*name || strlen(path) >= sizeof((rc_target *)0)->folder)
+        return "is not a name for a file";
+    if (lstat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        return "is a link or a device, not a file that can be replaced: give a name for a file";
+    return NULL;
+}
+
 rc_code rc_target_open(rc_target *t, const char *path, rc_err *err)
 {
     const char *slash = path ? strrchr(path, '/') : NULL;
     rc_err local = { 0 };
     rc_err *e = err ? err : &local;
-
-    struct stat there;
-    bool folder, other;
+    const char *why;
 
     *t = RC_TARGET_NONE;
     if (!path)
         return RC_OK;
     t->name = slash ? slash + 1 : path;
-    other = stat(path, &there) == 0 && !S_ISREG(there.st_mode); /* a device would be replaced */
-    folder = other && S_ISDIR(there.st_mode);
-    if (!*t->name || strlen(path) >= sizeof t->folder || other) {
-        rc_fail(e, RC_E_CANTCREATE, RC_NO_OFFSET, "%s",
-                folder  ? "is a folder, not a name for a file"
-                : other ? "is there, and is no file that could be replaced"
-                        : "is not a name for a file");
+    why = unfit(path, t->name);
+    if (why) {
+        rc_fail(e, RC_E_CANTCREATE, RC_NO_OFFSET, "%s", why);
         rc_err_file(e, path);
         return RC_E_CANTCREATE;
     }

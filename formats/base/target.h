@@ -14,8 +14,8 @@ typedef struct rc_target {
 /** A target that is not open: rc_target_close() is harmless. */
 #define RC_TARGET_NONE ((rc_target){ .dir = { .fd = -1 } })
 
-/** `path` is borrowed; NULL opens nothing. RC_E_CANTCREATE no name, no folder, or
- *  a device or the like has that name; RC_E_DENIED. */
+/** `path` is borrowed; NULL opens nothing. RC_E_CANTCREATE no name, no folder, or a link or
+ * device is there, which would be replaced; RC_E_DENIED. */
 RC_MUST_CHECK
 rc_code rc_target_open(rc_target *t, const char *path, rc_err *err);
 void rc_target_close(rc_target *t);

@@ -34,6 +34,38 @@ expect 73 recast verify src fp8 --json dir/
 echo old >dir/r.json
 expect 0 recast verify src fp8 --json dir/r.json
 jq -e .passes dir/r.json >jq.out || fail "report not replaced"
+# a report takes the place of what is there: never of a device, nor of a link to one
+ln -s /proc/self/fd/1 stdout # as /dev/stdout is
+for x in - stdout; do
+    expect 73 recast verify src fp8 --json "$x"
+    says err "$x: .*give a name for a file"
+done
+[ -h stdout ] || fail "a report in the place of a link"
+
+# what is not measured is not gated: it would hold whatever the model
+echo 1 2 3 4 >ids
+echo 'max-kl = 0.1' >kl
+echo 'min-sqnr expert = 10' >sqnr
+expect 64 recast verify src fp8 --gate kl
+says err 'gates of behaviour need --logits or --golden'
+expect 64 recast verify src --record g.rgf --tokens ids --gate kl
+expect 64 recast verify src --record g.rgf --tokens ids --html x.html
+says err 'nothing to report'
+[ ! -e g.rgf ] || fail "recorded"
+expect 0 recast verify src --record g.rgf --tokens ids --quiet
+expect 0 recast verify --golden g.rgf fp8 --gate kl --junit g.xml
+grep -q 'classname="checkpoint" name="tensors"' g.xml && fail "a case of tensors that nobody compared"
+for x in '--gate sqnr' '--thresholds sqnr20' '--min-sqnr 20' '--max-rel-err 0.1' '--sample 3' '--tensors layers.*'; do
+    echo 'expert = 20' >sqnr20
+    # shellcheck disable=SC2086 # words
+    expect 64 recast verify --golden g.rgf fp8 $x
+    says err '--golden compares none'
+    # shellcheck disable=SC2086 # words
+    expect 64 recast verify src fp8 --logits --tokens ids --skip-tensors $x
+    says err '--skip-tensors compares none'
+done
+expect 0 recast verify src fp8 --gate <(cat sqnr) # a pipe is as good as a file
+
 # shellcheck disable=SC2016 # the inner shell expands it
 expect 74 sh -c '"$RECAST" verify src fp8 >/dev/full'
 
