@@ -322,6 +322,8 @@ static int check_measures(void)
     const char *values = value_option();
     rc_gates any = RC_GATES_NONE;
 
+    for (unsigned i = 0; i < RC_GATE_KINDS; i++)
+        any.set[i] = want.bound[i] != NULL;
     if (!want.logits && (want.layers || want.ablate || want.skip_tensors))
         return rc_cli_usage("%s goes with --logits", want.layers   ? "--layers"
                                                      : want.ablate ? "--ablate"
