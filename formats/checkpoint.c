@@ -280,8 +280,10 @@ static rc_code single_shard(rc_ckpt *ckpt, rc_err *err)
             found++;
         }
     }
-    if (found == 0)
-        return rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no .safetensors file in the folder");
+    if (found == 0) {
+        rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no .safetensors file in the folder");
+        return hint_unfinished(ckpt, NULL, err);
+    }
     stated = shards_in_name(rc_source_at(ckpt->src, file)->name);
     if (found > 1 || stated > 1) {
         rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "no %s beside %zu shard%s of %zu", RC_INDEX_NAME,

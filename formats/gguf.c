@@ -403,6 +403,7 @@ static rc_code place(walk *w, rc_gguf_tensor *t)
         rc_fail(w->err, RC_E_DATA, at, "the tensor ends past the end of the file");
         rc_err_want(w->err, "%" PRIu64 " bytes of data or more", t->nbytes);
         rc_err_got(w->err, "a file of %" PRIu64, w->file_len);
+        rc_err_hint(w->err, "an unfinished download? fetch this file again");
         return RC_E_DATA;
     }
     padded = rc_ceil_div(t->nbytes, w->alignment) * w->alignment; /* below 2^63 + 2^20 */

@@ -225,7 +225,8 @@ static rc_code ablate(session *s, rc_err *err)
     const rc_code rc = rc_ablate(&s->ablation, s->twin, s->judge, &progress.done, &s->mem, err);
 
     rc_ticker_stop(&ticker);
-    tell_time("ablated", rc_now() - started);
+    if (rc == RC_OK)
+        tell_time("ablated", rc_now() - started);
     s->outcome.ablation = &s->ablation;
     return rc;
 }

@@ -65,7 +65,7 @@ void rc_outcome_where(const rc_outcome *o, rc_text *out)
         const rc_ablation_group *g = &a->group[a->blamed], *role;
         char share[RC_FIGURE], label[2 * sizeof g->label];
 
-        rc_text_printf(out, "%sputting '%s' back wins back %s of the divergence",
+        rc_text_printf(out, "%sputting '%s' back removes %s of the divergence",
                        out->len > before ? "; " : "",
                        rc_escape(label, sizeof label, g->label, strlen(g->label)),
                        rc_figure_percent(share, g->won));

@@ -82,7 +82,7 @@ bool rc_cli_warned(void);
 typedef struct rc_progress {
     _Atomic uint64_t done;  /* bytes */
     _Atomic uint64_t kept;  /* of these, by an earlier run: no part of the speed */
-    _Atomic uint64_t total; /* 0 until known; set last */
+    _Atomic uint64_t total; /* 0 until known; set last. With a unit and never known: no ETA */
     const char *unit;       /* NULL: bytes; else what is counted, "layers" */
 } rc_progress;
 

@@ -74,8 +74,14 @@ static void tell(const rc_ticker *t)
     const double rate = elapsed > 0 ? (double)(done - kept) / elapsed : 0;
     char a[24], b[24], eta[24];
 
-    if (!total)
+    if (!total && !(unit && done))
         return;
+    if (!total) { /* how many there will be nobody knows */
+        fprintf(stderr, "%s%s: %" PRIu64 " %s in %s%s", t->terminal ? "\r\033[K" : "", t->verb,
+                done, unit, rc_human_time(eta, elapsed), t->terminal ? "" : "\n");
+        fflush(stderr);
+        return;
+    }
     fprintf(stderr, "%s%s %s of %s%s%s (%.0f%%)", t->terminal ? "\r\033[K" : "", t->verb,
             amount(t, a, done), amount(t, b, total), unit ? " " : "", unit ? unit : "",
             100.0 * (double)done / (double)total);

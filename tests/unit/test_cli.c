@@ -205,6 +205,29 @@ static void test_ticker_counts_only_new_work(void **state)
     fx_close(&dir);
 }
 
+static void test_ticker_counts_without_an_end(void **state)
+{
+    rc_progress progress = { .done = 7, .unit = "groups" };
+    fx_dir dir = fx_open(NULL);
+    const int saved = dup(2), file = open(fx_path(&dir, "err"), O_RDWR | O_CREAT, 0600);
+    rc_ticker *ticker;
+    char text[256] = "";
+
+    (void)state;
+    dup2(file, 2);
+    ticker = rc_ticker_start("tried", &progress);
+    assert_non_null(ticker);
+    sleep(6);
+    rc_ticker_stop(&ticker);
+    dup2(saved, 2);
+    assert_true(pread(file, text, sizeof text - 1, 0) > 0);
+    assert_memory_equal(text, "tried: 7 groups in ", 19);
+    assert_non_null(strstr(text, " s\n"));
+    close(saved);
+    close(file);
+    fx_close(&dir);
+}
+
 static void test_human(void **state)
 {
     char b[16], t[24];
@@ -230,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_cli_sizes),
         cmocka_unit_test(test_cli_list_is_bounded),
         cmocka_unit_test(test_ticker_counts_only_new_work),
+        cmocka_unit_test(test_ticker_counts_without_an_end),
         cmocka_unit_test(test_human),
     };
 
