@@ -164,8 +164,10 @@ static rc_code read_text(session *s, rc_err *err)
 
     if (rc != RC_OK && !s->want->text.tokens)
         return rc;
-    return rc_text_input_read(&s->windows, &s->ids, &s->want->text, s->bpe, rc_ckpt_config(ckpt),
-                              &s->mem, err);
+    RC_TRY(rc_text_input_read(&s->windows, &s->ids, &s->want->text, s->bpe, rc_ckpt_config(ckpt),
+                              &s->mem, err));
+    rc_golden_tokens_digest(&s->windows, s->outcome.from.tokens);
+    return RC_OK;
 }
 
 static rc_code require_whole(const rc_subject *side, rc_err *err)
@@ -230,13 +232,6 @@ static rc_code ablate(session *s, rc_err *err)
     return rc;
 }
 
-static void hex_digest(char out[33], const void *data, size_t nbytes)
-{
-    const rc_digest d = rc_hash(data, nbytes);
-
-    rc_digest_hex(&d, out);
-}
-
 /* -- golden files ---------------------------------------------------------- */
 
 /* A snapshot of a hub lies in .../snapshots/COMMIT. */
@@ -296,44 +291,12 @@ static rc_code record(session *s, rc_err *err)
     RC_TRY(top_k(s, &k, err));
     RC_TRY(require_whole(&s->side[0], err));
     RC_TRY(read_text(s, err));
-    hex_digest(s->outcome.from.tokens, s->windows.token, s->windows.tokens * sizeof(uint32_t));
     progress.total = rc_ckpt_config(s->side[0].ckpt)->num_hidden_layers + 1;
     ticker = rc_ticker_start("recording", &progress);
     rc = rc_golden_record(&s->files.at[RC_VERIFY_RECORD], s->side[0].model, &s->windows, k, &o,
                           &s->outcome.from, &progress.done, &s->mem, err);
     rc_ticker_stop(&ticker);
     return rc;
-}
-
-/* The text as it was cut when it was recorded. */
-static rc_code golden_text(session *s, rc_err *err)
-{
-    const rc_golden_head *h = rc_golden_head_of(s->golden);
-
-    s->ids.mem = &s->mem;
-    s->ids.n = (size_t)h->text_tokens;
-    s->ids.at = rc_mem_get(&s->mem, s->ids.n * sizeof *s->ids.at);
-    if (!s->ids.at)
-        return rc_fail_nomem(err, &s->mem, s->ids.n * sizeof *s->ids.at);
-    RC_TRY(rc_golden_tokens(s->golden, s->ids.at, err));
-    return rc_windows_cut(&s->windows, s->ids.at, s->ids.n, h->ctx, h->stride, h->skip, h->bos,
-                          &s->mem, err);
-}
-
-static void golden_provenance(session *s)
-{
-    const rc_golden_head *h = rc_golden_head_of(s->golden);
-    rc_provenance *p = &s->outcome.from;
-
-    p->golden = s->want->golden;
-    p->golden_version = h->version;
-    p->native = h->native;
-    p->native_variant = h->variant;
-    p->revision = h->revision;
-    p->text = h->text;
-    p->numerics = h->numerics;
-    memcpy(p->config, h->config, sizeof p->config);
-    memcpy(p->tokens, h->tokens, sizeof p->tokens);
 }
 
 static rc_code compare_golden(session *s, rc_err *err)
@@ -347,10 +310,14 @@ static rc_code compare_golden(session *s, rc_err *err)
 
     RC_TRY(rc_golden_open(&s->golden, s->want->golden, &s->mem, err));
     RC_TRY(require_whole(&s->side[1], err));
-    RC_TRY(golden_text(s, err));
-    golden_provenance(s);
+    rc = rc_golden_windows(s->golden, &s->windows, &s->mem, err);
+    if (rc != RC_OK && err)
+        rc_err_file(err, s->want->golden);
+    RC_TRY(rc);
+    s->outcome.from.golden = s->want->golden;
+    rc_golden_provenance(s->golden, &s->outcome.from);
     (void)!rc_bpe_of_ckpt(&s->bpe, s->side[1].ckpt, &s->mem, &none); /* only to show tokens */
-    o = run_options(s, s->outcome.from.numerics);
+    o = run_options(s, s->want->numerics);
     progress.total = rc_ckpt_config(s->side[1].ckpt)->num_hidden_layers + 1;
     started = rc_now();
     ticker = rc_ticker_start("running", &progress);
@@ -375,6 +342,7 @@ static void provenance(session *s)
     rc_provenance *p = &s->outcome.from;
     size_t len;
     const uint8_t *config;
+    rc_digest digest;
 
     p->version = RC_VERSION;
     p->numerics = s->want->numerics;
@@ -389,7 +357,8 @@ static void provenance(session *s)
         return;
     p->native_variant = rc_model_variant(s->side[0].model);
     config = rc_ckpt_config_text(s->side[0].ckpt, &len);
-    hex_digest(p->config, config, len);
+    digest = rc_hash(config, len);
+    rc_digest_hex(&digest, p->config);
 }
 
 /* No output takes the place of a model's file. */
