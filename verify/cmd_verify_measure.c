@@ -164,8 +164,10 @@ static rc_code read_text(session *s, rc_err *err)
 
     if (rc != RC_OK && !s->want->text.tokens)
         return rc;
-    return rc_text_input_read(&s->windows, &s->ids, &s->want->text, s->bpe, rc_ckpt_config(ckpt),
-                              &s->mem, err);
+    RC_TRY(rc_text_input_read(&s->windows, &s->ids, &s->want->text, s->bpe, rc_ckpt_config(ckpt),
+                              &s->mem, err));
+    rc_golden_tokens_digest(&s->windows, s->outcome.from.tokens);
+    return RC_OK;
 }
 
 static rc_code require_whole(const rc_subject *side, rc_err *err)
@@ -183,6 +185,47 @@ static void tell_time(const char *what, double seconds)
 
     if (!rc_cli.quiet && seconds >= 1)
         fprintf(stderr, "%s in %s\n", what, rc_human_time(t, seconds));
+}
+
+/* Is it a file of the model's? Errors of the runtime name the file alone. */
+static bool is_shard(const rc_subject *side, const char *file)
+{
+    for (size_t i = 0; i < rc_ckpt_shards(side->ckpt); i++)
+        if (strcmp(file, rc_ckpt_shard(side->ckpt, i)->name) == 0)
+            return true;
+    return strcmp(file, "config.json") == 0;
+}
+
+/* Of one model alone: put its folder in front of its files, and of what has no file. */
+static rc_code named(const rc_subject *side, rc_code rc, rc_err *err)
+{
+    if (rc != RC_OK && (is_shard(side, err->file) || (rc == RC_E_USAGE && !err->file[0])))
+        rc_subject_name(err, side);
+    return rc;
+}
+
+static bool is_of(const char *where, const char *file)
+{
+    const size_t n = strlen(where);
+
+    return strncmp(file, where, n) == 0 && (file[n] == '/' || !file[n] || where[n - 1] == '/');
+}
+
+/* A CONVERTED that cannot be run to its end for NaNs or infinities is judged all the same, as one
+ * that differs: a report says where they are. */
+static rc_code judge_numbers(session *s, rc_code rc, const rc_err *err)
+{
+    rc_findings *list = s->judge ? rc_judge_findings(s->judge) : &s->input;
+    rc_err *kept;
+
+    if (rc != RC_E_NUMERIC || !is_of(s->where[1], err->file))
+        return rc;
+    kept = rc_findings_add(list, RC_FAULT, RC_DIFFERS, "behaviour", NULL, NULL, "%s", "");
+    if (!kept)
+        return rc;
+    *kept = *err;
+    kept->code = RC_DIFFERS;
+    return RC_OK;
 }
 
 static rc_code compare_behaviour(session *s, rc_err *err)
@@ -209,7 +252,9 @@ static rc_code compare_behaviour(session *s, rc_err *err)
     rc = rc_twin_run(&s->twin, &s->side[0], &s->side[1], &s->twin_options, &s->mem, err);
     rc_ticker_stop(&ticker);
     s->twin_options.done = NULL;
-    RC_TRY(rc);
+    RC_TRY(judge_numbers(s, rc, err));
+    if (rc != RC_OK)
+        return RC_OK;
     tell_time("ran both", rc_now() - started);
     s->outcome.behaviour = rc_twin_behaviour(s->twin);
     s->outcome.layers = rc_twin_layers(s->twin);
@@ -229,13 +274,6 @@ static rc_code ablate(session *s, rc_err *err)
         tell_time("ablated", rc_now() - started);
     s->outcome.ablation = &s->ablation;
     return rc;
-}
-
-static void hex_digest(char out[33], const void *data, size_t nbytes)
-{
-    const rc_digest d = rc_hash(data, nbytes);
-
-    rc_digest_hex(&d, out);
 }
 
 /* -- golden files ---------------------------------------------------------- */
@@ -297,13 +335,12 @@ static rc_code record(session *s, rc_err *err)
     RC_TRY(top_k(s, &k, err));
     RC_TRY(require_whole(&s->side[0], err));
     RC_TRY(read_text(s, err));
-    hex_digest(s->outcome.from.tokens, s->windows.token, s->windows.tokens * sizeof(uint32_t));
     progress.total = rc_ckpt_config(s->side[0].ckpt)->num_hidden_layers + 1;
     ticker = rc_ticker_start("recording", &progress);
     rc = rc_golden_record(&s->files.at[RC_VERIFY_RECORD], s->side[0].model, &s->windows, k, &o,
                           &s->outcome.from, &progress.done, &s->mem, err);
     rc_ticker_stop(&ticker);
-    return rc;
+    return named(&s->side[0], rc, err);
 }
 
 static rc_code compare_golden(session *s, rc_err *err)
@@ -317,18 +354,23 @@ static rc_code compare_golden(session *s, rc_err *err)
 
     RC_TRY(rc_golden_open(&s->golden, s->want->golden, &s->mem, err));
     RC_TRY(require_whole(&s->side[1], err));
-    RC_TRY(rc_golden_windows(s->golden, &s->windows, &s->mem, err));
+    rc = rc_golden_windows(s->golden, &s->windows, &s->mem, err);
+    if (rc != RC_OK && err)
+        rc_err_file(err, s->want->golden);
+    RC_TRY(rc);
     s->outcome.from.golden = s->want->golden;
     rc_golden_provenance(s->golden, &s->outcome.from);
     (void)!rc_bpe_of_ckpt(&s->bpe, s->side[1].ckpt, &s->mem, &none); /* only to show tokens */
-    o = run_options(s, s->outcome.from.numerics);
+    o = run_options(s, s->want->numerics);
     progress.total = rc_ckpt_config(s->side[1].ckpt)->num_hidden_layers + 1;
     started = rc_now();
     ticker = rc_ticker_start("running", &progress);
     rc = rc_golden_compare(s->golden, s->side[1].model, &s->windows, &o, s->want->threshold,
                            &s->result, &progress.done, &s->mem, err);
     rc_ticker_stop(&ticker);
-    RC_TRY(rc);
+    RC_TRY(judge_numbers(s, named(&s->side[1], rc, err), err));
+    if (rc != RC_OK)
+        return RC_OK;
     tell_time("ran", rc_now() - started);
     s->outcome.behaviour = &s->result.behaviour;
     s->outcome.layers = &s->result.layers;
@@ -346,6 +388,7 @@ static void provenance(session *s)
     rc_provenance *p = &s->outcome.from;
     size_t len;
     const uint8_t *config;
+    rc_digest digest;
 
     p->version = RC_VERSION;
     p->numerics = s->want->numerics;
@@ -360,7 +403,8 @@ static void provenance(session *s)
         return;
     p->native_variant = rc_model_variant(s->side[0].model);
     config = rc_ckpt_config_text(s->side[0].ckpt, &len);
-    hex_digest(p->config, config, len);
+    digest = rc_hash(config, len);
+    rc_digest_hex(&digest, p->config);
 }
 
 /* No output takes the place of a model's file. */
@@ -410,5 +454,5 @@ rc_code rc_verify_measure(session *s, rc_err *err)
         RC_TRY(compare_values(s, err));
     if (s->want->logits)
         RC_TRY(compare_behaviour(s, err));
-    return s->want->ablate ? ablate(s, err) : RC_OK;
+    return s->want->ablate && s->twin ? ablate(s, err) : RC_OK;
 }

@@ -66,7 +66,7 @@ static rc_code require_same_sizes(const rc_subject *a, const rc_subject *b, rc_e
 /* Files of two sides may have the same name. */
 static rc_code named(const rc_subject *side, rc_code rc, rc_err *err)
 {
-    if (rc != RC_OK && err && err->file[0])
+    if (rc != RC_OK && err && (err->file[0] || rc == RC_E_USAGE))
         rc_subject_name(err, side);
     return rc;
 }

@@ -21,6 +21,7 @@ expect 0 recast verify "$sample" q.gguf --logits --text text --skip-tensors --ma
 expect 0 recast verify --golden g.rgf q.gguf --max-kl 1 --json g.json
 full=$(field '.behaviour.kl.mean' full.json) kl=$(field '.behaviour.kl.mean' g.json)
 awk "BEGIN { exit !($kl < $full * 1.05 && $kl > $full * 0.95) }" || fail "golden: $kl, full: $full"
+[ "$(field '.provenance.tokens_digest' full.json)" = "$(field '.provenance.tokens_digest' g.json)" ] || fail 'not the same text'
 for key in same_top overlap5 perplexity.ratio; do
     awk "BEGIN { d = $(field ".behaviour.$key.value" full.json) - $(field ".behaviour.$key.value" g.json); exit !(d * d < 1e-6) }" || fail "$key"
 done
@@ -46,6 +47,9 @@ says err 'bad.rgf'
 head -c 1000 g.rgf >cut.rgf
 expect 65 recast verify --golden cut.rgf fp8
 expect 65 recast verify --golden text fp8
+# sealed, but its text is cut otherwise than its header says
+expect 65 recast verify --golden "$ROOT/tests/fuzz/seeds/golden/other_stride.rgf" "$sample"
+says err 'other_stride.rgf: the text of the golden file'
 expect 66 recast verify --golden nowhere fp8
 tiny other
 expect 82 recast verify --golden g.rgf other
