@@ -116,8 +116,7 @@ static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint
     for (uint64_t off = 0; off < d->nbytes; off += REHASH) {
         const size_t n = d->nbytes - off < REHASH ? (size_t)(d->nbytes - off) : (size_t)REHASH;
 
-        if (rc_stop_requested())
-            return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
+        RC_TRY(rc_stop_check(err));
         RC_TRY(read_dest(out, d, off, buf, n, err));
         rc_hash_add(&hasher, buf, n);
     }
@@ -563,8 +562,7 @@ static rc_code cast_ahead(const run *r, const rc_chunk *c, const flow *f, const 
     while (rc_chunk_slice(&s, c, &done, SLICE)) {
         const flow at = flow_of(&s, c, f);
 
-        if (rc_stop_requested())
-            return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
+        RC_TRY(rc_stop_check(err));
         RC_TRY(cast_slice(r, &s, &at, own, v++, err));
     }
     return RC_OK;

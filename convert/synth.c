@@ -309,8 +309,7 @@ static rc_code write_shard(struct job *j, const struct shard *s, rc_err *err)
     rc_err closing;
     rc_code rc, closed;
 
-    if (rc_stop_requested())
-        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
+    RC_TRY(rc_stop_check(err));
     RC_TRY_GOTO(rc, done, lay_out(&w, s, err));
     j->sum.file_bytes += w.file_len;
     snprintf(partial, sizeof partial, "%s.partial", s->name);
@@ -386,8 +385,7 @@ static rc_code publish(struct job *j, rc_err *err)
     rc_jsonw_object_end(j->index);
     if (!(text = rc_jsonw_text(j->index, &len)))
         return rc_fail_nomem(err, j->mem, 1);
-    if (rc_stop_requested())
-        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal");
+    RC_TRY(rc_stop_check(err));
     return rc_dir_put(&j->dir, RC_INDEX_NAME, text, len, err);
 }
 

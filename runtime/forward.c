@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "formats/base/par.h"
+#include "formats/base/stop.h"
 #include "runtime/mtp.h"
 
 #define RUN_TOKENS   256u         /* at once through attention */
@@ -221,6 +222,7 @@ static rc_code embed(rc_forward *f, rc_flow *flow, rc_err *err)
     for (size_t t0 = 0; t0 < flow->tokens; t0 += flow->run) {
         const size_t now = flow->tokens - t0 < flow->run ? flow->tokens - t0 : flow->run;
 
+        RC_TRY(rc_stop_check(err));
         RC_TRY(rc_weights_rows(f->e.weights, f->embed, flow->id + t0, now, flow->hrun, n * d, err));
         for (size_t t = 0; t < now; t++)
             for (size_t k = 1; k < n; k++)

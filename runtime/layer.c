@@ -1,6 +1,7 @@
 /* runtime/layer.c - see layer.h. */
 #include "runtime/layer.h"
 
+#include "formats/base/stop.h"
 #include "runtime/experts.h"
 #include "runtime/hyper.h"
 #include "runtime/norm.h"
@@ -147,8 +148,10 @@ typedef rc_code run_fn(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err *err
 /* Tokens [begin, end). */
 static rc_code in_runs(rc_layer *l, rc_flow *f, size_t begin, size_t end, run_fn *fn, rc_err *err)
 {
-    for (size_t t0 = begin; t0 < end; t0 += f->run)
+    for (size_t t0 = begin; t0 < end; t0 += f->run) {
+        RC_TRY(rc_stop_check(err));
         RC_TRY(fn(l, f, t0, end - t0 < f->run ? end - t0 : f->run, err));
+    }
     return RC_OK;
 }
 

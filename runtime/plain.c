@@ -57,8 +57,7 @@ rc_code rc_pl_second(rc_plain *p, rc_pl_block *b, double *h, uint64_t pos, uint3
 static rc_code through(rc_plain *p, rc_pl_block *b, double *h, uint64_t pos, uint32_t token,
                        rc_err *err)
 {
-    if (rc_stop_requested())
-        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped");
+    RC_TRY(rc_stop_check(err));
     RC_TRY(first(p, b, h, pos, err));
     RC_TRY(rc_pl_second(p, b, h, pos, token, err));
     if (p->watch.streams)

@@ -423,8 +423,7 @@ rc_code rc_weights_get(rc_weights *w, const rc_bound *bound, size_t i, rc_held *
     entry *e;
 
     *held = (rc_held){ 0 };
-    if (rc_stop_requested())
-        return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped");
+    RC_TRY(rc_stop_check(err));
     pthread_mutex_lock(&w->lock);
     e = pieces_of(w, bound);
     if (!e) {

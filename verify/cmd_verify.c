@@ -234,8 +234,14 @@ static rc_code verify(session *s, rc_err *err)
     RC_TRY(require_measured(s, err));
     RC_TRY(rc_verify_files_open(&s->files, &want.files, err));
     RC_TRY(rc_verify_measure(s, err));
-    if (!want.files.record)
-        return answer(s, err);
+    if (!want.files.record) {
+        const rc_code rc = answer(s, err);
+
+        if (s->cut.code != RC_E_STOPPED)
+            return rc;
+        *err = s->cut;
+        return RC_E_STOPPED;
+    }
     tell_recorded(s);
     return RC_OK;
 }
@@ -324,10 +330,10 @@ static int check_measures(void)
 
     for (unsigned i = 0; i < RC_GATE_KINDS; i++)
         any.set[i] = want.bound[i] != NULL;
-    if (!want.logits && (want.layers || want.ablate || want.skip_tensors))
-        return rc_cli_usage("%s goes with --logits", want.layers   ? "--layers"
-                                                     : want.ablate ? "--ablate"
-                                                                   : "--skip-tensors");
+    if (!want.logits && (want.ablate || want.skip_tensors))
+        return rc_cli_usage("%s goes with --logits", want.ablate ? "--ablate" : "--skip-tensors");
+    if (!want.logits && !want.golden && want.layers) /* a golden file always has them */
+        return rc_cli_usage("--layers goes with --logits or --golden");
     if (!want.logits && !want.golden && rc_gates_any(&any))
         return rc_cli_usage("gates of behaviour need --logits or --golden");
     if (values && (want.golden || want.files.record || want.skip_tensors))

@@ -49,6 +49,7 @@ typedef struct rc_verify_session {
     rc_twin_options twin_options;
     rc_twin *twin;
     rc_ablation ablation;
+    rc_err cut; /* RC_E_STOPPED: the ablation was not finished */
     rc_golden *golden;
     rc_golden_result result;
     rc_outcome outcome;

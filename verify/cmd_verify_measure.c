@@ -156,6 +156,17 @@ static rc_forward_options run_options(const session *s, const char *numerics)
                                  .scratch = scratch_folder(s) };
 }
 
+/* How much work it is going to be. */
+static void tell_text(const rc_windows *w)
+{
+    char a[RC_FIGURE], b[RC_FIGURE], c[RC_FIGURE];
+
+    if (!rc_cli.quiet)
+        fprintf(stderr, "text: %s tokens in %s window%s, %s positions to score\n",
+                rc_figure_count(a, w->tokens), rc_figure_count(b, w->windows),
+                w->windows == 1 ? "" : "s", rc_figure_count(c, w->scored));
+}
+
 /* The text, through NATIVE's tokenizer. Without one ids still can be given. */
 static rc_code read_text(session *s, rc_err *err)
 {
@@ -167,6 +178,7 @@ static rc_code read_text(session *s, rc_err *err)
     RC_TRY(rc_text_input_read(&s->windows, &s->ids, &s->want->text, s->bpe, rc_ckpt_config(ckpt),
                               &s->mem, err));
     rc_golden_tokens_digest(&s->windows, s->outcome.from.tokens);
+    tell_text(&s->windows);
     return RC_OK;
 }
 
@@ -183,7 +195,7 @@ static void tell_time(const char *what, double seconds)
 {
     char t[24];
 
-    if (!rc_cli.quiet && seconds >= 1)
+    if (!rc_cli.quiet)
         fprintf(stderr, "%s in %s\n", what, rc_human_time(t, seconds));
 }
 
@@ -272,8 +284,12 @@ static rc_code ablate(session *s, rc_err *err)
     rc_ticker_stop(&ticker);
     if (rc == RC_OK)
         tell_time("ablated", rc_now() - started);
-    s->outcome.ablation = &s->ablation;
-    return rc;
+    if (s->ablation.n)
+        s->outcome.ablation = &s->ablation;
+    if (rc != RC_E_STOPPED)
+        return rc;
+    s->cut = *err; /* what was measured before is hours of work: it is told, then this */
+    return RC_OK;
 }
 
 /* -- golden files ---------------------------------------------------------- */

@@ -84,25 +84,51 @@ static rc_code fail_name(rc_word name, rc_err *err)
     return RC_E_USAGE;
 }
 
+/* A file, and what its lines have set so far. */
+typedef struct file {
+    rc_gates *gates;
+    bool kind[RC_GATE_KINDS], role[RC_ROLE_COUNT + 1]; /* the last: of all roles */
+} file;
+
+/* Of two bounds for one thing nobody knows which was meant. */
+static rc_code once(bool *seen, rc_word name, rc_err *err)
+{
+    char shown[48];
+
+    if (*seen)
+        return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "'%s' has a bound already",
+                       rc_escape(shown, sizeof shown, name.at, name.len));
+    *seen = true;
+    return RC_OK;
+}
+
 static rc_code take_line(void *ctx, rc_word name, rc_word value, rc_err *err)
 {
-    rc_gates *g = ctx;
+    file *f = ctx;
     rc_word role;
     rc_role known;
 
     for (unsigned k = 0; k < RC_GATE_KINDS; k++)
-        if (rc_word_is(name, gates[k].name))
-            return set_gate(g, (rc_gate_kind)k, value, false, err);
-    if (is_sqnr(name, &role))
-        return rc_thresholds_set(&g->sqnr, role, value, true, err);
-    if (rc_thresholds_role(name, &known))
-        return rc_thresholds_set(&g->sqnr, name, value, true, err);
-    return fail_name(name, err);
+        if (rc_word_is(name, gates[k].name)) {
+            RC_TRY(once(&f->kind[k], name, err));
+            return set_gate(f->gates, (rc_gate_kind)k, value, false, err);
+        }
+    if (!is_sqnr(name, &role)) {
+        if (!rc_thresholds_role(name, &known))
+            return fail_name(name, err);
+        role = name;
+    }
+    if (role.len == 0 ||
+        rc_thresholds_role(role, &known)) /* else the next line says what is wrong */
+        RC_TRY(once(&f->role[role.len ? (size_t)known : RC_ROLE_COUNT], name, err));
+    return rc_thresholds_set(&f->gates->sqnr, role, value, true, err);
 }
 
 rc_code rc_gates_file(rc_gates *g, const char *text, size_t len, rc_err *err)
 {
-    return rc_settings_read(text, len, "gate = bound", take_line, g, err);
+    file f = { .gates = g };
+
+    return rc_settings_read(text, len, "gate = bound", take_line, &f, err);
 }
 
 bool rc_gates_any(const rc_gates *g)

@@ -176,7 +176,7 @@ static double kept_kl(const comparer *c, size_t i, const float *logits, const rc
     for (size_t j = 0; j < k; j++)
         kl +=
             term(rc_exp_f64(lp[j] - log_all), lp[j] - log_all, (double)logits[id[j]] - s->log_sum);
-    return kl;
+    return kl < 0 ? 0 : kl; /* by rounding only */
 }
 
 /* What NATIVE said, as far as the file knows: log_sum is not in it, its numbers are logarithms of

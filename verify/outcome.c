@@ -205,7 +205,6 @@ size_t rc_outcome_gates(const rc_outcome *o, rc_outcome_gate out[RC_OUTCOME_GATE
 /* Name the parameter that an ablation blames, and put where it goes wrong behind the message. */
 static void put_where(const rc_outcome *o, rc_err *err)
 {
-    const rc_ablation *a = o->ablation;
     rc_mem mem = { 0 };
     rc_text where = { .mem = &mem };
     const size_t n = strlen(err->msg);
@@ -216,8 +215,6 @@ static void put_where(const rc_outcome *o, rc_err *err)
     rc_text_free(&where);
     if (o->from.converted)
         rc_err_file(err, o->from.converted);
-    if (a && a->blamed >= 0 && a->group[a->blamed].names)
-        rc_err_tensor(err, a->group[a->blamed].name[0]);
 }
 
 static rc_code fail_broken(const rc_outcome *o, rc_err *err)

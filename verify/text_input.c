@@ -12,10 +12,12 @@ static rc_code read_ids(rc_ids *ids, const rc_text_input *in, const rc_bpe *bpe,
     rc_code rc = rc_prompt_file(&text, in->text ? in->text : in->tokens, err);
 
     ids->mem = mem;
+    if (rc == RC_OK && strlen(text.at) != text.len) {
+        rc = rc_fail(err, RC_E_USAGE, strlen(text.at), "a NUL byte: this is no text");
+        rc_err_file(err, in->text ? in->text : in->tokens);
+    }
     if (rc == RC_OK && in->text)
         rc = rc_bpe_encode(bpe, text.at, text.len, ids, err);
-    else if (rc == RC_OK && strlen(text.at) != text.len)
-        rc = rc_fail(err, RC_E_USAGE, strlen(text.at), "--tokens: a NUL byte among the numbers");
     else if (rc == RC_OK)
         rc = rc_prompt_ids(ids, text.at, "--tokens", vocab, err);
     rc_text_free(&text);

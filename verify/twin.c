@@ -6,7 +6,7 @@
 #include "formats/base/par.h"
 #include "verify/sayings.h"
 
-enum { LOGITS_BYTES = 32 << 20 }; /* of one model's logits at a time */
+enum { LOGITS_BYTES = 32 << 20 }; /* of one model's logits at a time, at most */
 
 struct rc_twin {
     rc_mem *mem;
@@ -137,7 +137,9 @@ static rc_code through_layers(rc_twin *t, rc_err *err)
 static rc_code room_for_logits(rc_twin *t, rc_err *err)
 {
     const size_t row = rc_ckpt_config(t->side[0].ckpt)->vocab_size * sizeof(float);
-    const size_t fit = LOGITS_BYTES / row, run = rc_forward_run(t->f[0]);
+    const uint64_t share = rc_forward_memory(t->o->run.mem_limit) / 24;
+    const size_t fit = (size_t)(share < LOGITS_BYTES ? share : LOGITS_BYTES) / row;
+    const size_t run = rc_forward_run(t->f[0]);
 
     t->most = fit < 1 ? 1 : fit < run ? fit : run;
     if (rc_forward_run(t->f[1]) < t->most)

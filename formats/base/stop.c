@@ -37,6 +37,11 @@ bool rc_stop_requested(void)
     return requested != 0;
 }
 
+rc_code rc_stop_check(rc_err *err)
+{
+    return requested ? rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "stopped by a signal") : RC_OK;
+}
+
 int rc_stop_signal(void)
 {
     return requested;
