@@ -31,7 +31,8 @@ static const struct {
 } commands[] = {
     { "inspect", "what a checkpoint is, and what is missing in it", rc_cmd_inspect },
     { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
-    { "verify", "compare a converted checkpoint with its source: values, and what it says", rc_cmd_verify },
+    { "verify", "compare a converted checkpoint with its source: values, and what it says",
+      rc_cmd_verify },
     { "lint", "will vLLM, SGLang, llama.cpp or ds4 take it? rule by rule", rc_cmd_lint },
     { "tokenize", "text to token ids as the model reads it, and ids to text", rc_cmd_tokenize },
     { "run", "run a model, native or converted: text, logits, traces", rc_cmd_run },

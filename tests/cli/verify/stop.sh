@@ -16,8 +16,9 @@ for _ in 1 2 3 4 5 6 7 8; do cat "$sample/heldout.txt"; done >long
 pid=$!
 until_says 'positions to score' err
 kill -TERM "$pid"
-wait "$pid"
-[ $? -eq 143 ] || fail "stopped with status $?"
+status=0
+wait "$pid" || status=$?
+[ "$status" -eq 143 ] || fail "stopped with status $status"
 [ ! -e r.json ] || fail 'a report of half a comparison'
 
 # during the ablation
@@ -26,8 +27,9 @@ head -c 12000 "$sample/heldout.txt" >text
 pid=$!
 until_says 'ran both' err
 kill -TERM "$pid"
-wait "$pid"
-[ $? -eq 143 ] || fail "stopped with status $?, not in the ablation"
+status=0
+wait "$pid" || status=$?
+[ "$status" -eq 143 ] || fail "stopped with status $status, not in the ablation"
 says out 'KL divergence'
 jq -e '.behaviour.positions > 0' r.json >/dev/null || fail 'the comparison is lost'
 
