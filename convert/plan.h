@@ -11,7 +11,7 @@
 #define RC_CONVERT_PLAN_H
 
 #include "convert/gguf_recipe.h"
-#include "formats/imatrix.h"
+#include "formats/calibration.h"
 #include "formats/model.h"
 #include "quantize/block_quant.h"
 
@@ -26,9 +26,11 @@ typedef struct rc_plan_names {
 } rc_plan_names;
 
 typedef enum rc_plan_target {
-    RC_TO_FP8,  /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
-    RC_TO_BF16, /* every quantized weight dequantized */
-    RC_TO_GGUF  /* one file (or its splits) for llama.cpp and ds4 */
+    RC_TO_FP8,   /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
+    RC_TO_BF16,  /* every quantized weight dequantized */
+    RC_TO_AWQ,   /* AutoAWQ's container: experts INT4, what was FP8 INT4 or BF16 */
+    RC_TO_W4A16, /* compressed-tensors' container: experts INT4, what was FP8 INT4 or as it is */
+    RC_TO_GGUF   /* one file (or its splits) for llama.cpp and ds4 */
 } rc_plan_target;
 
 /* Where the MTP or DSpark blocks go. */
@@ -40,6 +42,36 @@ typedef enum rc_draft_way {
     RC_DRAFT_AUTO /* GGUF: the same where a loader knows such a file, else nowhere; a plan's own
                      recipe says which */
 } rc_draft_way;
+
+/* INT4: what is requantized. */
+typedef enum rc_int4_scope {
+    RC_SCOPE_EXPERTS, /* routed experts; the rest stays FP8 (w4a16) or becomes BF16 (awq) */
+    RC_SCOPE_ALL      /* attention and shared experts too; wo_a stays FP8 (w4a16) or BF16 (awq) */
+} rc_int4_scope;
+
+typedef enum rc_int4_method {
+    RC_METHOD_RTN,     /* nearest, ranges by weights alone (RC_INT4_CLIP without importance) */
+    RC_METHOD_AWQ,     /* scaled channels, then AWQ's clip by importance */
+    RC_METHOD_AWQ_PLUS /* scaled channels, RC_INT4_BEST, error feedback where moments are known */
+} rc_int4_method;
+
+/* INT4: how channels are scaled. */
+typedef enum rc_smooth_way {
+    RC_SMOOTH_OFF,
+    RC_SMOOTH_POW2, /* powers of two: norms, router and FP8 neighbours stay exact */
+    RC_SMOOTH_FREE  /* any; norms, router and compressors are rounded to BF16 */
+} rc_smooth_way;
+
+typedef struct rc_int4_recipe {
+    uint32_t group; /* 32, 64, 128 */
+    bool symmetric; /* w4a16; awq never is */
+    rc_dtype scale; /* AWQ: F16; W4A16: BF16, or F16 when it is repacked from AWQ */
+    rc_int4_scope scope;
+    rc_int4_method method;
+    rc_smooth_way smooth;
+    const rc_calib *stats; /* or NULL: RTN, no scaling; borrowed */
+    bool hf_names;         /* tensor names of transformers */
+} rc_int4_recipe;
 
 /* What the user asked for, as far as it decides the output's bytes. */
 typedef struct rc_recipe {
@@ -55,7 +87,8 @@ typedef struct rc_recipe {
     const rc_imatrix *imatrix; /* or NULL */
     const char *imatrix_name;  /* its file, without folders */
     rc_effort effort;
-    const char *stem; /* of the files' names: "model" of "model.gguf" */
+    const char *stem;    /* of the files' names: "model" of "model.gguf" */
+    rc_int4_recipe int4; /* AWQ and W4A16 only */
 } rc_recipe;
 
 /* What happens to one parameter. */

@@ -38,7 +38,7 @@ typedef struct rc_golden_head {
     char config[33], tokens[33]; /* digests: of config.json; of the windows' tokens as u32 */
 
     uint32_t vocab, layers, streams, hidden;
-    uint32_t ctx, stride, skip, bos; /* how the text was cut: verify/windows.h */
+    uint32_t ctx, stride, skip, bos; /* how the text was cut: runtime/windows.h */
     uint64_t text_tokens;            /* in the file */
     uint64_t windows, window_tokens, scored;
 

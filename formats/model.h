@@ -16,6 +16,8 @@ typedef struct rc_bound {
     bool elsewhere;          /* this kind of file has no place for it: not missing */
     const rc_tensor *weight; /* NULL when missing (a problem says so), or elsewhere */
     const rc_tensor *scale;  /* NULL for PLAIN and BLOCKS, and when missing */
+    const rc_tensor *zero;   /* PACKED and AWQ: zero points; NULL: symmetric */
+    uint32_t group;          /* PACKED and AWQ: columns under one scale; else 0 */
     float gain;              /* NVFP4: the scale of all, as read from its file; else 1 */
 
     /* Where in `weight` it lies. A GGUF file stacks experts and joins matrices side by
@@ -37,14 +39,17 @@ typedef struct rc_problem {
  *  `.weight_scale_inv` are both understood. Two harmless departures are only noted:
  *  norms in F32, and a BF16 attn.wo_a.weight without scale (a published re-pack).
  *  A draft that is wholly absent is fine; one that is half there is not.
+ *  Where routed experts are 4-bit integers (PACKED, AWQ) every quantized parameter may be INT4, FP8
+ *  or BF16 for itself; the scales of FP8 are then ".weight_scale" too. Names may be those of
+ *  transformers (formats/hf_names.h); messages then have the file's.
  *  Routed experts may be ModelOpt's NVFP4, those of a draft then FP4 too; their scales
  *  ".weight_scale_2", one number each, are read here.
  *  In a GGUF file every parameter may be of any float or block type, and a table of
  *  integers I32; what the kind of file has no place for is elsewhere.
  *  Problems are collected, not thrown: fails only when nothing sensible can be said
  *    RC_E_TENSORSET    config and tensors contradict (see rc_schema_new)
- *    RC_E_UNSUPPORTED  the layout of another program (AWQ, GPTQ, compressed-tensors, NVFP4
- *                      outside routed experts, HF names, ..); names the evidence
+ *    RC_E_UNSUPPORTED  the layout of another program (GPTQ, compressed-tensors other than
+ *                      pack-quantized, NVFP4 outside routed experts, ..); names the evidence
  *    RC_E_LIMIT, RC_E_OS, and what reading a number reports
  *  `ckpt` is borrowed and must outlive the model. */
 RC_MUST_CHECK

@@ -46,6 +46,11 @@ typedef enum rc_store {
     RC_STORE_BLOCKS, /* in a GGUF file: rows of blocks that hold their own scales */
     RC_STORE_NVFP4,  /* ModelOpt's, only read: U8 [o, i/2], low nibble first, + F8_E4M3
                         ".weight_scale"  [o, i/16] + one F32 ".weight_scale_2" (rc_bound.gain) */
+    RC_STORE_PACKED, /* compressed-tensors pack-quantized INT4: "weight_packed" I32 [o, i/8] +
+                        "weight_scale" [o, i/G] + "weight_shape" I64 [2] and, when asymmetric,
+                        "weight_zero_point" I32 [o/8, i/G]; see kernels/int4_pack.h */
+    RC_STORE_AWQ,    /* AutoAWQ "GEMM" INT4, transposed: "qweight" I32 [i, o/8] + "scales" F16
+                        [i/G, o] + "qzeros" I32 [i/G, o/8] */
     RC_STORE_COUNT
 } rc_store;
 const char *rc_store_name(rc_store store);
@@ -73,9 +78,11 @@ typedef struct rc_param {
 typedef struct rc_traits {
     rc_draft draft;
     uint32_t draft_blocks; /* 0; 1 for MTP; 3 for DSpark */
-    rc_store experts;      /* of routed experts: FP4, FP8, PLAIN (BF16), NVFP4, or BLOCKS */
-    rc_store dense;        /* of RC_QUANT_DENSE parameters: FP8, PLAIN (BF16), or BLOCKS */
-    rc_dtype expert_scale; /* F8_E8M0 or F32; F8_E4M3 for NVFP4 */
+    rc_store experts; /* of routed experts: FP4, FP8, PLAIN (BF16), NVFP4, PACKED, AWQ, or BLOCKS */
+    rc_store dense;   /* of RC_QUANT_DENSE parameters: FP8, PLAIN (BF16), or BLOCKS; of those that
+                         may differ (wo_a, shared experts, ..) not all need be alike where the
+                         experts are PACKED or AWQ */
+    rc_dtype expert_scale; /* F8_E8M0 or F32; F8_E4M3 for NVFP4; BF16, F16 or F32 for PACKED, AWQ */
     rc_dtype dense_scale;
     bool vision;
 } rc_traits;
@@ -111,6 +118,22 @@ typedef struct rc_want {
  *  `dtype` is used for PLAIN (native dtype or BF16), `scale` for FP8. */
 unsigned rc_param_layout(const rc_param *param, rc_store store, rc_dtype dtype, rc_dtype scale,
                          rc_want want[2]);
+enum { RC_WANT_MAX = 4 };
+
+/* How a matrix lies in 4-bit integers. */
+typedef struct rc_int4_layout {
+    rc_store store; /* PACKED or AWQ */
+    uint32_t group; /* columns under one scale: 32, 64 or 128 */
+    bool zeros;     /* zero points are stored; AWQ always has them */
+    rc_dtype scale; /* BF16, F16 or F32; AWQ: F16 */
+} rc_int4_layout;
+
+/** The tensors that hold `param` (a matrix) as `layout` says: codes, scales, zero points (or not),
+ *  and for PACKED last the shape. Returns how many: 3 or 4, or PACKED without zeros 3. Rows and
+ *  columns must be multiples of 8 and of the group: the caller checks. */
+unsigned rc_param_int4(const rc_param *param, const rc_int4_layout *layout,
+                       rc_want want[RC_WANT_MAX]);
+
 /** The same as the native release described by `traits` stores it. */
 unsigned rc_param_native(const rc_param *param, const rc_traits *traits, rc_want want[2]);
 

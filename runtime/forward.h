@@ -106,6 +106,19 @@ rc_code rc_forward_logits(rc_forward *f, size_t at, size_t n, float *logits, rc_
 /** Tokens that go through a layer at once; the most that rc_forward_logits() takes. */
 size_t rc_forward_run(const rc_forward *f);
 
+/** Instead of running layers [next, layer): go on from streams of an earlier run, kept by
+ *  rc_forward_streams() after layer - 1. Then h is to be set for all tokens, in any pieces. Right
+ * after begin only. */
+RC_MUST_CHECK
+rc_code rc_forward_resume(rc_forward *f, uint32_t layer, rc_err *err);
+RC_MUST_CHECK
+rc_code rc_forward_set_streams(rc_forward *f, size_t at, size_t n, const float *h, rc_err *err);
+/** The MTP block on all windows, all layers done and `keep_streams`: the streams of token t with
+ * token t + 1 of its window; the last of each window is left out. Logits are not made: for
+ * watchers. As rc_forward_draft() otherwise. */
+RC_MUST_CHECK
+rc_code rc_forward_draft_windows(rc_forward *f, rc_err *err);
+
 /** The next feed begins at position 0 again, or windows may begin. Weights in memory stay. */
 void rc_forward_forget(rc_forward *f);
 

@@ -14,6 +14,11 @@ typedef struct rc_swap {
      *  may not change. */
     bool (*takes)(const void *ctx, const rc_param *param);
     const void *ctx;
+    /** What columns of that parameter are multiplied by when it comes from there: [cols], or NULL
+     * for nothing; the model's own has taken up a scaling of its input (formats/absorb.h).
+     * `columns` itself may be NULL. Norms come from there too then, multiplied in the same way (one
+     * row). */
+    const float *(*columns)(const void *ctx, const rc_param *param);
 } rc_swap;
 
 #endif

@@ -262,7 +262,7 @@ static rc_code try_group(ablation *a, rc_ablation_level level, const suspect *s,
                          rc_err *err)
 {
     rc_ablation_group g = { .level = level, .params = n };
-    const rc_swap swap = { a->native, is_back, &a->trial };
+    const rc_swap swap = { .from = a->native, .takes = is_back, .ctx = &a->trial };
 
     for (size_t i = 0; i < n; i++)
         a->trial.back[s[i].index] = true;
@@ -279,7 +279,7 @@ static rc_code try_group(ablation *a, rc_ablation_level level, const suspect *s,
 static rc_code try_config(ablation *a, rc_err *err)
 {
     rc_ablation_group g = { .level = RC_ABLATE_ROLES, .label = "config.json", .config = true };
-    const rc_swap swap = { a->converted, all_of_it, NULL };
+    const rc_swap swap = { .from = a->converted, .takes = all_of_it };
 
     RC_TRY(rc_twin_swapped(a->twin, &swap, true, &g.kl, err));
     g.won = won(g.kl, a->out->kl_all);

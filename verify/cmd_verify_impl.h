@@ -6,7 +6,7 @@
 #include "verify/ablate.h"
 #include "verify/cmd_verify_files.h"
 #include "verify/golden_run.h"
-#include "verify/text_input.h"
+#include "runtime/text_input.h"
 
 #define RC_NOT_GIVEN (-HUGE_VAL) /* no number on a command line reads as this */
 

@@ -5,7 +5,7 @@
 
 #include "runtime/forward.h"
 #include "verify/golden_look.h"
-#include "verify/windows.h"
+#include "runtime/windows.h"
 
 typedef struct rc_golden_pass {
     rc_mem *mem;

@@ -11,7 +11,7 @@
 #include "verify/gates.h"
 #include "verify/judge.h"
 #include "verify/layers.h"
-#include "verify/windows.h"
+#include "runtime/windows.h"
 
 /* Where the text and the reference came from. */
 typedef struct rc_provenance {

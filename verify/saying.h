@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "verify/windows.h"
+#include "runtime/windows.h"
 
 enum { RC_TOP = 10 }; /* candidates kept */
 

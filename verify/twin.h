@@ -14,7 +14,7 @@
 #include "verify/alike.h"
 #include "verify/behaviour.h"
 #include "verify/layers.h"
-#include "verify/windows.h"
+#include "runtime/windows.h"
 
 typedef struct rc_twin rc_twin;
 

@@ -1,6 +1,6 @@
 /* tests/unit/test_windows.c - how a text is cut: by hand, and every small case by its definition.
  */
-#include "verify/windows.h"
+#include "runtime/windows.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

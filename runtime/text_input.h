@@ -1,9 +1,9 @@
-/* verify/text_input.h - the text that two models are judged on. */
-#ifndef RC_VERIFY_TEXT_INPUT_H
-#define RC_VERIFY_TEXT_INPUT_H
+/* runtime/text_input.h - the text that two models are judged on. */
+#ifndef RC_RUNTIME_TEXT_INPUT_H
+#define RC_RUNTIME_TEXT_INPUT_H
 
 #include "formats/bpe_load.h"
-#include "verify/windows.h"
+#include "runtime/windows.h"
 
 typedef struct rc_text_input {
     const char *text, *tokens;  /* files, "-" is standard input; one of the two */

@@ -1,5 +1,5 @@
-/* verify/windows.c - see windows.h. */
-#include "verify/windows.h"
+/* runtime/windows.c - see windows.h. */
+#include "runtime/windows.h"
 
 /* What is cut: the text, and whether a BOS was put in front of it. */
 typedef struct stood {

@@ -1,4 +1,4 @@
-/* verify/windows.h - a text cut into pieces that a model can be judged on.
+/* runtime/windows.h - a text cut into pieces that a model can be judged on.
  *
  *     stood      |t0 t1 t2 ...                                  |
  *     window 0   |---- ctx ----|
@@ -20,8 +20,8 @@
  * Source: llama.cpp's perplexity tool (stride = ctx, skip = ctx / 2, BOS put over the first token
  * of each window; it drops a last window that is not whole: cut the text to a multiple of ctx for
  * its figures); Hugging Face's strided perplexity (skip 0, stride < ctx). */
-#ifndef RC_VERIFY_WINDOWS_H
-#define RC_VERIFY_WINDOWS_H
+#ifndef RC_RUNTIME_WINDOWS_H
+#define RC_RUNTIME_WINDOWS_H
 
 #include "formats/base/mem.h"
 #include "formats/base/status.h"

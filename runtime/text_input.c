@@ -1,5 +1,5 @@
-/* verify/text_input.c - see text_input.h. */
-#include "verify/text_input.h"
+/* runtime/text_input.c - see text_input.h. */
+#include "runtime/text_input.h"
 
 #include <string.h>
 

@@ -1,0 +1,46 @@
+/* quantize/awq.h - which scaling of the channels costs a quantization least.
+ *
+ * For linears that read the same activations x, channels that matter get a finer grid by scaling
+ * their columns up before rounding (formats/absorb.h says where the inverse goes):
+ *
+ *     s = x_mean^r / (w_mean^(1 - r) + 1e-4), at least 1e-4;  s /= sqrt(max s * min s)
+ *     r = 0, 1/20, .. 19/20;  the r with the least loss of Q(W s) / s is taken
+ *
+ *  x_mean[k]  mean of |x[k]| over the calibration's tokens
+ *  w_mean[k]  mean over rows of |w[k]| / (max of |w| in the row's group + 1e-6)
+ *
+ * `snap` takes the nearest power of two of every s: norms, router and FP8 neighbours then stay
+ * exact. Everything is in double, in order, so that the choice is the same everywhere. Source:
+ * AutoAWQ awq/quantize/quantizer.py (_search_best_scale), llm-compressor's AWQ modifier. */
+#ifndef RC_QUANTIZE_AWQ_H
+#define RC_QUANTIZE_AWQ_H
+
+#include "quantize/int4.h"
+
+enum { RC_AWQ_GRID = 20 };
+
+/** Add rows of one matrix to sums of |w| / (group's max + 1e-6): sum[k]. The caller counts rows. */
+void rc_awq_weight_mean_add(double *sum, const float *row, size_t k, unsigned group);
+
+/** s[k] for ratio r. A channel whose statistics give no number gets 1. */
+void rc_awq_scales(float *s, const double *x_mean, const double *w_mean, size_t k, double ratio,
+                   bool snap);
+
+/* One row's share of the loss of many scalings at once: loss[i] += sum_k power[k] *
+ * (w[k] - Q(w s_i)[k] / s_i[k])^2, power[k] = E[x_k^2], s = scales[i * k ..]. n a multiple of 32.
+ */
+typedef void rc_awq_losses_fn(double *loss, const float *restrict w, const float *restrict power,
+                              const float *const *scales, size_t nscales, size_t n,
+                              const rc_int4_kind *kind, float *restrict work /* 2 n */);
+
+typedef struct rc_awq_losses_impl {
+    const char *name;
+    unsigned need;
+    rc_awq_losses_fn *fn;
+} rc_awq_losses_impl;
+
+extern const rc_awq_losses_impl rc_awq_losses_impls[];
+rc_awq_losses_fn *rc_awq_losses_best(void);
+rc_awq_losses_fn rc_awq_losses_ref, rc_awq_losses_avx2, rc_awq_losses_avx512;
+
+#endif
