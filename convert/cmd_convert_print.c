@@ -28,12 +28,12 @@ static void add_shares(const rc_plan *plan, shares by)
 {
     for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
         const rc_job *job = rc_plan_job(plan, i);
-        share *s = &by[job->role][job->out_weight.dtype];
+        share *s = &by[job->role][job->out[RC_PART_WEIGHT].dtype];
         uint64_t n = 1;
 
-        for (unsigned d = 0; d < job->out_weight.rank; d++)
-            n *= job->out_weight.shape[d];
-        s->bytes += job->out_weight.nbytes;
+        for (unsigned d = 0; d < job->out[RC_PART_WEIGHT].rank; d++)
+            n *= job->out[RC_PART_WEIGHT].shape[d];
+        s->bytes += job->out[RC_PART_WEIGHT].nbytes;
         s->weights += n;
     }
 }
@@ -140,7 +140,7 @@ static double encode_seconds(const rc_plan *plan)
 
         if (job->op == RC_OP_ENCODE)
             seconds += (double)job->rows * (double)job->cols /
-                       encode_rate(job->out_weight.dtype, rc_plan_recipe(plan)->effort);
+                       encode_rate(job->out[RC_PART_WEIGHT].dtype, rc_plan_recipe(plan)->effort);
     }
     return seconds;
 }

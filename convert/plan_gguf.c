@@ -462,8 +462,8 @@ static rc_code add_job(build *b, const file *f, const piece *at, rc_err *err)
     const tensor *t = &f->tensors[at->tensor];
     const rc_param *p = at->bound->param;
 
-    place_out(&job->out_weight, at, t, p);
-    job->op = op_of(at->bound, t->put.dtype, job->out_weight.stride != 0);
+    place_out(&job->out[RC_PART_WEIGHT], at, t, p);
+    job->op = op_of(at->bound, t->put.dtype, job->out[RC_PART_WEIGHT].stride != 0);
     if (job->op == RC_OP_COPY) {
         rc_plan_copy(job, at->bound->weight);
     } else {
