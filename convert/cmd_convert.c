@@ -221,6 +221,7 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
         say_what_is_left(&report, err);
         return rc;
     }
+    rc_int4_warn(plan, &report.totals.int4);
     if (o->json)
         return rc_print_summary(plan, dst, mem, err);
     if (rc_cli.quiet)

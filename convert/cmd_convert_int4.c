@@ -1,6 +1,7 @@
 /* convert/cmd_convert_int4.c - see cmd_convert_int4.h. */
 #include "convert/cmd_convert_int4.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,4 +105,66 @@ rc_code rc_int4_recipe_of(rc_int4_recipe *out, rc_calib **stats, const rc_int4_w
     RC_TRY(rc_calib_open(stats, w->stats, rc_cli_log(), mem, err));
     out->stats = *stats;
     return rc_calib_check(*stats, model, rc_cli_log(), err);
+}
+
+/* ----------------------------------------------------------------- results */
+
+static void print_method(const rc_recipe *recipe, const rc_int4_totals *t)
+{
+    const rc_int4_recipe *r = &recipe->int4;
+
+    printf("int4      %" PRIu64 " tensors in groups of %u, %s", t->tensors, r->group,
+           r->symmetric ? "symmetric" : "with zero points");
+    if (r->repack)
+        printf(": the same integers as in the source\n");
+    else if (!r->stats)
+        printf("; %s without statistics, ranges by weights alone\n", rc_recipe_method(recipe));
+    else
+        printf("; %s, %" PRIu64 " with feedback by moments\n", rc_recipe_method(recipe),
+               t->by_moments);
+}
+
+static void print_statistics(const rc_recipe *recipe, const rc_int4_totals *t)
+{
+    if (recipe->int4.smooth != RC_SMOOTH_OFF)
+        printf("scaling   %" PRIu64 " norms (%s)\n", t->scaled, rc_recipe_smooth(recipe));
+    if (!recipe->int4.stats)
+        return;
+    if (t->few)
+        printf("experts   %" PRIu64 " of %" PRIu64
+               " saw fewer than %u tokens: topped up with their layer's statistics\n",
+               t->few, t->experts, RC_CALIB_ENOUGH);
+    if (t->unknown)
+        printf("note      of %" PRIu64 " tensors the statistics know nothing: columns count alike\n",
+               t->unknown);
+}
+
+void rc_int4_print(const rc_plan *plan, const rc_int4_totals *t)
+{
+    const rc_recipe *recipe = rc_plan_recipe(plan);
+    const rc_int4_tally *tally = &t->tally;
+
+    if (!rc_recipe_is_int4(recipe))
+        return;
+    print_method(recipe, t);
+    if (!tally->groups)
+        return;
+    printf("loss      %s error %.4f of that of rounding to nearest; %.1f %% of groups clipped\n",
+           recipe->int4.stats ? "weighted" : "squared",
+           tally->loss_nearest > 0 ? tally->loss / tally->loss_nearest : 1,
+           100 * (double)tally->clipped / (double)tally->groups);
+    print_statistics(recipe, t);
+}
+
+void rc_int4_warn(const rc_plan *plan, const rc_int4_totals *t)
+{
+    const rc_recipe *recipe = rc_plan_recipe(plan);
+
+    if (!t->first_subnormal)
+        return;
+    rc_warn(rc_cli_log(), NULL, t->first_subnormal->name, RC_NO_OFFSET,
+            "%" PRIu64 " of %" PRIu64 " scales are below what %s holds with all its bits; this "
+            "tensor has the first%s",
+            t->tally.subnormal, t->tally.groups, rc_dtype_name(recipe->int4.scale),
+            recipe->target == RC_TO_AWQ ? ". --to w4a16 has BF16 scales, which reach lower" : "");
 }

@@ -2,7 +2,7 @@
 #ifndef RC_CONVERT_CMD_CONVERT_INT4_H
 #define RC_CONVERT_CMD_CONVERT_INT4_H
 
-#include "convert/plan.h"
+#include "convert/ledger.h"
 #include "formats/base/cli.h"
 
 typedef struct rc_int4_words {
@@ -22,5 +22,10 @@ int rc_int4_check(const rc_int4_words *words, const char *to, const char *src);
 RC_MUST_CHECK
 rc_code rc_int4_recipe_of(rc_int4_recipe *out, rc_calib **stats, const rc_int4_words *words,
                           const char *to, const rc_model *model, rc_mem *mem, rc_err *err);
+
+/** What became of the integers, on standard output: nothing for other targets. */
+void rc_int4_print(const rc_plan *plan, const rc_int4_totals *totals);
+/** Warnings that a result gives reason for. */
+void rc_int4_warn(const rc_plan *plan, const rc_int4_totals *totals);
 
 #endif

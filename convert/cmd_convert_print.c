@@ -1,6 +1,8 @@
 /* convert/cmd_convert_print.c - see cmd_convert_print.h. */
 #include "convert/cmd_convert_print.h"
 
+#include "convert/cmd_convert_int4.h"
+
 #include <libgen.h>
 #include <limits.h>
 #include <math.h>
@@ -234,6 +236,7 @@ void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_rep
 
     print_exactness(plan, t);
     print_rounding(t);
+    rc_int4_print(plan, &t->int4);
     if (t->nonfinite)
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
     printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),

@@ -381,7 +381,7 @@ static void test_chunks_of_a_huge_tensor(void **state)
 
 /* --------------------------------------------------------------- journal */
 
-enum { JOBS = 6, SHARDS = 3, RECORD = 256 };
+enum { JOBS = 6, SHARDS = 3, RECORD = 320 };
 #define JOURNAL "recast.journal"
 
 static rc_journal_id identity(uint8_t recipe, uint8_t source)
