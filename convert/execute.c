@@ -540,8 +540,9 @@ static rc_code load_importance(const run *r, const rc_chunk *c, const flow *f, c
         own->importance[i] = 1;
     if (job->importance != RC_IMPORTANCE_MATRIX)
         return RC_OK;
-    RC_TRY(rc_imatrix_get(rc_plan_recipe(r->plan)->imatrix, job->out_weight.name, job->expert,
-                          job->experts, job->cols, own->importance, &found, err));
+    RC_TRY(rc_imatrix_part(rc_plan_recipe(r->plan)->imatrix, job->out_weight.name, job->expert,
+                           job->experts, job->pitch, job->col, job->cols, own->importance, &found,
+                           err));
     if (found != RC_IMATRIX_FOUND) {
         rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the importance matrix has changed");
         rc_err_tensor(err, job->out_weight.name);

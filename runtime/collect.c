@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/base/par.h"
 #include "runtime/threads.h"
 
-enum { COLUMNS = 64, TRIANGLE_ROWS = 16 }; /* a thread's share of a sum; of a block's moments */
+enum {
+    COLUMNS = 64,       /* a thread's share of a sum */
+    TRIANGLE_ROWS = 16, /* and of a block's moments */
+    WORTH = 1 << 18     /* values from which on threads are worth waking */
+};
 
 /* Sums of one place. */
 typedef struct place {
@@ -114,6 +119,7 @@ rc_code rc_collect_new(rc_collect **out, const rc_config *config, const rc_colle
     c->mem = mem;
     c->config = config;
     c->o = *o;
+    c->o.threads = o->threads ? o->threads : rc_par_cpus();
     c->watch = (rc_watch){ .ctx = c, .input = on_input, .experts = on_experts };
     for (unsigned at = 0; at < RC_INPUT_COUNT && rc == RC_OK; at++)
         rc = make_place(c, at, err);
@@ -182,9 +188,10 @@ static bool add_sums(const rc_collect *c, place *p, size_t row, const float *x, 
 {
     const size_t parts = (p->cols + COLUMNS - 1) / COLUMNS;
     double *const squares = p->squares + row * p->cols, *const abs = p->abs + row * p->cols;
+    const unsigned team = n * p->cols < WORTH ? 1 : rc_threads_for(c->o.threads, parts);
     bool bad = false;
 
-    RC_PARALLEL(rc_threads_for(c->o.threads, parts), for schedule(static) reduction(|| : bad))
+    RC_PARALLEL(team, for schedule(static) reduction(|| : bad))
     for (size_t i = 0; i < parts; i++) {
         const size_t begin = i * COLUMNS;
         const size_t end = begin + COLUMNS < p->cols ? begin + COLUMNS : p->cols;

@@ -16,7 +16,7 @@
 typedef struct rc_collect rc_collect;
 
 typedef struct rc_collect_options {
-    unsigned threads;
+    unsigned threads; /* 0: all processors */
     bool moments;
     size_t sample;                 /* rows at most */
     uint64_t tokens, draft_tokens; /* that will come by, in a main block and in a draft's */
