@@ -95,6 +95,25 @@ static uint64_t piece_rows(const struct run *run, const rc_pair *p)
     return rows ? rows : step;
 }
 
+enum { WEIGHED = 8 }; /* every so many rows of a scaled matrix */
+
+/* Undo the scaling of n rows of CONVERTED, and see whether this reader has taken part in it. */
+static void undo_scaling(rc_stats *out, const rc_pair *p, const struct slot *s, uint64_t row,
+                         size_t n)
+{
+    const bool norm = rc_pair_is_scaled_norm(p);
+    const size_t cols = (size_t)p->cols;
+
+    for (size_t i = 0; i < n; i++) {
+        const float *a = s->value[0] + i * cols;
+        float *b = s->value[1] + i * cols;
+
+        rc_scaled_undo(p->scaled, norm, a, b);
+        if (!norm && (row + i) % WEIGHED == 0)
+            rc_scaled_weigh(&out->powers, p->scaled, a, b);
+    }
+}
+
 static void compare_values(rc_stats *out, const rc_pair *p, rc_piece *a, rc_piece *b,
                            const struct slot *s, uint64_t row, uint64_t nrows, bool same_bytes)
 {
@@ -112,6 +131,8 @@ static void compare_values(rc_stats *out, const rc_pair *p, rc_piece *a, rc_piec
             if (!same_bytes)
                 b->how->decode_row(s->value[1] + i * b->cols, b, r + i);
         }
+        if (p->scaled)
+            undo_scaling(out, p, s, row + r, n);
         rc_stats_add(out, s->value[0], s->value[same_bytes ? 0 : 1], n * a->cols,
                      (row + r) * p->cols);
     }
@@ -215,7 +236,8 @@ static rc_code compare_piece(struct run *run, rc_par *par, const struct slot *s,
                 eb.scale_len + 2 * RC_PAGE, err));
     rc_par_compute_begin(par);
     if (p->values) {
-        const bool same = same_layout(p) && memcmp(a.weight, b.weight, ea.weight_len) == 0 &&
+        const bool same = !p->scaled && same_layout(p) &&
+                          memcmp(a.weight, b.weight, ea.weight_len) == 0 &&
                           (!ea.scale_len || memcmp(a.scale, b.scale, ea.scale_len) == 0);
 
         compare_values(stats, p, &a, &b, s, row, nrows, same);
@@ -460,7 +482,9 @@ rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, 
         rc = recheck(&judge->b, err);
     free_slots(&run);
     pthread_mutex_destroy(&run.lock);
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
         report_values(judge);
+        rc_judge_report_scaling(judge);
+    }
     return rc;
 }
