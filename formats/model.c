@@ -53,8 +53,9 @@ static const struct {
     const char *mark, *layout;
 } foreign[] = {
     { false, ".weight_scale_2", "ModelOpt NVFP4" },
-    { false, ".weight_packed", "compressed-tensors, packed" },
+    { false, ".weight_g_idx", "compressed-tensors, columns in another order (actorder)" },
     { false, ".g_idx", "GPTQ" },
+    { false, ".weight_packed", "compressed-tensors, packed, other than INT4 experts" },
     { false, ".qweight", "AWQ or GPTQ" },
     { false, ".qzeros", "AWQ or GPTQ" },
     { false, ".weight_scale", "compressed-tensors or ModelOpt" },
@@ -99,11 +100,12 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
     for (size_t i = 0; i < rc_ckpt_count(m->ckpt); i++) {
         const rc_tensor *t = rc_ckpt_at(m->ckpt, i);
 
-        if (m->nvfp4 && is_nvfp4_part(t->name))
+        if ((m->nvfp4 && is_nvfp4_part(t->name)) || rc_model_int4_name(m, t->name))
             continue;
         for (size_t k = 0; k < COUNT(foreign); k++)
-            if (!seen[k] && (foreign[k].prefix ? starts_with(t->name, foreign[k].mark)
-                                               : ends_with(t->name, foreign[k].mark)))
+            if (!seen[k] &&
+                (foreign[k].prefix ? !m->hf && starts_with(t->name, foreign[k].mark)
+                                   : ends_with(t->name, foreign[k].mark)))
                 seen[k] = t;
         if (t->rank == 3 && strstr(t->name, ".experts")) {
             rc_fail(err, RC_E_UNSUPPORTED, t->begin, "experts stacked into one tensor of rank 3");
@@ -118,10 +120,12 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
                     "the layout of another program (%s): '%s'", foreign[k].layout, foreign[k].mark);
             rc_err_tensor(err, seen[k]->name);
             rc_err_file(err, shard_of(m, seen[k]));
-            rc_err_hint(err, "read are: the release's own names, with FP4, FP8, BF16 or NVFP4 "
-                             "experts, and GGUF; start from the original release");
+            rc_err_hint(err, "read are: FP4, FP8, BF16, NVFP4, AWQ and compressed-tensors W4A16 "
+                             "experts, a tensor each, and GGUF; start from the original release");
             return RC_E_UNSUPPORTED;
         }
+    if (m->int4 != RC_STORE_COUNT)
+        return RC_OK; /* held against the tensors later */
     if (c->quant_method[0] && strcmp(c->quant_method, "fp8") != 0 &&
         strcmp(c->quant_method, "deepseek_v4_fp8") != 0) {
         rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET,
@@ -137,10 +141,15 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
 
 /* traits */
 
-/* The scale beside `weight` under either of its names, or NULL. */
-static const rc_tensor *scale_beside(const rc_ckpt *ckpt, const char *weight)
+static bool is_float(rc_dtype dtype)
 {
-    static const char *const suffix[] = { ".scale", ".weight_scale_inv" };
+    return dtype == RC_DTYPE_F16 || dtype == RC_DTYPE_BF16 || dtype == RC_DTYPE_F32;
+}
+
+/* The scale beside `weight` under any of its names, or NULL. */
+static const rc_tensor *scale_beside(const rc_model *m, const char *weight)
+{
+    static const char *const suffix[] = { ".scale", ".weight_scale_inv", ".weight_scale" };
     const size_t base = strlen(weight) - strlen(".weight");
     char name[256];
 
@@ -148,10 +157,37 @@ static const rc_tensor *scale_beside(const rc_ckpt *ckpt, const char *weight)
         const rc_tensor *t;
 
         snprintf(name, sizeof name, "%.*s%s", (int)base, weight, suffix[i]);
-        if ((t = rc_ckpt_find(ckpt, name)))
+        if ((t = rc_model_tensor(m, name)))
             return t;
     }
     return NULL;
+}
+
+/* The weight of that name, in 4-bit integers or not, or NULL. */
+static const rc_tensor *weight_called(const rc_model *m, const char *name)
+{
+    const rc_tensor *t = rc_model_tensor(m, name);
+    char other[256];
+
+    if (t || m->int4 == RC_STORE_COUNT)
+        return t;
+    snprintf(other, sizeof other, "%.*s%s", (int)(strlen(name) - strlen(".weight")), name,
+             m->int4 == RC_STORE_AWQ ? ".qweight" : ".weight_packed");
+    return rc_model_tensor(m, other);
+}
+
+/* The scale dtype of the first expert in 4-bit integers. */
+static rc_dtype int4_scale(const rc_model *m)
+{
+    const char *end = m->int4 == RC_STORE_AWQ ? ".scales" : ".weight_scale";
+
+    for (size_t i = 0; i < rc_ckpt_count(m->ckpt); i++) {
+        const rc_tensor *t = rc_ckpt_at(m->ckpt, i);
+
+        if (ends_with(t->name, end) && strstr(t->name, ".experts."))
+            return t->dtype;
+    }
+    return RC_DTYPE_F16;
 }
 
 /* How a kind of weight is stored: the first main layer that has it with a dtype
@@ -169,11 +205,16 @@ static rc_code probe(const rc_model *m, const char *suffix, rc_store first_guess
         const rc_tensor *t, *s;
 
         snprintf(name, sizeof name, "layers.%" PRIu32 ".%s", l, suffix);
-        if (!(t = rc_ckpt_find(m->ckpt, name)))
+        if (!(t = weight_called(m, name)))
             continue;
+        if (m->int4 != RC_STORE_COUNT && rc_model_is_int4(t)) {
+            *store = m->int4;
+            *scale = int4_scale(m);
+            return RC_OK;
+        }
         if (t->dtype == RC_DTYPE_F8_E4M3)
             *store = RC_STORE_FP8;
-        else if (t->dtype == RC_DTYPE_BF16)
+        else if (t->dtype == RC_DTYPE_BF16 || (m->int4 != RC_STORE_COUNT && is_float(t->dtype)))
             *store = RC_STORE_PLAIN;
         else if (t->dtype == RC_DTYPE_I8 && first_guess == RC_STORE_FP4)
             *store = RC_STORE_FP4;
@@ -183,9 +224,10 @@ static rc_code probe(const rc_model *m, const char *suffix, rc_store first_guess
             odd = odd ? odd : t;
             continue;
         }
-        s = scale_beside(m->ckpt, name);
-        if (*store == RC_STORE_FP8 && s && s->dtype == RC_DTYPE_F32)
-            *scale = RC_DTYPE_F32;
+        s = scale_beside(m, name);
+        if (*store == RC_STORE_FP8 && s &&
+            (s->dtype == RC_DTYPE_F32 || (m->int4 != RC_STORE_COUNT && s->dtype == RC_DTYPE_BF16)))
+            *scale = s->dtype;
         if (*store == RC_STORE_NVFP4)
             *scale = RC_DTYPE_F8_E4M3;
         return RC_OK;
@@ -214,7 +256,8 @@ static rc_code read_traits(rc_model *m, rc_err *err)
     bool any_draft = false, second_block = false;
 
     for (size_t i = 0; i < rc_ckpt_count(m->ckpt); i++) {
-        const char *name = rc_ckpt_at(m->ckpt, i)->name;
+        char buf[RC_HF_NAME];
+        const char *name = rc_model_native(m, rc_ckpt_at(m->ckpt, i)->name, buf);
 
         if (starts_with(name, "mtp.")) {
             any_draft = true;
@@ -223,15 +266,20 @@ static rc_code read_traits(rc_model *m, rc_err *err)
         if (is_vision(name) || ends_with(name, ".ffn.gate.bias_vl"))
             t->vision = true;
     }
-    if (rc_ckpt_find(m->ckpt, "mtp.0.main_proj.weight"))
+    if (weight_called(m, "mtp.0.main_proj.weight"))
         t->draft = RC_DRAFT_DSPARK;
-    else if (rc_ckpt_find(m->ckpt, "mtp.0.e_proj.weight"))
+    else if (weight_called(m, "mtp.0.e_proj.weight"))
         t->draft = RC_DRAFT_MTP;
     else if (any_draft) /* the telling tensor is missing: take the next best evidence */
         t->draft = second_block || c->n_dspark_targets ? RC_DRAFT_DSPARK : RC_DRAFT_MTP;
     t->draft_blocks = t->draft == RC_DRAFT_DSPARK ? 3 : t->draft == RC_DRAFT_MTP ? 1 : 0;
 
     RC_TRY(probe(m, "attn.wq_a.weight", RC_STORE_FP8, &t->dense, &t->dense_scale, err));
+    if (m->int4 != RC_STORE_COUNT) { /* also where some experts are not */
+        t->experts = m->int4;
+        t->expert_scale = int4_scale(m);
+        return RC_OK;
+    }
     return probe(m, "ffn.experts.0.w1.weight", RC_STORE_FP4, &t->experts, &t->expert_scale, err);
 }
 
@@ -322,7 +370,8 @@ static void check_config(rc_model *m)
 {
     const rc_config *c = rc_ckpt_config(m->ckpt);
     const rc_traits *t = &m->traits;
-    const bool fp8 = t->dense == RC_STORE_FP8 || t->experts == RC_STORE_FP8;
+    const bool int4 = m->int4 != RC_STORE_COUNT; /* held to more in model_int4.c */
+    const bool fp8 = !int4 && (t->dense == RC_STORE_FP8 || t->experts == RC_STORE_FP8);
     const bool plain = t->dense == RC_STORE_PLAIN && t->experts == RC_STORE_PLAIN;
     const char *stored = t->experts == RC_STORE_FP4 || t->experts == RC_STORE_NVFP4 ? "fp4"
                          : t->experts == RC_STORE_FP8                               ? "fp8"
@@ -330,7 +379,7 @@ static void check_config(rc_model *m)
     const bool nvfp4 = t->experts == RC_STORE_NVFP4 && strcmp(c->expert_dtype, "nvfp4") == 0;
     char got[32];
 
-    if (c->expert_dtype[0] && !nvfp4 && strcmp(c->expert_dtype, stored) != 0)
+    if (c->expert_dtype[0] && !nvfp4 && !int4 && strcmp(c->expert_dtype, stored) != 0)
         config_problem(m, stored, c->expert_dtype,
                        "expert_dtype contradicts the tensors (layers.0.ffn.experts.0.w1.weight)");
     if (fp8 && !c->has_quantization)
@@ -369,14 +418,43 @@ static const rc_param *param_with(const rc_schema *schema, const char *name, con
     return p && p->quant != RC_QUANT_NONE ? p : NULL;
 }
 
-/* The parameter that a scale belongs to, by its name; NULL when it is none. */
-static const rc_param *param_of_scale(const rc_model *m, const char *name)
-{
-    const rc_param *p = param_with(m->schema, name, ".scale");
+/* What tensors beside ".weight" are, where the layout has them. */
+typedef enum part_of { WEIGHT, SCALE, ZERO, SHAPE } part_of;
 
-    if (!p)
-        p = param_with(m->schema, name, ".weight_scale_inv");
-    return !p && m->nvfp4 ? param_with(m->schema, name, ".weight_scale") : p;
+static const struct {
+    const char *end;
+    part_of part;
+    bool usual, nvfp4; /* in the releases' layouts, in ModelOpt's */
+} parts[] = {
+    { ".scale", SCALE, true, true },         { ".weight_scale_inv", SCALE, true, true },
+    { ".weight_scale", SCALE, false, true }, { ".scales", SCALE, false, false },
+    { ".qweight", WEIGHT, false, false },    { ".weight_packed", WEIGHT, false, false },
+    { ".qzeros", ZERO, false, false },       { ".weight_zero_point", ZERO, false, false },
+    { ".weight_shape", SHAPE, false, false },
+};
+
+/* The quantized parameter that a tensor is a part of, by DeepSeek's name; NULL when of none. */
+static const rc_param *param_of_part(const rc_model *m, const char *name, part_of *part)
+{
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        const bool had = parts[i].usual || (m->nvfp4 && parts[i].nvfp4) ||
+                         rc_model_int4_name(m, parts[i].end);
+        const rc_param *p = had ? param_with(m->schema, name, parts[i].end) : NULL;
+
+        *part = parts[i].part;
+        if (p)
+            return p;
+    }
+    return NULL;
+}
+
+/* Where a bound keeps such a part. */
+static const rc_tensor **place_of(rc_bound *b, part_of part)
+{
+    return part == WEIGHT  ? &b->weight
+           : part == SCALE ? &b->scale
+           : part == ZERO  ? &b->zero
+                           : &b->shape;
 }
 
 /* What NVFP4 has besides: one number for the tensor, looked for later, and one for activations that
@@ -393,17 +471,19 @@ static rc_code assign_tensors(rc_model *m, rc_err *err)
 
     for (size_t i = 0; i < rc_ckpt_count(m->ckpt); i++) {
         const rc_tensor *t = rc_ckpt_at(m->ckpt, i);
-        const rc_param *p = rc_schema_find(m->schema, t->name);
-        const rc_param *owner = p ? NULL : param_of_scale(m, t->name);
+        char buf[RC_HF_NAME];
+        const char *name = rc_model_native(m, t->name, buf);
+        part_of part = WEIGHT;
+        const rc_param *p = rc_schema_find(m->schema, name);
+        const rc_param *owner = p ? p : param_of_part(m, name, &part);
+        const rc_tensor **place = owner ? place_of(&m->bound[owner - first], part) : NULL;
         bool stored = true;
 
-        if (p)
-            m->bound[p - first].weight = t;
-        else if (owner && !m->bound[owner - first].scale)
-            m->bound[owner - first].scale = t;
-        else if (!owner && is_vision(t->name))
+        if (place && !*place)
+            *place = t;
+        else if (!owner && is_vision(name))
             stored = rc_model_push(m->mem, &m->opaque, t);
-        else if (owner || !is_nvfp4_number(m, t->name))
+        else if (owner || !is_nvfp4_number(m, name))
             stored = rc_model_push(m->mem, &m->extra, t);
         if (!stored)
             return rc_fail_nomem(err, m->mem, m->opaque.n * sizeof t);
@@ -437,7 +517,7 @@ static void wrong_dtype(rc_model *m, const rc_tensor *t, rc_dtype want)
 }
 
 /* A parameter that no release quantizes: only norms may differ, and only by being
- * wider than usual. */
+ * wider than usual; beside 4-bit integers all that are BF16 in a release. */
 static void check_plain(rc_model *m, rc_bound *b)
 {
     const rc_tensor *t = b->weight;
@@ -445,11 +525,14 @@ static void check_plain(rc_model *m, rc_bound *b)
 
     b->store = RC_STORE_PLAIN;
     if (t->dtype != b->param->dtype) {
-        if (b->param->role != RC_ROLE_NORM || t->dtype != RC_DTYPE_F32) {
+        const bool wider = m->int4 != RC_STORE_COUNT && b->param->dtype == RC_DTYPE_BF16 &&
+                           is_float(t->dtype);
+
+        if (!wider && (b->param->role != RC_ROLE_NORM || t->dtype != RC_DTYPE_F32)) {
             wrong_dtype(m, t, b->param->dtype);
             return;
         }
-        m->f32_norms++;
+        ++*(wider ? &m->wider : &m->f32_norms);
     }
     rc_param_layout(b->param, RC_STORE_PLAIN, t->dtype, t->dtype, want);
     check_shape(m, t, &want[0]);
@@ -457,10 +540,11 @@ static void check_plain(rc_model *m, rc_bound *b)
 
 static void check_scale(rc_model *m, const rc_bound *b, const rc_want *want)
 {
+    char buf[RC_HF_NAME];
     rc_err *e;
 
     if (!b->scale) {
-        e = rc_model_add_problem(m, RC_MISSING, want->name, NULL);
+        e = rc_model_add_problem(m, RC_MISSING, rc_model_filed(m, want->name, buf), NULL);
         rc_err_file(e, shard_of(m, b->weight));
         rc_model_say(e, "missing: its weight cannot be read without it");
         return;
@@ -511,6 +595,53 @@ static void check_quantized(rc_model *m, rc_bound *b)
     }
 }
 
+/* Zero points and a shape belong to 4-bit integers alone. */
+static void refuse_int4_parts(rc_model *m, const rc_bound *b)
+{
+    const rc_tensor *t[2] = { b->zero, b->shape };
+
+    for (unsigned i = 0; i < 2; i++)
+        if (t[i])
+            rc_model_say(rc_model_add_problem(m, RC_EXTRA, t[i]->name, t[i]),
+                         "%s beside a weight that is not in 4-bit integers",
+                         i ? "a shape" : "zero points");
+}
+
+/* Beside 4-bit integers every quantized parameter is stored as it likes: FP8 with any scales, BF16
+ * or wider, and experts of a draft as FP4. */
+static rc_code check_free(rc_model *m, rc_bound *b, rc_err *err)
+{
+    const rc_tensor *t = b->weight, *s = b->scale;
+    rc_want want[2];
+
+    if (rc_model_is_int4(t))
+        return rc_model_check_int4(m, b, err);
+    b->store = RC_STORE_PLAIN;
+    if (t->dtype == RC_DTYPE_F8_E4M3) {
+        b->store = RC_STORE_FP8;
+    } else if (t->dtype == RC_DTYPE_I8 && b->param->draft && b->param->quant == RC_QUANT_EXPERT) {
+        b->store = RC_STORE_FP4;
+        m->fp4_draft++;
+    } else if (!is_float(t->dtype)) {
+        wrong_dtype(m, t, RC_DTYPE_BF16);
+        return RC_OK;
+    } else {
+        m->wider += t->dtype != RC_DTYPE_BF16;
+    }
+    if (rc_param_layout(b->param, b->store, t->dtype,
+                        s && (s->dtype == RC_DTYPE_BF16 || s->dtype == RC_DTYPE_F32)
+                            ? s->dtype
+                            : RC_DTYPE_F8_E8M0,
+                        want) == 2)
+        check_scale(m, b, &want[1]);
+    else if (s)
+        rc_model_say(rc_model_add_problem(m, RC_EXTRA, s->name, s),
+                     "a scale beside a weight that is not quantized (%s)", rc_dtype_name(t->dtype));
+    check_shape(m, t, &want[0]);
+    refuse_int4_parts(m, b);
+    return RC_OK;
+}
+
 /* A problem of the number that an NVFP4 tensor is scaled by. */
 static void bad_gain(rc_model *m, rc_bound *b, rc_problem_kind kind, const char *name,
                      const rc_tensor *t, const char *what)
@@ -549,7 +680,9 @@ static rc_code read_gain(rc_model *m, rc_bound *b, rc_err *err)
 
 static void check_missing(rc_model *m, rc_bound *b)
 {
-    rc_err *e = rc_model_add_problem(m, RC_MISSING, b->param->name, NULL);
+    char buf[RC_HF_NAME];
+    rc_err *e =
+        rc_model_add_problem(m, RC_MISSING, rc_model_filed(m, b->param->name, buf), NULL);
 
     b->store = b->param->quant == RC_QUANT_EXPERT  ? m->traits.experts
                : b->param->quant == RC_QUANT_DENSE ? m->traits.dense
@@ -564,10 +697,13 @@ static void explain_extra(rc_model *m, const rc_tensor *t)
 {
     const rc_config *c = rc_ckpt_config(m->ckpt);
     rc_err *e = rc_model_add_problem(m, RC_EXTRA, t->name, t);
-    const char *expert = strstr(t->name, ".ffn.experts.");
+    char buf[RC_HF_NAME];
+    const char *name = rc_model_native(m, t->name, buf);
+    const char *expert = strstr(name, ".ffn.experts.");
     unsigned long layer, number;
+    part_of part = WEIGHT;
 
-    if (sscanf(t->name, "layers.%9lu.", &layer) == 1 && layer >= c->num_hidden_layers) {
+    if (sscanf(name, "layers.%9lu.", &layer) == 1 && layer >= c->num_hidden_layers) {
         rc_model_say(e, "belongs to a layer beyond num_hidden_layers");
         rc_err_want(e, "layer < %" PRIu32, c->num_hidden_layers);
         rc_err_got(e, "%lu", layer);
@@ -576,9 +712,12 @@ static void explain_extra(rc_model *m, const rc_tensor *t)
         rc_model_say(e, "belongs to an expert beyond n_routed_experts");
         rc_err_want(e, "expert < %" PRIu32, c->n_routed_experts);
         rc_err_got(e, "%lu", number);
-    } else if (param_of_scale(m, t->name)) {
-        rc_model_say(e, "a second scale of the same weight");
-    } else if (strcmp(t->name, "head.weight") == 0) {
+    } else if (param_of_part(m, name, &part)) {
+        rc_model_say(e, part == SCALE ? "a second scale of the same weight"
+                                      : "a second form of the same weight");
+    } else if (rc_schema_find(m->schema, name)) {
+        rc_model_say(e, "a second form of the same weight");
+    } else if (strcmp(name, "head.weight") == 0) {
         rc_model_say(e, "the config ties the head to the embedding (tie_word_embeddings)");
     } else {
         rc_model_say(e, "unknown tensor");
@@ -595,11 +734,15 @@ static rc_code check_set(rc_model *m, rc_err *err)
             check_missing(m, b);
         else if (b->param->quant == RC_QUANT_NONE)
             check_plain(m, b);
+        else if (m->int4 != RC_STORE_COUNT)
+            RC_TRY(check_free(m, b, err));
         else
             check_quantized(m, b);
         if (b->weight && b->store == RC_STORE_NVFP4)
             RC_TRY(read_gain(m, b, err));
     }
+    if (m->int4 != RC_STORE_COUNT)
+        rc_model_check_int4_config(m);
     for (size_t i = 0; i < m->extra.n; i++)
         explain_extra(m, m->extra.at[i]);
     return RC_OK;
@@ -620,7 +763,13 @@ static void write_notes(rc_model *m)
                      "%zu attn.wo_a.weight are stored as BF16 without a scale", m->plain_wo_a);
     if (m->fp4_draft)
         rc_model_say(rc_model_add_note(m),
-                     "%zu experts of the draft are FP4, those of layers NVFP4", m->fp4_draft);
+                     "%zu experts of the draft are FP4, those of layers %s", m->fp4_draft,
+                     m->int4 != RC_STORE_COUNT ? "INT4" : "NVFP4");
+    if (m->wider)
+        rc_model_say(rc_model_add_note(m),
+                     "%zu tensors are stored as F16 or F32, releases have BF16", m->wider);
+    if (m->hf)
+        rc_model_say(rc_model_add_note(m), "tensors have the names of transformers");
     if (m->opaque.n)
         rc_model_say(rc_model_add_note(m), "%zu vision tensors are kept as they are", m->opaque.n);
 }
@@ -633,7 +782,11 @@ static void write_variant(rc_model *m)
     const bool flash = D == 4096 && L == 43 && E == 256, pro = D == 7168 && L == 61 && E == 384;
     const char *layout = "";
 
-    if (t->experts == RC_STORE_PLAIN && t->dense == RC_STORE_PLAIN)
+    if (t->experts == RC_STORE_PACKED)
+        layout = ", INT4 experts (compressed-tensors W4A16)";
+    else if (t->experts == RC_STORE_AWQ)
+        layout = ", INT4 experts (AWQ)";
+    else if (t->experts == RC_STORE_PLAIN && t->dense == RC_STORE_PLAIN)
         layout = ", BF16";
     else if (t->experts == RC_STORE_PLAIN)
         layout = ", BF16 experts";
@@ -685,7 +838,12 @@ rc_code rc_model_expand(rc_model *m, const char *config_file, rc_err *err)
 static rc_code bind_safetensors(rc_model *m, rc_err *err)
 {
     m->nvfp4 = has_nvfp4(m->ckpt);
+    m->hf = rc_model_has_hf_names(m->ckpt);
+    if (!m->nvfp4)
+        m->int4 = rc_model_find_int4(m->ckpt);
     RC_TRY(refuse_foreign(m, err));
+    if (m->int4 != RC_STORE_COUNT)
+        RC_TRY(rc_model_read_int4_config(m, err));
     RC_TRY(read_traits(m, err));
     RC_TRY(rc_model_expand(m, "config.json", err));
     RC_TRY(assign_tensors(m, err));
@@ -705,6 +863,7 @@ rc_code rc_model_new(rc_model **out, rc_ckpt *ckpt, rc_mem *mem, rc_err *err)
         return rc_fail_nomem(err, mem, sizeof *m);
     m->mem = m->names.mem = mem;
     m->ckpt = ckpt;
+    m->int4 = RC_STORE_COUNT;
     rc = rc_ckpt_gguf(ckpt) ? rc_model_bind_gguf(m, err) : bind_safetensors(m, err);
     if (rc == RC_OK && m->nomem)
         rc = rc_fail_nomem(err, mem, m->nproblems * sizeof *m->problem);

@@ -538,7 +538,8 @@ const char *rc_role_name(rc_role role)
 
 const char *rc_store_name(rc_store store)
 {
-    static const char *const names[RC_STORE_COUNT] = { "plain", "fp8", "fp4", "blocks", "nvfp4" };
+    static const char *const names[RC_STORE_COUNT] = { "plain", "fp8",    "fp4", "blocks",
+                                                       "nvfp4", "packed", "awq" };
 
     return names[store];
 }
@@ -590,6 +591,37 @@ unsigned rc_param_layout(const rc_param *param, rc_store store, rc_dtype dtype, 
         describe(&want[0], param->name, dtype, param->rank, rows, cols);
         return 1;
     }
+}
+
+/* "a.weight" with another end. */
+static void describe_part(rc_want *w, const rc_param *param, const char *end, rc_dtype dtype,
+                          uint64_t rows, uint64_t cols)
+{
+    char name[256];
+
+    snprintf(name, sizeof name, "%.*s%s", (int)(strlen(param->name) - strlen(".weight")),
+             param->name, end);
+    describe(w, name, dtype, cols ? 2 : 1, rows, cols);
+}
+
+unsigned rc_param_int4(const rc_param *param, const rc_int4_layout *layout,
+                       rc_want want[RC_WANT_MAX])
+{
+    const uint64_t rows = param->shape[0], cols = param->shape[1], groups = cols / layout->group;
+    unsigned n = 2;
+
+    if (layout->store == RC_STORE_AWQ) {
+        describe_part(&want[0], param, ".qweight", RC_DTYPE_I32, cols, rows / 8);
+        describe_part(&want[1], param, ".scales", layout->scale, groups, rows);
+        describe_part(&want[2], param, ".qzeros", RC_DTYPE_I32, groups, rows / 8);
+        return 3;
+    }
+    describe_part(&want[0], param, ".weight_packed", RC_DTYPE_I32, rows, cols / 8);
+    describe_part(&want[1], param, ".weight_scale", layout->scale, rows, groups);
+    if (layout->zeros)
+        describe_part(&want[n++], param, ".weight_zero_point", RC_DTYPE_I32, rows / 8, groups);
+    describe_part(&want[n++], param, ".weight_shape", RC_DTYPE_I64, 2, 0);
+    return n;
 }
 
 unsigned rc_param_native(const rc_param *param, const rc_traits *traits, rc_want want[2])

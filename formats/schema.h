@@ -79,9 +79,9 @@ typedef struct rc_traits {
     rc_draft draft;
     uint32_t draft_blocks; /* 0; 1 for MTP; 3 for DSpark */
     rc_store experts; /* of routed experts: FP4, FP8, PLAIN (BF16), NVFP4, PACKED, AWQ, or BLOCKS */
-    rc_store dense;   /* of RC_QUANT_DENSE parameters: FP8, PLAIN (BF16), or BLOCKS; of those that
-                         may differ (wo_a, shared experts, ..) not all need be alike where the
-                         experts are PACKED or AWQ */
+    rc_store dense;   /* of RC_QUANT_DENSE parameters: FP8, PLAIN (BF16), or BLOCKS. Where experts
+                         are PACKED or AWQ not all need be alike, and this is how the first
+                         attn.wq_a is stored: perhaps as experts are */
     rc_dtype expert_scale; /* F8_E8M0 or F32; F8_E4M3 for NVFP4; BF16, F16 or F32 for PACKED, AWQ */
     rc_dtype dense_scale;
     bool vision;

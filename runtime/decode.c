@@ -8,12 +8,24 @@
 #include "kernels/dequant_blocks.h"
 #include "kernels/dequant_fp4.h"
 #include "kernels/dequant_fp8.h"
+#include "kernels/dequant_int4.h"
 #include "kernels/e8m0.h"
 #include "kernels/f16.h"
 
 static size_t tiles(size_t cols, unsigned tile_cols)
 {
     return (size_t)rc_ceil_div(cols, tile_cols);
+}
+
+/* n scales in two bytes each, any alignment. */
+static void halves_to_f32(float *y, const uint8_t *from, rc_dtype dtype, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half;
+
+        memcpy(&half, from + 2 * i, sizeof half);
+        y[i] = dtype == RC_DTYPE_F16 ? rc_f16_decode(half) : rc_bf16_value(half);
+    }
 }
 
 /* Tensors may begin at any byte of a shard; kernels want whole elements. */
@@ -74,6 +86,41 @@ static void row_of_fp8_e8m0(float *y, const rc_piece *p, size_t row)
     rc_dequant_fp8_best()(y, row_at(p, row), p->work, p->cols);
 }
 
+static void row_of_fp8_bf16(float *y, const rc_piece *p, size_t row)
+{
+    const size_t n = tiles(p->cols, p->how->tile_cols);
+
+    halves_to_f32(p->work, p->scale + tile_row(p, row) * n * 2, RC_DTYPE_BF16, n);
+    rc_dequant_fp8_best()(y, row_at(p, row), p->work, p->cols);
+}
+
+/* Nibbles of the words that hold the zero points of eight rows: those of this one. */
+static void zeros_of_row(uint8_t *y, const rc_piece *p, size_t row, size_t groups)
+{
+    const uint64_t word_row = (p->row0 + row) / 8 - p->row0 / 8, within = (p->row0 + row) % 8;
+    const uint8_t *at = p->zero + word_row * groups * 4 + within / 2;
+
+    for (size_t g = 0; g < groups; g++)
+        y[g] = at[4 * g] >> within % 2 * 4 & 15;
+}
+
+/* Both containers: in memory AutoAWQ's lies as compressed-tensors' does. */
+static void row_of_int4(float *y, const rc_piece *p, size_t row)
+{
+    const size_t groups = p->cols / p->group;
+    const uint8_t *from = p->scale + row * groups * p->how->scale_bytes;
+    float *scale = p->work;
+    uint8_t *zero = (uint8_t *)(scale + groups);
+
+    if (p->how->scale == RC_DTYPE_F32)
+        memcpy(scale, from, groups * 4);
+    else
+        halves_to_f32(scale, from, p->how->scale, groups);
+    if (p->zero)
+        zeros_of_row(zero, p, row, groups);
+    rc_dequant_int4_best()(y, row_at(p, row), scale, p->zero ? zero : NULL, p->group, p->cols);
+}
+
 /* Codes as values under scales of 1, then the scales of 16 times the tensor's, as one float: the
  * order in which ModelOpt multiplies. */
 static void row_of_nvfp4(float *y, const rc_piece *p, size_t row)
@@ -95,6 +142,13 @@ static void row_of_nvfp4(float *y, const rc_piece *p, size_t row)
         RC_STORE_BLOCKS, dtype, RC_DTYPE_COUNT, block, bytes, 0, 0, 0, row_of_blocks               \
     }
 
+#define INT4_IN(store, scale, bytes)                                                               \
+    {                                                                                              \
+        store, RC_DTYPE_I32, scale, 8, 4, 1, 0, bytes, row_of_int4                                 \
+    }
+#define INT4(scale, bytes)                                                                         \
+    INT4_IN(RC_STORE_PACKED, scale, bytes), INT4_IN(RC_STORE_AWQ, scale, bytes)
+
 /* clang-format off */
 static const rc_decoder decoders[] = {
     { RC_STORE_PLAIN, RC_DTYPE_F32, RC_DTYPE_COUNT, 1, 4, 0, 0, 0, row_of_f32 },
@@ -103,7 +157,11 @@ static const rc_decoder decoders[] = {
     { RC_STORE_FP4, RC_DTYPE_I8, RC_DTYPE_F8_E8M0, 2, 1, 1, 32, 1, row_of_fp4 },
     { RC_STORE_FP8, RC_DTYPE_F8_E4M3, RC_DTYPE_F8_E8M0, 1, 1, 128, 128, 1, row_of_fp8_e8m0 },
     { RC_STORE_FP8, RC_DTYPE_F8_E4M3, RC_DTYPE_F32, 1, 1, 128, 128, 4, row_of_fp8_f32 },
+    { RC_STORE_FP8, RC_DTYPE_F8_E4M3, RC_DTYPE_BF16, 1, 1, 128, 128, 2, row_of_fp8_bf16 },
     { RC_STORE_NVFP4, RC_DTYPE_U8, RC_DTYPE_F8_E4M3, 2, 1, 1, 16, 1, row_of_nvfp4 },
+    INT4(RC_DTYPE_BF16, 2),
+    INT4(RC_DTYPE_F16, 2),
+    INT4(RC_DTYPE_F32, 4),
     BLOCKS(RC_DTYPE_Q4_0, 32, 18),
     BLOCKS(RC_DTYPE_Q8_0, 32, 34),
     BLOCKS(RC_DTYPE_Q2_K, 256, 84),
@@ -128,8 +186,20 @@ static uint64_t bytes_of(const rc_decoder *d, uint64_t values)
     return values / d->block * d->bytes;
 }
 
+static bool is_int4(const rc_bound *b)
+{
+    return b->store == RC_STORE_PACKED || b->store == RC_STORE_AWQ;
+}
+
+bool rc_decoder_whole(const rc_bound *bound)
+{
+    return bound->store == RC_STORE_AWQ;
+}
+
 const rc_decoder *rc_decoder_of(const rc_bound *bound)
 {
+    if (is_int4(bound) && bound->group == 0) /* a part is missing or malformed */
+        return NULL;
     for (size_t i = 0; i < sizeof decoders / sizeof *decoders && bound->weight; i++) {
         const rc_decoder *d = &decoders[i];
 
@@ -148,7 +218,15 @@ void rc_decoder_lay_out(rc_piece *piece, const rc_bound *bound)
     piece->cols = (size_t)cols_of(bound);
     piece->row_bytes = (size_t)bytes_of(piece->how, bound->pitch);
     piece->lead = (size_t)bytes_of(piece->how, bound->col);
+    piece->group = bound->group;
     piece->gain = bound->gain;
+}
+
+void rc_piece_row(float *y, const rc_piece *piece, size_t row)
+{
+    piece->how->decode_row(y, piece, row);
+    for (size_t c = 0; piece->columns && c < piece->cols; c++)
+        y[c] *= piece->columns[c];
 }
 
 size_t rc_decoder_work(size_t cols)
@@ -156,11 +234,36 @@ size_t rc_decoder_work(size_t cols)
     return cols * sizeof(float);
 }
 
+static rc_extent extent_of_int4(const rc_bound *b, const rc_decoder *how, uint64_t row,
+                                uint64_t nrows)
+{
+    const uint64_t groups = cols_of(b) / b->group, row_bytes = cols_of(b) / 2;
+    const uint64_t first = row / 8, last = rc_ceil_div(row + nrows, 8);
+    rc_extent e = { 0 };
+
+    if (rc_decoder_whole(b))
+        return (rc_extent){ .weight_len = (size_t)b->weight->nbytes,
+                            .scale_len = (size_t)b->scale->nbytes,
+                            .zero_len = (size_t)b->zero->nbytes };
+    e.weight_off = row * row_bytes;
+    e.weight_len = (size_t)(nrows * row_bytes);
+    e.scale_off = row * groups * how->scale_bytes;
+    e.scale_len = (size_t)(nrows * groups * how->scale_bytes);
+    if (b->zero) {
+        e.zero_off = first * groups * 4;
+        e.zero_len = (size_t)((last - first) * groups * 4);
+    }
+    return e;
+}
+
 rc_extent rc_decoder_extent(const rc_bound *bound, uint64_t row, uint64_t nrows)
 {
     const rc_decoder *how = rc_decoder_of(bound);
     rc_extent e = { 0 };
     const uint64_t row_bytes = bytes_of(how, bound->pitch);
+
+    if (is_int4(bound))
+        return extent_of_int4(bound, how, row, nrows);
 
     e.weight_off = (bound->row + row) * row_bytes;
     e.weight_len = (size_t)(nrows * row_bytes);
@@ -179,5 +282,7 @@ uint64_t rc_decoder_offset(const rc_bound *bound, uint64_t row, uint64_t col)
 {
     const rc_decoder *how = rc_decoder_of(bound);
 
+    if (rc_decoder_whole(bound)) /* transposed: words of eight rows */
+        return col * (bound->param->shape[0] / 2) + row / 8 * 4;
     return (bound->row + row) * bytes_of(how, bound->pitch) + bytes_of(how, bound->col + col);
 }

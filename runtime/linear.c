@@ -27,7 +27,7 @@
 typedef struct job {
     const rc_input *in;
     const rc_held *held;
-    rc_dtype type;
+    rc_dtype type; /* that kernels take as it is stored; RC_DTYPE_COUNT: decode it first */
     uint64_t row, end; /* rows of the parameter */
     uint64_t origin;   /* the row whose product is y[0] */
     float *y;
@@ -39,6 +39,20 @@ typedef struct job {
 } job;
 
 /* -- a tile of stored rows ------------------------------------------------- */
+
+/* n stored scales of FP8 tiles. */
+static void fp8_scales(float *y, const rc_piece *p, const uint8_t *from, size_t n)
+{
+    if (p->how->scale == RC_DTYPE_F32)
+        memcpy(y, from, n * 4);
+    else if (p->how->scale == RC_DTYPE_F8_E8M0)
+        rc_e8m0_to_f32(y, from, n);
+    for (size_t i = 0; p->how->scale == RC_DTYPE_BF16 && i < n; i++) {
+        const uint32_t bits = (uint32_t)(from[2 * i] | from[2 * i + 1] << 8) << 16;
+
+        memcpy(y + i, &bits, sizeof bits);
+    }
+}
 
 /* Rows of a piece as kernels take them. FP8: their scales in f32, in `scales`. */
 static rc_stored_rows stored(const job *j, uint64_t row, float *scales)
@@ -54,10 +68,7 @@ static rc_stored_rows stored(const job *j, uint64_t row, float *scales)
     } else if (p->how->store == RC_STORE_FP8) {
         const uint8_t *from = p->scale + (row / 128 - p->row0 / 128) * tiles * p->how->scale_bytes;
 
-        if (p->how->scale == RC_DTYPE_F32)
-            memcpy(scales, from, tiles * 4);
-        else
-            rc_e8m0_to_f32(scales, from, tiles);
+        fp8_scales(scales, p, from, tiles);
         s.scale = scales;
     }
     return s;
@@ -80,11 +91,11 @@ static bool exact_in_bf16(const rc_held *h, rc_dtype type)
         return true;
     if (type != RC_DTYPE_F8_E4M3)
         return false;
-    for (uint64_t i = 0; p->how->scale == RC_DTYPE_F32 && i < rows * rc_ceil_div(p->cols, 128);
-         i++) {
+    for (uint64_t i = 0;
+         p->how->scale != RC_DTYPE_F8_E8M0 && i < rows * rc_ceil_div(p->cols, 128); i++) {
         float s;
 
-        memcpy(&s, p->scale + i * 4, 4);
+        fp8_scales(&s, p, p->scale + i * p->how->scale_bytes, 1);
         if (!power_of_two(s))
             return false;
     }
@@ -99,7 +110,7 @@ static void decode_natural(const job *j, uint64_t row, float *y, void *work)
     rc_piece p = j->held->piece;
 
     p.work = work;
-    p.how->decode_row(y, &p, (size_t)(row - j->held->row));
+    rc_piece_row(y, &p, (size_t)(row - j->held->row));
 }
 
 static void decode_pairs(const job *j, uint64_t row, size_t n, float *y, float *scales, float *work)
@@ -322,14 +333,13 @@ rc_code rc_linear(rc_engine *e, const rc_bound *w, uint64_t row, uint64_t nrows,
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "%s: input of %zu columns", w->param->name,
                        in->n);
     for (uint64_t at = row; at < row + nrows && in->tokens;) {
-        job j = {
-            .in = in, .type = w->weight->dtype, .row = at, .origin = row, .y = y, .ldy = ldy
-        };
+        job j = { .in = in, .row = at, .origin = row, .y = y, .ldy = ldy };
         rc_held held;
         rc_code rc;
 
         RC_TRY(rc_weights_get(e->weights, w, (size_t)(at / step), &held, err));
         j.held = &held;
+        j.type = held.piece.columns ? RC_DTYPE_COUNT : w->weight->dtype;
         j.end = held.row + held.n < row + nrows ? held.row + held.n : row + nrows;
         rc = product_of_piece(e, w, &j, in, err);
         rc_weights_put(e->weights, &held);

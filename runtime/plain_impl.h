@@ -96,7 +96,9 @@ struct rc_plain {
     struct rc_pl_buffer {
         void *at;
         size_t len;
-    } raw, raw_scale, work, rows;
+    } raw, scratch_of_piece, work, rows;
+    rc_piece piece;        /* what `raw` holds */
+    const rc_bound *whole; /* .. all of it; NULL: some rows, or nothing */
     rc_arena scratch; /* of one block of one step */
 };
 

@@ -374,7 +374,7 @@ void rc_plain_free(rc_plain **owner)
     rc_mem_put(p->mem, p->turn_compressed);
     rc_mem_put(p->mem, p->streams);
     rc_mem_put(p->mem, p->raw.at);
-    rc_mem_put(p->mem, p->raw_scale.at);
+    rc_mem_put(p->mem, p->scratch_of_piece.at);
     rc_mem_put(p->mem, p->work.at);
     rc_mem_put(p->mem, p->rows.at);
     rc_arena_free(&p->scratch);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/piece.h"
 #include "runtime/plain_impl.h"
 
 enum { BAND = 1 << 20 }; /* bytes of a matrix that are read together, at least one row */
@@ -71,6 +72,7 @@ static rc_code read_part(rc_plain *p, struct rc_pl_buffer *b, const rc_tensor *t
     *data = NULL;
     if (len == 0)
         return RC_OK;
+    p->whole = NULL;
     RC_TRY(room(p, b, len + 2 * (size_t)RC_PAGE, err));
     return rc_ckpt_read(rc_model_ckpt(p->model), t, off, len, b->at, b->len, data, err);
 }
@@ -87,24 +89,35 @@ static rc_code check_row(const rc_plain *p, const rc_pl_weight *w, size_t row, c
     return RC_OK;
 }
 
+/* A piece that holds these rows, in p->raw. What can only be read whole is not read again when it is
+ * there already. */
+static rc_code read_rows(rc_plain *p, const rc_pl_weight *w, size_t row, size_t nrows, rc_err *err)
+{
+    const bool whole = rc_decoder_whole(w->bound);
+    const size_t need = rc_piece_room(w->bound, row, nrows), scratch = rc_piece_scratch(w->bound);
+
+    if (whole && p->whole == w->bound)
+        return RC_OK;
+    p->whole = NULL;
+    RC_TRY(room(p, &p->raw, need, err));
+    RC_TRY(room(p, &p->scratch_of_piece, scratch, err));
+    RC_TRY(rc_piece_read(&p->piece, rc_model_ckpt(p->model), w->bound, row, nrows, p->raw.at,
+                         p->raw.len, p->scratch_of_piece.at, err));
+    p->whole = whole ? w->bound : NULL;
+    return RC_OK;
+}
+
 /* Rows [row, row + nrows) to y [nrows, cols]. */
 static rc_code decode_rows(rc_plain *p, const rc_pl_weight *w, size_t row, size_t nrows, float *y,
                            rc_err *err)
 {
-    rc_piece piece = { .row0 = row };
-    rc_extent e;
-
     if (!rc_decoder_of(w->bound))
         return rc_pl_fail_at(p, w, 0, RC_E_UNSUPPORTED, err, "values of this type cannot be read");
-    rc_decoder_lay_out(&piece, w->bound);
-    e = rc_decoder_extent(w->bound, row, nrows);
-    RC_TRY(read_part(p, &p->raw, w->bound->weight, e.weight_off, e.weight_len, &piece.weight, err));
-    RC_TRY(
-        read_part(p, &p->raw_scale, w->bound->scale, e.scale_off, e.scale_len, &piece.scale, err));
+    RC_TRY(read_rows(p, w, row, nrows, err));
     RC_TRY(room(p, &p->work, rc_decoder_work(w->cols), err));
-    piece.work = p->work.at;
+    p->piece.work = p->work.at;
     for (size_t i = 0; i < nrows; i++) {
-        piece.how->decode_row(y + i * w->cols, &piece, i);
+        rc_piece_row(y + i * w->cols, &p->piece, (size_t)(row - p->piece.row0) + i);
         RC_TRY(check_row(p, w, row + i, y + i * w->cols, err));
     }
     return RC_OK;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "formats/base/stop.h"
+#include "runtime/piece.h"
 #include "runtime/weights_impl.h"
 
 #define PIECE_BYTES                                                                                \
@@ -25,9 +26,9 @@ struct rc_weights_entry {
     bool wanted;
     unsigned held;
     uint64_t used; /* when it was got last */
-    uint8_t *buf;  /* weight, then scales; page aligned */
+    uint8_t *buf;  /* weight, scales, zero points; page aligned */
     size_t buf_len;
-    const uint8_t *weight, *scale; /* inside buf */
+    const uint8_t *weight, *scale, *zero; /* inside buf */
     entry *next, *prev;            /* in the queue, or among the ready ones */
 };
 
@@ -53,6 +54,9 @@ struct rc_weights {
     pthread_mutex_t lock;
     pthread_cond_t work, ready;
     list queue, kept;
+    uint8_t *scratch[MAX_READERS + 1]; /* that nobody reads with; none where no layout asks for it */
+    size_t scratch_len;
+    unsigned nscratch;
     buffer spare[SPARE]; /* of pieces gone: fresh memory costs as much as reading */
     unsigned nspare, reading;
     uint64_t clock;
@@ -103,6 +107,14 @@ static entry **pieces_at(const rc_weights *w, const rc_bound *b)
     return w->of + (m == w->model ? 0 : rc_model_count(w->model)) + (b - rc_model_at(m, 0));
 }
 
+/* What columns of a parameter are multiplied by, or NULL. */
+const float *rc_weights_columns(const rc_weights *w, const rc_bound *bound)
+{
+    return w->swap && w->swap->columns && owner(w, bound) == w->swap->from
+               ? w->swap->columns(w->swap->ctx, bound->param)
+               : NULL;
+}
+
 /* What stands for a parameter of the model; NULL when the other has none. */
 static const rc_bound *stand_in(const rc_weights *w, const rc_bound *own)
 {
@@ -137,6 +149,8 @@ uint64_t rc_weights_step(const rc_weights *w, const rc_bound *bound)
     uint64_t step = PIECE_BYTES / (one.weight_len ? one.weight_len : 1) / STEP_ROWS * STEP_ROWS;
 
     (void)w;
+    if (rc_decoder_whole(bound))
+        return rows;
     if (step == 0)
         step = STEP_ROWS;
     return step < rows ? step : rows;
@@ -145,19 +159,6 @@ uint64_t rc_weights_step(const rc_weights *w, const rc_bound *bound)
 size_t rc_weights_pieces(const rc_weights *w, const rc_bound *bound)
 {
     return (size_t)rc_ceil_div(rows_of(bound), rc_weights_step(w, bound));
-}
-
-static size_t pages(size_t nbytes)
-{
-    return nbytes ? (nbytes + 3 * RC_PAGE - 1) / RC_PAGE * RC_PAGE
-                  : 0; /* as reading direct wants */
-}
-
-static size_t buffer_for(const rc_bound *b, uint64_t row, uint64_t n)
-{
-    const rc_extent x = rc_decoder_extent(b, row, n);
-
-    return pages(x.weight_len) + pages(x.scale_len);
 }
 
 /* The pieces of a parameter; made on first use. NULL: no memory. */
@@ -198,7 +199,7 @@ static void take_buffer(rc_weights *w, entry *e)
     }
     w->spare[w->nspare++] = (buffer){ e->buf, e->buf_len };
     e->buf = NULL;
-    e->weight = e->scale = NULL;
+    e->weight = e->scale = e->zero = NULL;
 }
 
 static void evict(rc_weights *w, entry *e)
@@ -241,7 +242,7 @@ static bool reuse(rc_weights *w, entry *e, size_t need)
 /* A buffer for an entry; evicts. False: there is no room now. */
 static bool make_room(rc_weights *w, entry *e, bool urgent)
 {
-    const size_t need = buffer_for(e->bound, e->row, e->n);
+    const size_t need = rc_piece_room(e->bound, e->row, e->n);
 
     for (;;) {
         entry *old;
@@ -264,36 +265,37 @@ static bool make_room(rc_weights *w, entry *e, bool urgent)
 
 /* -- readers --------------------------------------------------------------- */
 
-static rc_code read_piece(rc_weights *w, entry *e, rc_err *err)
+static rc_code read_piece(rc_weights *w, entry *e, uint8_t *scratch, rc_err *err)
 {
-    const rc_extent x = rc_decoder_extent(e->bound, e->row, e->n);
-    const size_t head = pages(x.weight_len);
-    rc_ckpt *ckpt = rc_weights_ckpt(w, e->bound);
+    rc_piece piece;
 
-    RC_TRY(rc_ckpt_read(ckpt, e->bound->weight, x.weight_off, x.weight_len, e->buf, head,
-                        &e->weight, err));
-    if (x.scale_len)
-        RC_TRY(rc_ckpt_read(ckpt, e->bound->scale, x.scale_off, x.scale_len, e->buf + head,
-                            e->buf_len - head, &e->scale, err));
+    RC_TRY(rc_piece_read(&piece, rc_weights_ckpt(w, e->bound), e->bound, e->row, e->n, e->buf,
+                         e->buf_len, scratch, err));
+    e->weight = piece.weight;
+    e->scale = piece.scale;
+    e->zero = piece.zero;
     return RC_OK;
 }
 
 /* Read e, whose buffer is there. Locked on entry and on return. */
 static rc_code fetch(rc_weights *w, entry *e, rc_err *err)
 {
+    uint8_t *scratch = w->nscratch ? w->scratch[--w->nscratch] : NULL; /* there is one for each */
     rc_code rc;
 
     e->state = READING;
     w->reading++;
     pthread_mutex_unlock(&w->lock);
-    rc = read_piece(w, e, err);
+    rc = read_piece(w, e, scratch, err);
     pthread_mutex_lock(&w->lock);
     w->reading--;
+    if (scratch)
+        w->scratch[w->nscratch++] = scratch;
     e->state = rc == RC_OK ? READY : ABSENT;
     if (rc == RC_OK) {
         const rc_extent x = rc_decoder_extent(e->bound, e->row, e->n);
 
-        w->stats.bytes_read += x.weight_len + x.scale_len;
+        w->stats.bytes_read += x.weight_len + x.scale_len + x.zero_len;
         w->stats.pieces_read++;
         e->used = ++w->clock;
         list_add(&w->kept, e);
@@ -409,7 +411,7 @@ static rc_code await(rc_weights *w, entry *e, rc_err *err)
         } else if (w->reading) { /* the room is being read into: what is ready can go */
             pthread_cond_wait(&w->ready, &w->lock);
         } else {
-            return rc_fail_nomem(err, w->mem, buffer_for(e->bound, e->row, e->n));
+            return rc_fail_nomem(err, w->mem, rc_piece_room(e->bound, e->row, e->n));
         }
     }
     w->stats.wait_s += seconds() - begin;
@@ -440,6 +442,8 @@ rc_code rc_weights_get(rc_weights *w, const rc_bound *bound, size_t i, rc_held *
         rc_decoder_lay_out(&held->piece, bound);
         held->piece.weight = e->weight;
         held->piece.scale = e->scale;
+        held->piece.zero = e->zero;
+        held->piece.columns = rc_weights_columns(w, bound);
         held->piece.row0 = held->row = e->row;
         held->n = e->n;
         held->entry = e;
@@ -473,7 +477,7 @@ rc_weights_stats rc_weights_statistics(const rc_weights *weights)
 size_t rc_weights_fit(const rc_weights *w, const rc_bound *bound)
 {
     const size_t one =
-        rc_weights_pieces(w, bound) * buffer_for(bound, 0, rc_weights_step(w, bound));
+        rc_weights_pieces(w, bound) * rc_piece_room(bound, 0, rc_weights_step(w, bound));
 
     return one < w->budget ? w->budget / one : 1;
 }
@@ -501,8 +505,8 @@ static rc_code require_shape(const rc_param *own, const rc_param *other, rc_err 
     return RC_E_TENSORSET;
 }
 
-/* The largest piece that a product may ask for. */
-static rc_code measure(const rc_weights *w, size_t *largest, rc_err *err)
+/* The largest piece that a product may ask for, and what reading any of them needs besides. */
+static rc_code measure(rc_weights *w, size_t *largest, rc_err *err)
 {
     *largest = 0;
     for (size_t i = 0; i < rc_model_count(w->model); i++) {
@@ -511,32 +515,50 @@ static rc_code measure(const rc_weights *w, size_t *largest, rc_err *err)
         if (b)
             RC_TRY(require_shape(own->param, b->param, err));
         if (b && b->weight && rc_decoder_of(b)) {
-            const size_t n = buffer_for(b, 0, rc_weights_step(w, b));
+            const size_t n = rc_piece_room(b, 0, rc_weights_step(w, b));
+            const size_t scratch = rc_piece_scratch(b);
 
             *largest = n > *largest ? n : *largest;
+            w->scratch_len = scratch > w->scratch_len ? scratch : w->scratch_len;
         }
     }
     return RC_OK;
 }
 
-static rc_code judge_budget(const rc_weights *w, rc_err *err)
+/* Scratch memory of `readers` and of the caller comes out of the budget. */
+static rc_code judge_budget(rc_weights *w, unsigned readers, rc_err *err)
 {
-    size_t largest;
+    size_t largest, besides;
 
     RC_TRY(measure(w, &largest, err));
-    if (w->budget >= 3 * largest)
+    besides = w->scratch_len * (readers + 1);
+    if (w->budget >= 3 * largest + besides) {
+        w->budget -= besides;
         return RC_OK;
+    }
     rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "the memory limit leaves too little for weights");
-    rc_err_want(err, "at least %zu bytes", 3 * largest);
+    rc_err_want(err, "at least %zu bytes", 3 * largest + besides);
     rc_err_got(err, "%zu", w->budget);
     rc_err_hint(err, "raise --mem-limit");
     return RC_E_LIMIT;
+}
+
+static rc_code get_scratch(rc_weights *w, unsigned n, rc_err *err)
+{
+    while (w->scratch_len && w->nscratch < n) {
+        w->scratch[w->nscratch] = rc_mem_get_pages(w->mem, w->scratch_len);
+        if (!w->scratch[w->nscratch])
+            return rc_fail_nomem(err, w->mem, w->scratch_len);
+        w->nscratch++;
+    }
+    return RC_OK;
 }
 
 rc_code rc_weights_open(rc_weights **out, rc_model *model, const rc_swap *swap, size_t budget,
                         unsigned readers, rc_mem *mem, rc_err *err)
 {
     const size_t params = rc_model_count(model) + (swap ? rc_model_count(swap->from) : 0);
+    const unsigned crew = readers < MAX_READERS ? readers : MAX_READERS;
     rc_weights *w = rc_mem_get(mem, sizeof *w);
     rc_code rc;
 
@@ -551,12 +573,14 @@ rc_code rc_weights_open(rc_weights **out, rc_model *model, const rc_swap *swap, 
     pthread_cond_init(&w->work, NULL);
     pthread_cond_init(&w->ready, NULL);
     w->of = rc_mem_get(mem, params * sizeof(entry *));
-    rc = w->of ? judge_budget(w, err) : rc_fail_nomem(err, mem, params * sizeof(entry *));
+    rc = w->of ? judge_budget(w, crew, err) : rc_fail_nomem(err, mem, params * sizeof(entry *));
+    if (rc == RC_OK)
+        rc = get_scratch(w, crew + 1, err);
     if (rc != RC_OK) {
         rc_weights_close(&w);
         return rc;
     }
-    for (unsigned i = 0; i < readers && i < MAX_READERS; i++, w->nreaders++)
+    for (unsigned i = 0; i < crew; i++, w->nreaders++)
         if (pthread_create(&w->reader[i], NULL, read_ahead, w) != 0)
             break; /* without readers the caller reads */
     *out = w;
@@ -579,6 +603,8 @@ void rc_weights_close(rc_weights **weights)
         evict(w, w->kept.first);
     while (w->nspare)
         drop_spare(w, w->nspare - 1);
+    while (w->nscratch)
+        rc_mem_put(w->mem, w->scratch[--w->nscratch]);
     rc_arena_free(&w->arena);
     rc_mem_put(w->mem, w->of);
     pthread_cond_destroy(&w->work);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "runtime/piece.h"
 #include "runtime/weights_impl.h"
 
 rc_code rc_weights_find(rc_weights *w, const char *param, const rc_bound **bound, rc_err *err)
@@ -26,37 +27,33 @@ rc_code rc_weights_find(rc_weights *w, const char *param, const rc_bound **bound
     return RC_OK;
 }
 
-/* Memory to read n rows of a parameter into: its weight, then its scales, then work space. */
+/* Memory to read rows of a parameter into. */
 typedef struct reader {
     rc_weights *w;
     const rc_bound *bound;
     rc_piece piece;
-    uint8_t *buf;
-    size_t weight_room, scale_room;
+    uint8_t *buf, *scratch;
+    size_t room;
     float *work;
 } reader;
-
-static size_t room(size_t nbytes)
-{
-    return nbytes ? nbytes + 2 * RC_PAGE : 0;
-}
 
 static rc_code reader_open(reader *r, rc_weights *w, const rc_bound *bound, uint64_t rows,
                            rc_err *err)
 {
-    const rc_extent x = rc_decoder_extent(bound, 0, rows);
+    const size_t cols = (size_t)(bound->param->rank ? bound->param->shape[bound->param->rank - 1] : 1);
+    const size_t scratch = rc_piece_scratch(bound);
     rc_mem *mem = rc_weights_mem(w);
 
-    *r = (reader){ .w = w, .bound = bound };
-    rc_decoder_lay_out(&r->piece, bound);
-    r->weight_room = room(x.weight_len);
-    /* rows that begin inside a tile may touch one scale row more */
-    r->scale_room = x.scale_len ? room(2 * x.scale_len) : 0;
-    r->buf = rc_mem_get_pages(mem, r->weight_room + r->scale_room + RC_PAGE);
-    r->work = rc_mem_get(mem, rc_decoder_work(r->piece.cols));
-    if (!r->buf || !r->work)
-        return rc_fail_nomem(err, mem, r->weight_room + r->scale_room);
+    *r = (reader){ .w = w, .bound = bound, .room = rc_piece_room(bound, 0, rows) };
+    r->buf = rc_mem_get_pages(mem, r->room);
+    r->work = rc_mem_get(mem, rc_decoder_work(cols));
+    if (scratch)
+        r->scratch = rc_mem_get_pages(mem, scratch);
+    if (!r->buf || !r->work || (scratch && !r->scratch))
+        return rc_fail_nomem(err, mem, r->room + scratch);
     r->piece.work = r->work;
+    r->piece.cols = cols;
+    r->piece.columns = rc_weights_columns(w, bound);
     return RC_OK;
 }
 
@@ -64,21 +61,16 @@ static void reader_close(reader *r)
 {
     rc_mem_put(rc_weights_mem(r->w), r->buf);
     rc_mem_put(rc_weights_mem(r->w), r->work);
+    rc_mem_put(rc_weights_mem(r->w), r->scratch);
 }
 
 static rc_code reader_read(reader *r, uint64_t row, uint64_t n, rc_err *err)
 {
     const rc_extent x = rc_decoder_extent(r->bound, row, n);
-    rc_ckpt *ckpt = rc_weights_ckpt(r->w, r->bound);
-    uint8_t *scales = r->buf + (r->weight_room + RC_PAGE - 1) / RC_PAGE * RC_PAGE;
 
-    RC_TRY(rc_ckpt_read(ckpt, r->bound->weight, x.weight_off, x.weight_len, r->buf, r->weight_room,
-                        &r->piece.weight, err));
-    if (x.scale_len)
-        RC_TRY(rc_ckpt_read(ckpt, r->bound->scale, x.scale_off, x.scale_len, scales, r->scale_room,
-                            &r->piece.scale, err));
-    r->piece.row0 = row;
-    rc_weights_count_bytes(r->w, x.weight_len + x.scale_len);
+    RC_TRY(rc_piece_read(&r->piece, rc_weights_ckpt(r->w, r->bound), r->bound, row, n, r->buf,
+                         r->room, r->scratch, err));
+    rc_weights_count_bytes(r->w, x.weight_len + x.scale_len + x.zero_len);
     return RC_OK;
 }
 
@@ -115,7 +107,7 @@ rc_code rc_weights_rows(rc_weights *w, const rc_bound *bound, const uint32_t *ro
         else
             rc = reader_read(&r, row[k], 1, err);
         if (rc == RC_OK) {
-            r.piece.how->decode_row(y + k * ldy, &r.piece, 0);
+            rc_piece_row(y + k * ldy, &r.piece, (size_t)(row[k] - r.piece.row0));
             rc = check_finite(w, bound, row[k], y + k * ldy, r.piece.cols, err);
         }
     }
@@ -147,7 +139,7 @@ rc_code rc_weights_small(rc_weights *w, const char *param, size_t nelems, float 
     for (size_t i = 0; rc == RC_OK && i < rows; i++) {
         float *y = *out + i * r.piece.cols;
 
-        r.piece.how->decode_row(y, &r.piece, i);
+        rc_piece_row(y, &r.piece, i);
         rc = check_finite(w, b, i, y, r.piece.cols, err);
     }
     reader_close(&r);

@@ -37,8 +37,8 @@ const char *rc_gate_name(rc_gate_kind kind); /* "max-kl" */
  * is set already stays unless `wins`. */
 RC_MUST_CHECK
 rc_code rc_gates_set(rc_gates *g, rc_gate_kind kind, const char *value, bool wins, rc_err *err);
-/** A whole file; what is set already stays, so of two equal lines the first. RC_E_USAGE with the
- *  line's number. */
+/** A whole file; what is set already stays. RC_E_USAGE also for a gate that is there twice, with
+ * the line's number. */
 RC_MUST_CHECK
 rc_code rc_gates_file(rc_gates *g, const char *text, size_t len, rc_err *err);
 /** Is any gate of behaviour set? (min-sqnr is of tensors: g->sqnr.given.) */

@@ -29,7 +29,8 @@ static const char *shard_path(char buf[512], const rc_subject *side, const rc_te
 
 /* the two sides as wholes */
 
-/* Of two layouts of one model the original holds the fewer bits a value. */
+/* Of two layouts of one model the original holds the fewer bits a value; but 4-bit integers are
+ * nobody's original. */
 static int closeness(rc_store store)
 {
     return store == RC_STORE_FP4 ? 3 : store == RC_STORE_NVFP4 ? 2 : store == RC_STORE_FP8 ? 1 : 0;
@@ -40,6 +41,8 @@ static const char *layout_name(rc_store store)
     return store == RC_STORE_FP4      ? "FP4"
            : store == RC_STORE_FP8    ? "FP8"
            : store == RC_STORE_NVFP4  ? "NVFP4"
+           : store == RC_STORE_PACKED ? "INT4"
+           : store == RC_STORE_AWQ    ? "AWQ"
            : store == RC_STORE_BLOCKS ? "blocks"
                                       : "BF16";
 }
@@ -154,6 +157,8 @@ static bool is_sound(const rc_bound *b)
 
     if (b->weight->ggml)
         return is_sound_in_gguf(b);
+    if (b->store == RC_STORE_PACKED || b->store == RC_STORE_AWQ)
+        return b->group != 0; /* the model held every part against its shape */
     n = rc_param_layout(b->param, b->store, b->weight->dtype,
                         b->scale ? b->scale->dtype : RC_DTYPE_F8_E8M0, want);
     return b->weight->nbytes == want[0].nbytes &&
@@ -168,18 +173,19 @@ static uint64_t bytes_read(const rc_pair *p, const rc_bound *b, const rc_tensor 
     if (!p->values)
         return t->nbytes;
     e = rc_decoder_extent(b, 0, p->rows);
-    return (uint64_t)e.weight_len + e.scale_len;
+    return (uint64_t)e.weight_len + e.scale_len + e.zero_len;
 }
 
 /* Sizes of the pieces: from the shape alone, so that sums do not depend on the layout. */
 static void plan_chunks(rc_judge *j, rc_pair *p)
 {
     const uint64_t n = p->cols ? CHUNK_VALUES / p->cols : 1;
+    const bool whole = p->values && (rc_decoder_whole(p->a) || rc_decoder_whole(p->b));
 
     p->chunk_rows = n >= BAND ? n - n % BAND : n ? n : 1;
-    p->first_chunk = j->nchunks;
+    p->first_item = j->nitems;
     p->chunks = rc_ceil_div(p->rows, p->chunk_rows);
-    j->nchunks += p->chunks;
+    j->nitems += whole ? 1 : p->chunks;
     j->nbytes += bytes_read(p, p->a, p->ta) + bytes_read(p, p->b, p->tb);
 }
 

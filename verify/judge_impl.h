@@ -10,7 +10,7 @@ struct rc_judge {
     rc_judge_rules rules;
     rc_pair *pair;
     size_t npairs;
-    uint64_t nchunks, nbytes;
+    uint64_t nitems, nbytes;
     rc_findings findings;
     rc_scaled *scaled;
     bool dropped_draft;     /* NATIVE has one, CONVERTED has none */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "formats/base/par.h"
-#include "runtime/decode.h"
+#include "runtime/piece.h"
 #include "verify/judge_impl.h"
 
 enum {
@@ -22,13 +22,14 @@ enum {
 
 /* What one slot works with; sizes are the largest that any pair asks for. */
 struct slot {
-    uint8_t *weight[2], *scale[2]; /* raw bytes of both sides */
+    uint8_t *raw[2]; /* bytes of both sides as read */
+    uint8_t *scratch;
     float *value[2];
     void *work;
 };
 
 struct sizes {
-    size_t weight[2], scale[2], value, work;
+    size_t raw[2], scratch, value, work;
     size_t partial; /* of a pair, in an array of them all */
 };
 
@@ -36,6 +37,7 @@ struct run {
     rc_judge *judge;
     struct slot *slot;
     unsigned nslots;
+    struct sizes size;
     bool in_memory; /* both sides: nothing waits for a disk */
     _Atomic uint64_t *done;
 
@@ -46,28 +48,49 @@ struct run {
 
 /* a side's chunk */
 
+static const rc_bound *bound_of(const rc_pair *p, unsigned side)
+{
+    return side ? p->b : p->a;
+}
+
+/* Is that side read all at once? */
+static bool is_whole(const rc_pair *p, unsigned side)
+{
+    return p->values && rc_decoder_whole(bound_of(p, side));
+}
+
 /* cols is 1 and the layout plain where no values are compared. */
 static rc_extent extent(const rc_pair *p, unsigned side, uint64_t row, uint64_t nrows)
 {
     if (p->values)
-        return rc_decoder_extent(side ? p->b : p->a, row, nrows);
+        return rc_decoder_extent(bound_of(p, side), row, nrows);
     return (rc_extent){ .weight_off = row * p->unit[side],
                         .weight_len = (size_t)(nrows * p->unit[side]) };
 }
 
-static rc_code load(rc_piece *out, const rc_subject *side, const rc_bound *bound,
-                    const rc_tensor *weight, const rc_extent *e, uint8_t *wbuf, size_t wlen,
-                    uint8_t *sbuf, size_t slen, rc_err *err)
+static uint64_t nbytes_of(const rc_extent *e)
 {
-    rc_code rc = rc_ckpt_read(side->ckpt, weight, e->weight_off, e->weight_len, wbuf, wlen,
-                              &out->weight, err);
+    return (uint64_t)e->weight_len + e->scale_len + e->zero_len;
+}
 
-    out->scale = NULL;
-    if (rc == RC_OK && e->scale_len)
-        rc = rc_ckpt_read(side->ckpt, bound->scale, e->scale_off, e->scale_len, sbuf, slen,
-                          &out->scale, err);
+static rc_code load(struct run *run, const struct slot *s, const rc_pair *p, unsigned side,
+                    uint64_t row, uint64_t nrows, rc_piece *out, rc_err *err)
+{
+    const rc_subject *from = side ? &run->judge->b : &run->judge->a;
+    const rc_extent e = extent(p, side, row, nrows);
+    rc_code rc;
+
+    if (p->values)
+        rc = rc_piece_read(out, from->ckpt, bound_of(p, side), row, nrows, s->raw[side],
+                           run->size.raw[side], s->scratch, err);
+    else
+        rc = rc_ckpt_read(from->ckpt, side ? p->tb : p->ta, e.weight_off, e.weight_len,
+                          s->raw[side], run->size.raw[side], &out->weight, err);
     if (rc != RC_OK)
-        rc_subject_name(err, side);
+        rc_subject_name(err, from);
+    else if (run->done)
+        atomic_fetch_add(run->done, nbytes_of(&e));
+    out->work = s->work;
     return rc;
 }
 
@@ -114,27 +137,22 @@ static void undo_scaling(rc_stats *out, const rc_pair *p, const struct slot *s, 
     }
 }
 
-static void compare_values(rc_stats *out, const rc_pair *p, rc_piece *a, rc_piece *b,
+static void compare_values(rc_stats *out, const rc_pair *p, const rc_piece *a, const rc_piece *b,
                            const struct slot *s, uint64_t row, uint64_t nrows, bool same_bytes)
 {
     const size_t step = tile_rows(p);
 
-    a->row0 = b->row0 = row;
-    a->work = b->work = s->work;
-    rc_decoder_lay_out(a, p->a);
-    rc_decoder_lay_out(b, p->b);
-    for (size_t r = 0; r < nrows; r += step) {
-        const size_t n = nrows - r < step ? (size_t)nrows - r : step;
+    for (uint64_t r = row; r < row + nrows; r += step) {
+        const size_t n = row + nrows - r < step ? (size_t)(row + nrows - r) : step;
 
         for (size_t i = 0; i < n; i++) {
-            a->how->decode_row(s->value[0] + i * a->cols, a, r + i);
+            rc_piece_row(s->value[0] + i * a->cols, a, (size_t)(r - a->row0) + i);
             if (!same_bytes)
-                b->how->decode_row(s->value[1] + i * b->cols, b, r + i);
+                rc_piece_row(s->value[1] + i * b->cols, b, (size_t)(r - b->row0) + i);
         }
         if (p->scaled)
-            undo_scaling(out, p, s, row + r, n);
-        rc_stats_add(out, s->value[0], s->value[same_bytes ? 0 : 1], n * a->cols,
-                     (row + r) * p->cols);
+            undo_scaling(out, p, s, r, n);
+        rc_stats_add(out, s->value[0], s->value[same_bytes ? 0 : 1], n * a->cols, r * p->cols);
     }
 }
 
@@ -179,17 +197,31 @@ static void compare_elements(rc_stats *out, const rc_pair *p, const uint8_t *a, 
 static bool same_layout(const rc_pair *p)
 {
     return rc_decoder_of(p->a) == rc_decoder_of(p->b) && p->a->gain == p->b->gain &&
-           p->a->pitch == p->cols && p->b->pitch == p->cols;
+           p->a->group == p->b->group && !p->a->zero == !p->b->zero && p->a->pitch == p->cols &&
+           p->b->pitch == p->cols;
 }
 
-static rc_pair *pair_of_chunk(const rc_judge *j, uint64_t chunk)
+static bool same_bytes(const rc_pair *p, const rc_piece *a, const rc_piece *b, const rc_extent *e)
 {
-    size_t lo = 0, hi = j->npairs; /* the last pair whose first chunk is not beyond */
+    return !p->scaled && same_layout(p) && memcmp(a->weight, b->weight, e->weight_len) == 0 &&
+           (!e->scale_len || memcmp(a->scale, b->scale, e->scale_len) == 0) &&
+           (!e->zero_len || memcmp(a->zero, b->zero, e->zero_len) == 0);
+}
+
+/* The chunks of one item. A side that is read whole is read once: all of them. */
+static uint64_t chunks_of_item(const rc_pair *p)
+{
+    return is_whole(p, 0) || is_whole(p, 1) ? p->chunks : 1;
+}
+
+static rc_pair *pair_of_item(const rc_judge *j, uint64_t item)
+{
+    size_t lo = 0, hi = j->npairs; /* the last pair whose first item is not beyond */
 
     while (hi - lo > 1) {
         const size_t mid = lo + (hi - lo) / 2;
 
-        if (j->pair[mid].first_chunk <= chunk)
+        if (j->pair[mid].first_item <= item)
             lo = mid;
         else
             hi = mid;
@@ -222,47 +254,78 @@ static void hand_in(struct run *run, rc_pair *p, uint64_t chunk, const rc_stats 
     pthread_mutex_unlock(&run->lock);
 }
 
-/* Rows [row, row + nrows), a part of a chunk. */
-static rc_code compare_piece(struct run *run, rc_par *par, const struct slot *s, const rc_pair *p,
-                             uint64_t row, uint64_t nrows, rc_stats *stats, rc_err *err)
+/* What one item has of both sides, and whether that is the same bytes. */
+struct sides {
+    rc_piece piece[2];
+    bool same; /* known when both are whole */
+};
+
+/* Sides that are read whole. */
+static rc_code load_whole(struct run *run, const struct slot *s, const rc_pair *p,
+                          struct sides *sides, rc_err *err)
 {
-    const rc_judge *j = run->judge;
-    const rc_extent ea = extent(p, 0, row, nrows), eb = extent(p, 1, row, nrows);
-    rc_piece a = { 0 }, b = { 0 };
+    const bool both = is_whole(p, 0) && is_whole(p, 1);
 
-    RC_TRY(load(&a, &j->a, p->a, p->ta, &ea, s->weight[0], ea.weight_len + 2 * RC_PAGE, s->scale[0],
-                ea.scale_len + 2 * RC_PAGE, err));
-    RC_TRY(load(&b, &j->b, p->b, p->tb, &eb, s->weight[1], eb.weight_len + 2 * RC_PAGE, s->scale[1],
-                eb.scale_len + 2 * RC_PAGE, err));
-    rc_par_compute_begin(par);
-    if (p->values) {
-        const bool same = !p->scaled && same_layout(p) &&
-                          memcmp(a.weight, b.weight, ea.weight_len) == 0 &&
-                          (!ea.scale_len || memcmp(a.scale, b.scale, ea.scale_len) == 0);
+    for (unsigned side = 0; side < 2; side++)
+        if (is_whole(p, side))
+            RC_TRY(load(run, s, p, side, 0, p->rows, &sides->piece[side], err));
+    if (both) {
+        const rc_extent e = extent(p, 0, 0, p->rows);
 
-        compare_values(stats, p, &a, &b, s, row, nrows, same);
-    } else {
-        compare_elements(stats, p, a.weight, b.weight, row, nrows);
+        sides->same = same_bytes(p, &sides->piece[0], &sides->piece[1], &e);
     }
-    rc_par_compute_end(par);
-    if (run->done)
-        atomic_fetch_add(run->done, ea.weight_len + ea.scale_len + eb.weight_len + eb.scale_len);
     return RC_OK;
 }
 
-static rc_code compare_chunk(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err)
+/* Rows [row, row + nrows), a part of a chunk. */
+static rc_code compare_piece(struct run *run, rc_par *par, const struct slot *s, const rc_pair *p,
+                             struct sides *sides, uint64_t row, uint64_t nrows, rc_stats *stats,
+                             rc_err *err)
 {
-    struct run *run = ctx;
-    rc_pair *p = pair_of_chunk(run->judge, item);
-    const uint64_t chunk = item - p->first_chunk, row = chunk * p->chunk_rows;
+    rc_piece *a = &sides->piece[0], *b = &sides->piece[1];
+
+    for (unsigned side = 0; side < 2; side++)
+        if (!is_whole(p, side))
+            RC_TRY(load(run, s, p, side, row, nrows, &sides->piece[side], err));
+    rc_par_compute_begin(par);
+    if (p->values) {
+        const rc_extent e = extent(p, 0, row, nrows);
+        const bool apart = !is_whole(p, 0) && !is_whole(p, 1);
+
+        compare_values(stats, p, a, b, s, row, nrows,
+                       apart ? same_bytes(p, a, b, &e) : sides->same);
+    } else {
+        compare_elements(stats, p, a->weight, b->weight, row, nrows);
+    }
+    rc_par_compute_end(par);
+    return RC_OK;
+}
+
+static rc_code compare_chunk(struct run *run, rc_par *par, const struct slot *s, rc_pair *p,
+                             struct sides *sides, uint64_t chunk, rc_err *err)
+{
+    const uint64_t row = chunk * p->chunk_rows, step = piece_rows(run, p);
     const uint64_t nrows = p->rows - row < p->chunk_rows ? p->rows - row : p->chunk_rows;
-    const uint64_t step = piece_rows(run, p);
     rc_stats stats = RC_STATS_NONE;
 
     for (uint64_t done = 0; done < nrows; done += step)
-        RC_TRY(compare_piece(run, par, &run->slot[slot], p, row + done,
+        RC_TRY(compare_piece(run, par, s, p, sides, row + done,
                              nrows - done < step ? nrows - done : step, &stats, err));
     hand_in(run, p, chunk, &stats);
+    return RC_OK;
+}
+
+static rc_code compare_item(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err)
+{
+    struct run *run = ctx;
+    const struct slot *s = &run->slot[slot];
+    rc_pair *p = pair_of_item(run->judge, item);
+    const uint64_t n = chunks_of_item(p), first = (item - p->first_item) * n;
+    struct sides sides = { 0 };
+
+    RC_TRY(load_whole(run, s, p, &sides, err));
+    for (uint64_t i = 0; i < n; i++)
+        RC_TRY(compare_chunk(run, par, s, p, &sides, first + i, err));
     return RC_OK;
 }
 
@@ -284,10 +347,12 @@ static struct sizes measure(const struct run *run)
         const uint64_t step = piece_rows(run, p), nrows = p->rows < step ? p->rows : step;
 
         for (unsigned side = 0; side < 2; side++) {
-            const rc_extent e = extent(p, side, 0, nrows);
-
-            grow(&z.weight[side], e.weight_len + 2 * RC_PAGE);
-            grow(&z.scale[side], e.scale_len + 2 * RC_PAGE);
+            if (!p->values) {
+                grow(&z.raw[side], extent(p, side, 0, nrows).weight_len + 2 * RC_PAGE);
+                continue;
+            }
+            grow(&z.raw[side], rc_piece_room(bound_of(p, side), 0, nrows));
+            grow(&z.scratch, rc_piece_scratch(bound_of(p, side)));
         }
         if (p->chunks > 1)
             grow(&z.partial, (size_t)p->chunks * sizeof(rc_stats));
@@ -304,10 +369,10 @@ static struct sizes measure(const struct run *run)
 static void free_slot(rc_mem *mem, struct slot *s)
 {
     for (unsigned side = 0; side < 2; side++) {
-        rc_mem_put(mem, s->weight[side]);
-        rc_mem_put(mem, s->scale[side]);
+        rc_mem_put(mem, s->raw[side]);
         rc_mem_put(mem, s->value[side]);
     }
+    rc_mem_put(mem, s->scratch);
     rc_mem_put(mem, s->work);
     *s = (struct slot){ 0 };
 }
@@ -316,9 +381,10 @@ static bool fill_slot(rc_mem *mem, struct slot *s, const struct sizes *z)
 {
     bool ok = (s->work = rc_mem_get_pages(mem, z->work)) != NULL;
 
+    if (z->scratch)
+        ok = ok && (s->scratch = rc_mem_get_pages(mem, z->scratch)) != NULL;
     for (unsigned side = 0; side < 2; side++) {
-        ok = ok && (s->weight[side] = rc_mem_get_pages(mem, z->weight[side])) != NULL;
-        ok = ok && (s->scale[side] = rc_mem_get_pages(mem, z->scale[side])) != NULL;
+        ok = ok && (s->raw[side] = rc_mem_get_pages(mem, z->raw[side])) != NULL;
         ok = ok && (s->value[side] = rc_mem_get_pages(mem, z->value)) != NULL;
     }
     if (!ok)
@@ -329,8 +395,8 @@ static bool fill_slot(rc_mem *mem, struct slot *s, const struct sizes *z)
 static rc_code fail_slots(const struct run *run, const struct sizes *z, rc_err *err)
 {
     const rc_mem *mem = run->judge->mem;
-    const size_t each = z->weight[0] + z->weight[1] + z->scale[0] + z->scale[1] + 2 * z->value +
-                        z->work + 2 * z->partial;
+    const size_t each =
+        z->raw[0] + z->raw[1] + z->scratch + 2 * z->value + z->work + 2 * z->partial;
 
     rc_fail(err, RC_E_OS, RC_NO_OFFSET, "not enough memory for one set of buffers (%zu bytes)",
             each);
@@ -355,7 +421,7 @@ static bool fill_spare(struct run *run, const struct sizes *z)
 static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
 {
     rc_mem *mem = run->judge->mem;
-    const struct sizes z = measure(run);
+    const struct sizes z = run->size = measure(run);
     const unsigned crew = run->in_memory ? threads : 2 * threads + DISK_SLOTS;
     const unsigned wanted = crew < RC_PAR_MAX_SLOTS ? crew : RC_PAR_MAX_SLOTS;
 
@@ -363,11 +429,11 @@ static rc_code make_slots(struct run *run, unsigned threads, rc_err *err)
     run->spare = rc_mem_get(mem, (wanted + 1) * sizeof *run->spare);
     if (!run->slot || !run->spare)
         return rc_fail_nomem(err, mem, wanted * sizeof *run->slot);
-    if (run->judge->nchunks == 0)
+    if (run->judge->nitems == 0)
         return RC_OK;
     if (!fill_spare(run, &z))
         return fail_slots(run, &z, err);
-    while (run->nslots < wanted && run->nslots < run->judge->nchunks && fill_spare(run, &z)) {
+    while (run->nslots < wanted && run->nslots < run->judge->nitems && fill_spare(run, &z)) {
         if (!fill_slot(mem, &run->slot[run->nslots], &z))
             break;
         run->nslots++;
@@ -475,7 +541,7 @@ rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, 
     }
     rc = make_slots(&run, threads, err);
     if (rc == RC_OK)
-        rc = rc_par_run(judge->nchunks, run.nslots, threads, compare_chunk, &run, err);
+        rc = rc_par_run(judge->nitems, run.nslots, threads, compare_item, &run, err);
     if (rc == RC_OK)
         rc = recheck(&judge->a, err);
     if (rc == RC_OK)

@@ -202,7 +202,7 @@ size_t rc_outcome_gates(const rc_outcome *o, rc_outcome_gate out[RC_OUTCOME_GATE
 
 /* the verdict */
 
-/* Name the parameter that an ablation blames, and put where it goes wrong behind the message. */
+/* Put where it goes wrong behind the message. */
 static void put_where(const rc_outcome *o, rc_err *err)
 {
     rc_mem mem = { 0 };

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "runtime/decode.h"
+#include "runtime/piece.h"
 
 enum { PROBES = 8, ROWS = 64 }; /* readers of a norm that are looked at, and rows of each */
 #define CLEARLY    0.9          /* of the error without: believed */
@@ -65,31 +65,23 @@ static size_t cols_of(const rc_bound *b)
 static rc_code read_rows(const finder *f, const rc_subject *side, const rc_bound *b, uint64_t nrows,
                          float *y, rc_err *err)
 {
-    const rc_extent e = rc_decoder_extent(b, 0, nrows);
-    const size_t cols = cols_of(b), wlen = e.weight_len + 2 * RC_PAGE,
-                 slen = e.scale_len + 2 * RC_PAGE;
-    uint8_t *w = rc_mem_get_pages(f->mem, wlen), *s = rc_mem_get_pages(f->mem, slen);
+    const size_t cols = cols_of(b), room = rc_piece_room(b, 0, nrows), spare = rc_piece_scratch(b);
+    uint8_t *buf = rc_mem_get_pages(f->mem, room), *scratch = rc_mem_get_pages(f->mem, spare + 1);
     void *work = rc_mem_get_pages(f->mem, rc_decoder_work(cols));
     rc_piece piece = { .work = work };
-    rc_code rc = RC_OK;
+    rc_code rc;
 
-    if (!w || !s || !work)
-        rc = rc_fail_nomem(err, f->mem, wlen + slen);
-    if (rc == RC_OK)
-        rc = rc_ckpt_read(side->ckpt, b->weight, e.weight_off, e.weight_len, w, wlen, &piece.weight,
-                          err);
-    if (rc == RC_OK && e.scale_len)
-        rc = rc_ckpt_read(side->ckpt, b->scale, e.scale_off, e.scale_len, s, slen, &piece.scale,
-                          err);
+    if (buf && scratch && work)
+        rc = rc_piece_read(&piece, side->ckpt, b, 0, nrows, buf, room, scratch, err);
+    else
+        rc = rc_fail_nomem(err, f->mem, room + spare);
     if (rc != RC_OK)
         rc_subject_name(err, side);
-    if (rc == RC_OK)
-        rc_decoder_lay_out(&piece, b);
     for (uint64_t i = 0; i < nrows && rc == RC_OK; i++)
-        piece.how->decode_row(y + i * cols, &piece, (size_t)i);
+        rc_piece_row(y + i * cols, &piece, (size_t)i);
     rc_mem_put(f->mem, work);
-    rc_mem_put(f->mem, s);
-    rc_mem_put(f->mem, w);
+    rc_mem_put(f->mem, scratch);
+    rc_mem_put(f->mem, buf);
     return rc;
 }
 

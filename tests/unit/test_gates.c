@@ -53,8 +53,8 @@ static void test_gates_file(void **state)
                                "max-ppl-ratio = 1.01\n"
                                "min-sqnr = 20\n"
                                "min-sqnr\texpert = 12\n"
-                               "norm = exact\n"
-                               "max-kl = 5";
+                               "norm = exact";
+    static const char twice[] = "max-kl = 1\nmin-top1 = 0.5\nmax-kl = 1\n";
     rc_gates g = RC_GATES_NONE;
     rc_err err;
 
@@ -62,7 +62,7 @@ static void test_gates_file(void **state)
     assert_int_equal(set(&g, RC_GATE_KL_P99, "0.3"), RC_OK);
     assert_int_equal(rc_thresholds_word(&g.sqnr, "norm=30", &err), RC_OK);
     assert_int_equal(rc_gates_file(&g, file, sizeof file - 1, &err), RC_OK);
-    assert_true(g.bound[RC_GATE_KL] == 0.01);    /* of two lines the first */
+    assert_true(g.bound[RC_GATE_KL] == 0.01);
     assert_true(g.bound[RC_GATE_KL_P99] == 0.3); /* the command line wins */
     assert_true(g.bound[RC_GATE_TOP1] == 0.98 && g.bound[RC_GATE_PPL_RATIO] == 1.01);
     assert_true(rc_thresholds_of(&g.sqnr, RC_ROLE_EXPERT) == 12);
@@ -72,6 +72,8 @@ static void test_gates_file(void **state)
     assert_true(g.bound[RC_GATE_KL] == 0.01);
     assert_int_equal(rc_gates_set(&g, RC_GATE_KL, "7", true, &err), RC_OK);
     assert_true(g.bound[RC_GATE_KL] == 7);
+    g = (rc_gates)RC_GATES_NONE;
+    assert_int_equal(rc_gates_file(&g, twice, sizeof twice - 1, &err), RC_E_USAGE);
 }
 
 /* min-sqnr on the command line, for every role, against the file's. */
