@@ -113,7 +113,7 @@ $(O)/tests/cli/fault.so: tests/cli/fault.c
 	$(Q)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -pthread -o $@ $< -ldl
 
 # They make checkpoints for verify to judge: damaged in known ways, and in the layouts of others.
-TOOLS := $(O)/tests/cli/sabotage $(O)/tests/cli/repack
+TOOLS := $(O)/tests/cli/sabotage $(O)/tests/cli/repack $(O)/tests/cli/statistics
 $(TOOLS): $(O)/%: $(O)/%.o $(O)/librecast.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/librecast.a $(LIBS)
 
