@@ -66,7 +66,7 @@ expect 65 recast convert "$src" x --to awq --stats short
 expect 64 recast convert "$src" x --to awq --stats s --method rtn
 [ ! -e x ] || fail "something was written"
 statistics "$src" . meagre tokens=12
-expect 0 recast convert "$src" few --to awq --stats meagre --quiet
-says err 'warning: .*12 tokens'
+expect 0 recast convert "$src" few --to awq --stats meagre
+says err 'warning: .*12 tokens only'
 expect 64 recast convert awq x --to w4a16 --stats s
 says err '--stats decides nothing here'
