@@ -5,10 +5,10 @@
  * row becomes is the reference quantizer's. */
 #include <math.h>
 
+#include "convert/journal.h"
 #include "convert/plan_int4.h"
 #include "kernels/codes.h"
 #include "tests/unit/fixture.h"
-#include "convert/journal.h"
 
 enum { ROWS = 264, COLS = 256, WORK = 1 << 20 }; /* two bands of 128 and one of 8 */
 
@@ -306,7 +306,7 @@ static void test_int4_repack_keeps_every_integer(void **state)
 static void test_int4_repack_says_what_scales_lose(void **state)
 {
     rc_pieces at = { 0 };
-    uint16_t low = 0x3a80; /* below: 2^-17 + 2^-24, which F16 rounds */
+    const uint16_t low = rc_bf16_round(0x1.02p-23f), high = rc_bf16_round(1e6f);
     rc_verdict v;
     rc_chunk chunk;
     rc_err err;
@@ -314,7 +314,6 @@ static void test_int4_repack_says_what_scales_lose(void **state)
     (void)state;
     make(&a, RC_STORE_PACKED, 128, false, RC_DTYPE_BF16);
     (void)cast(&a, 1);
-    low = rc_bf16_round(0x1.02p-23f);
     memcpy(a.out[RC_PART_SCALE] + 2 * (5 * 2 + 1), &low, 2); /* row 5, group 1 */
     repack_from(&b, &a, RC_STORE_AWQ, true, RC_DTYPE_F16);
     for (unsigned part = 0; part < RC_PART_COUNT; part++)
@@ -325,8 +324,7 @@ static void test_int4_repack_says_what_scales_lose(void **state)
     assert_int_equal(v.col, 128);
     assert_int_equal(stored_zero(&b, 3, 1), 8);
 
-    low = rc_bf16_round(1e6f);
-    memcpy(a.out[RC_PART_SCALE] + 2 * (5 * 2 + 1), &low, 2);
+    memcpy(a.out[RC_PART_SCALE] + 2 * (5 * 2 + 1), &high, 2);
     rc_chunk_at(&chunk, &b.job, ROWS, 0);
     for (unsigned part = 0; part < RC_PART_COUNT; part++)
         at.out[part] = b.out[part];
@@ -506,7 +504,7 @@ static void test_journal_binds_scalings(void **state)
     const rc_journal_id id = { .version = "1" };
     const rc_result result = { .verdict = { .tiles = 1 } };
     const uint64_t now[] = { 5, 6, 6, 7 };
-    const fx_dir dir = fx_open(NULL);
+    fx_dir dir = fx_open(NULL);
     rc_mem mem = { 0 };
     rc_dir to;
     rc_err err;
