@@ -448,13 +448,13 @@ static const rc_param *param_of_part(const rc_model *m, const char *name, part_o
     return NULL;
 }
 
-/* Where a bound keeps such a part; NULL: nowhere, it is looked up. */
+/* Where a bound keeps such a part. */
 static const rc_tensor **place_of(rc_bound *b, part_of part)
 {
     return part == WEIGHT  ? &b->weight
            : part == SCALE ? &b->scale
            : part == ZERO  ? &b->zero
-                           : NULL;
+                           : &b->shape;
 }
 
 /* What NVFP4 has besides: one number for the tensor, looked for later, and one for activations that
@@ -483,7 +483,7 @@ static rc_code assign_tensors(rc_model *m, rc_err *err)
             *place = t;
         else if (!owner && is_vision(name))
             stored = rc_model_push(m->mem, &m->opaque, t);
-        else if (owner ? place != NULL : !is_nvfp4_number(m, name))
+        else if (owner || !is_nvfp4_number(m, name))
             stored = rc_model_push(m->mem, &m->extra, t);
         if (!stored)
             return rc_fail_nomem(err, m->mem, m->opaque.n * sizeof t);
@@ -598,12 +598,8 @@ static void check_quantized(rc_model *m, rc_bound *b)
 /* Zero points and a shape belong to 4-bit integers alone. */
 static void refuse_int4_parts(rc_model *m, const rc_bound *b)
 {
-    const size_t base = strlen(b->param->name) - strlen(".weight");
-    const rc_tensor *t[2] = { b->zero, NULL };
-    char name[256];
+    const rc_tensor *t[2] = { b->zero, b->shape };
 
-    snprintf(name, sizeof name, "%.*s.weight_shape", (int)base, b->param->name);
-    t[1] = m->int4 == RC_STORE_PACKED ? rc_model_tensor(m, name) : NULL;
     for (unsigned i = 0; i < 2; i++)
         if (t[i])
             rc_model_say(rc_model_add_problem(m, RC_EXTRA, t[i]->name, t[i]),

@@ -17,6 +17,7 @@ typedef struct rc_bound {
     const rc_tensor *weight; /* NULL when missing (a problem says so), or elsewhere */
     const rc_tensor *scale;  /* NULL for PLAIN and BLOCKS, and when missing */
     const rc_tensor *zero;   /* PACKED and AWQ: zero points; NULL: symmetric */
+    const rc_tensor *shape;  /* PACKED: its ".weight_shape", for whoever counts or copies */
     uint32_t group;          /* PACKED and AWQ: columns under one scale; else 0 */
     float gain;              /* NVFP4: the scale of all, as read from its file; else 1 */
 

@@ -237,7 +237,7 @@ static rc_code read_shape(rc_model *m, const rc_bound *b, const rc_tensor *t, rc
 
 static rc_code check_shape_tensor(rc_model *m, const rc_bound *b, const rc_want *want, rc_err *err)
 {
-    const rc_tensor *t = rc_model_tensor(m, want->name);
+    const rc_tensor *t = b->shape;
     rc_err *e;
 
     if (!t) {
@@ -313,7 +313,7 @@ rc_code rc_model_check_int4(rc_model *m, rc_bound *b, rc_err *err)
     rc_want want[RC_WANT_MAX];
 
     b->store = ends_with(b->weight->name, ".qweight") ? RC_STORE_AWQ : RC_STORE_PACKED;
-    if (b->store == RC_STORE_PACKED) {
+    if (b->store == RC_STORE_PACKED) { /* its name is the last */
         (void)rc_param_int4(b->param, &layout, want);
         RC_TRY(check_shape_tensor(m, b, &want[2], err));
     }

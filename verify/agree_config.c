@@ -277,8 +277,8 @@ static void check_storage(const struct agreement *g, const rc_subject *a, const 
         rc_findings_add(g->out, RC_NOTE, RC_OK, "config", g->file, NULL,
                         "FP8 experts with E8M0 scales: vLLM up to 0.27.1 misreads them (F32 "
                         "scales are safe), SGLang reads both");
-    if (!cb->has_quantization)
-        return;
+    if (!cb->has_quantization || t->experts == RC_STORE_PACKED || t->experts == RC_STORE_AWQ)
+        return; /* INT4: held against the tensors when these were bound */
     if (strcmp(cb->quant_method, "fp8") != 0 && strcmp(cb->quant_method, "deepseek_v4_fp8") != 0) {
         e = rc_findings_add(g->out, RC_FAULT, RC_DIFFERS, "config", g->file, NULL,
                             "quantization_config.quant_method");

@@ -43,13 +43,16 @@ static void count_bound(rc_census *c, const rc_model *model, size_t i, uint64_t 
     const rc_param *p = b->param;
     const uint64_t values = p->dtype == RC_DTYPE_I64 ? 0 : elements(p->rank, p->shape);
     const bool first = b->row == 0 && b->col == 0; /* a stack is counted once */
-    const uint64_t tensors = (b->weight && first) + (uint64_t)(b->scale != NULL);
-    const uint64_t nbytes =
-        (b->weight && first ? b->weight->nbytes : 0) + (b->scale ? b->scale->nbytes : 0);
+    const rc_tensor *part[] = { first ? b->weight : NULL, b->scale, b->zero, b->shape };
+    uint64_t tensors = 0, nbytes = 0;
     char label[RC_FIGURE];
 
     if (!b->weight)
         return;
+    for (unsigned k = 0; k < sizeof part / sizeof *part; k++) {
+        tensors += part[k] != NULL;
+        nbytes += part[k] ? part[k]->nbytes : 0;
+    }
     rc_figure_add(c->stored[p->role], rc_figure_layout(label, b));
     *placed += tensors;
     add(&c->by_role[p->role], tensors, 1, values, nbytes);

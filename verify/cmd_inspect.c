@@ -81,11 +81,14 @@ static void print_storage(const char *label, rc_store store, rc_dtype scale, con
     printf("  %-11s%s", label, more);
     if (store == RC_STORE_PLAIN)
         printf("BF16\n");
+    else if (store == RC_STORE_PACKED || store == RC_STORE_AWQ)
+        printf("4-bit integers, %s scales per group (%s)\n", rc_dtype_name(scale),
+               store == RC_STORE_AWQ ? "AWQ" : "compressed-tensors");
     else if (store == RC_STORE_NVFP4)
         printf("NVFP4 (E2M1), E4M3 scales per 16 weights, one F32 scale each (ModelOpt)\n");
     else
         printf("%s, %s scales per %s\n", store == RC_STORE_FP4 ? "packed FP4 (E2M1)" : "FP8 (E4M3)",
-               scale == RC_DTYPE_F32 && store == RC_STORE_FP8 ? "F32" : "E8M0",
+               store == RC_STORE_FP4 || scale == RC_DTYPE_F8_E8M0 ? "E8M0" : rc_dtype_name(scale),
                store == RC_STORE_FP4 ? "32 weights" : "128 x 128 tile");
 }
 

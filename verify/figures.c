@@ -147,16 +147,20 @@ const char *rc_figure_layout(char buf[RC_FIGURE], const rc_bound *bound)
     if (bound->scale) /* "E8M0", not "F8_E8M0": the short forms that people use */
         scale = bound->scale->dtype == RC_DTYPE_F8_E8M0 ? "+E8M0"
                 : bound->scale->dtype == RC_DTYPE_F32   ? "+F32"
+                : bound->scale->dtype == RC_DTYPE_F16   ? "+F16"
+                : bound->scale->dtype == RC_DTYPE_BF16  ? "+BF16"
                 : bound->store == RC_STORE_NVFP4        ? "+E4M3"
                                                         : "+?";
     if (!bound->weight)
         strcpy(buf, "-");
     else
         snprintf(buf, RC_FIGURE, "%s%s",
-                 bound->store == RC_STORE_FP4     ? "FP4"
-                 : bound->store == RC_STORE_FP8   ? "FP8"
-                 : bound->store == RC_STORE_NVFP4 ? "NVFP4"
-                                                  : rc_tensor_type(bound->weight),
+                 bound->store == RC_STORE_FP4      ? "FP4"
+                 : bound->store == RC_STORE_FP8    ? "FP8"
+                 : bound->store == RC_STORE_NVFP4  ? "NVFP4"
+                 : bound->store == RC_STORE_PACKED ? "INT4"
+                 : bound->store == RC_STORE_AWQ    ? "AWQ"
+                                                   : rc_tensor_type(bound->weight),
                  scale);
     return buf;
 }

@@ -29,22 +29,11 @@ static const char *shard_path(char buf[512], const rc_subject *side, const rc_te
 
 /* the two sides as wholes */
 
-/* Of two layouts of one model the original holds the fewer bits a value. */
+/* Of two layouts of one model the original holds the fewer bits a value; but 4-bit integers are
+ * nobody's original. */
 static int closeness(rc_store store)
 {
-    switch (store) {
-    case RC_STORE_FP4:
-        return 4;
-    case RC_STORE_NVFP4:
-        return 3;
-    case RC_STORE_PACKED:
-    case RC_STORE_AWQ:
-        return 2;
-    case RC_STORE_FP8:
-        return 1;
-    default:
-        return 0;
-    }
+    return store == RC_STORE_FP4 ? 3 : store == RC_STORE_NVFP4 ? 2 : store == RC_STORE_FP8 ? 1 : 0;
 }
 
 static const char *layout_name(rc_store store)
@@ -53,7 +42,7 @@ static const char *layout_name(rc_store store)
            : store == RC_STORE_FP8    ? "FP8"
            : store == RC_STORE_NVFP4  ? "NVFP4"
            : store == RC_STORE_PACKED ? "INT4"
-           : store == RC_STORE_AWQ    ? "INT4 (AWQ)"
+           : store == RC_STORE_AWQ    ? "AWQ"
            : store == RC_STORE_BLOCKS ? "blocks"
                                       : "BF16";
 }

@@ -2,18 +2,34 @@
  *
  *     repack KIND FROM TO        folder TO: one shard, FROM's config.json and side files
  *
- * What people publish, made of a checkpoint of ours (native: FP4 experts; fp8: FP8 experts):
+ * What people publish, made of a checkpoint of ours (native: FP4 experts; fp8: FP8 experts).
  *
  *     same               nothing changed, in one shard
  *     weight-scale-inv   every ".scale" is ".weight_scale_inv"
  *     plain-wo-a         attn.wo_a in BF16, without a scale
- *     other-exponent     fp8: codes of a tile half as large and its scale twice, where that is
- * exact f32-norms          norms in F32 nvfp4              native: experts as ModelOpt casts them:
- * the same codes, each group's scale twice, in E4M3 over one F32 nvfp4-layers       the same, but
- * those of the draft stay FP4 nvfp4-rounded      the same, but each 16 scaled to their own largest
- * value, as calibrated nvfp4-attention    attention in NVFP4's names: nobody reads that no-scale-2,
- * odd-scale-2, nan-scale-2   nvfp4 with one ".weight_scale_2" missing, BF16, NaN packed, hf,
- * stacked                    names of compressed-tensors, transformers, rank 3
+ *     other-exponent     fp8: codes of a tile half as large and its scale twice, where that is exact
+ *     f32-norms          norms in F32
+ *
+ * native, experts as ModelOpt casts them:
+ *
+ *     nvfp4              the same codes, each group's scale twice, in E4M3 over one F32
+ *     nvfp4-layers       the same, but those of the draft stay FP4
+ *     nvfp4-rounded      the same, but each 16 scaled to their own largest value, as calibrated
+ *     nvfp4-attention    attention in NVFP4's names: nobody reads that
+ *     no-scale-2, odd-scale-2, nan-scale-2   one ".weight_scale_2" missing, BF16, NaN
+ *
+ * native, experts in 4-bit integers, to nearest; the config is for the caller to edit:
+ *
+ *     awq                AutoAWQ, groups of 64
+ *     w4a16-zeros        compressed-tensors: the same codes, zero points and scales (F16)
+ *     w4a16              compressed-tensors, symmetric groups of 32, scales in BF16; FP8 elsewhere
+ *                        under ".weight_scale"
+ *     w4a16-hf           the same under the names of transformers, attention too in 4 bits
+ *     awq-no-zeros, awq-group, w4a16-no-scale, w4a16-bad-shape, w4a16-nan, w4a16-u8
+ *                        each with one fault
+ *     gptq               qweight and qzeros as GPTQ lays them: nobody reads that
+ *
+ *     packed, hf, stacked   names of compressed-tensors and transformers that are none, rank 3
  *
  * Only for small checkpoints: everything is in memory. */
 #include <math.h>
@@ -22,8 +38,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "formats/hf_names.h"
 #include "formats/safetensors_write.h"
 #include "kernels/codes.h"
+#include "kernels/f16.h"
 #include "verify/subject.h"
 
 /* A tensor of the new shard. */
@@ -116,7 +134,7 @@ static void load(const char *where)
 
     if (rc_subject_open(&s.from, where, NULL, &s.mem, &err) != RC_OK)
         die(err.msg, where);
-    s.at = memory((4 * rc_ckpt_count(s.from.ckpt) + 8) * sizeof *s.at);
+    s.at = memory((5 * rc_ckpt_count(s.from.ckpt) + 8) * sizeof *s.at);
     for (size_t k = 0; k < rc_ckpt_count(s.from.ckpt); k++) {
         const rc_tensor *t = rc_ckpt_at(s.from.ckpt, k);
         item *i = add(t->name, t->dtype, t->rank, t->shape);
@@ -372,6 +390,279 @@ static void nan_scale_2(void)
     put_f32(find(SCALE_2)->data, NAN);
 }
 
+/* -- 4-bit integers: written down from the layouts alone, nothing shared with what reads them --- */
+
+static void put_f16(uint8_t *at, float v)
+{
+    const uint16_t bits = rc_f16_encode(v);
+
+    memcpy(at, &bits, 2);
+}
+
+/* A matrix to nearest: codes [rows, cols], scales and zero points [rows, cols / group]. */
+typedef struct rounded {
+    size_t rows, cols, group, groups;
+    uint8_t *code, *zero;
+    float *scale;
+} rounded;
+
+static float value_at(const item *w, const item *scale, size_t row, size_t col)
+{
+    const size_t cols = (size_t)w->shape[1] * (w->dtype == RC_DTYPE_I8 ? 2 : 1);
+    const size_t at = row * cols + col;
+
+    if (w->dtype == RC_DTYPE_I8)
+        return rc_e2m1_value(w->data[at / 2] >> (at % 2 ? 4 : 0) & 15) *
+               rc_e8m0_value(scale->data[at / 32]);
+    return rc_e4m3_value(w->data[at]) *
+           scale_of(scale, row / 128 * (size_t)scale->shape[1] + col / 128);
+}
+
+/* s = (max - min) / 15 with 0 among the values, or max / 7.5; what is stored of s counts. */
+static void round_one(rounded *r, const item *w, const item *scale, size_t row, size_t g,
+                      bool symmetric)
+{
+    const size_t first = g * r->group, at = row * r->groups + g;
+    float lo = 0, hi = 0, step;
+    long zero;
+
+    for (size_t k = first; k < first + r->group; k++) {
+        lo = fminf(lo, value_at(w, scale, row, k));
+        hi = fmaxf(hi, value_at(w, scale, row, k));
+    }
+    step = symmetric ? fmaxf(hi, -lo) / 7.5f : (hi - lo) / 15;
+    step = step > 0 ? step : 1;
+    if (symmetric)
+        step = rc_bf16_value(rc_bf16_round(step));
+    else
+        step = rc_f16_decode(rc_f16_encode(step));
+    zero = symmetric ? 8 : lrintf(-lo / step);
+    zero = zero > 15 ? 15 : zero;
+    r->scale[at] = step;
+    r->zero[at] = (uint8_t)zero;
+    for (size_t k = first; k < first + r->group; k++) {
+        long q = lrintf(value_at(w, scale, row, k) / step) + zero;
+
+        q = q < 0 ? 0 : q > 15 ? 15 : q;
+        r->code[row * r->cols + k] = (uint8_t)q;
+    }
+}
+
+static rounded round_matrix(const item *w, size_t group, bool symmetric)
+{
+    const item *scale = find(sibling(w->name, ".scale"));
+    rounded r = { .rows = (size_t)w->shape[0], .group = group };
+
+    r.cols = (size_t)w->shape[1] * (w->dtype == RC_DTYPE_I8 ? 2 : 1);
+    r.groups = r.cols / group;
+    r.code = memory(r.rows * r.cols);
+    r.zero = memory(r.rows * r.groups);
+    r.scale = memory(r.rows * r.groups * sizeof *r.scale);
+    for (size_t row = 0; row < r.rows; row++)
+        for (size_t g = 0; g < r.groups; g++)
+            round_one(&r, w, scale, row, g, symmetric);
+    return r;
+}
+
+static void drop_rounded(rounded *r)
+{
+    free(r->code);
+    free(r->zero);
+    free(r->scale);
+}
+
+/* Nibble `nibble` of the word at index `word`. */
+static void put_nibble(item *i, size_t word, unsigned nibble, uint8_t code)
+{
+    i->data[4 * word + nibble / 2] |= (uint8_t)(code << 4 * (nibble % 2));
+}
+
+static void make_awq(const char *weight)
+{
+    static const unsigned nibble_of[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
+    rounded r = round_matrix(find(weight), 64, false);
+    const uint64_t codes[2] = { r.cols, r.rows / 8 }, zeros[2] = { r.groups, r.rows / 8 };
+    const uint64_t scales[2] = { r.groups, r.rows };
+    item *q = add(sibling(weight, ".qweight"), RC_DTYPE_I32, 2, codes);
+    item *s16 = add(sibling(weight, ".scales"), RC_DTYPE_F16, 2, scales);
+    item *z = add(sibling(weight, ".qzeros"), RC_DTYPE_I32, 2, zeros);
+
+    for (size_t n = 0; n < r.rows; n++) {
+        for (size_t k = 0; k < r.cols; k++)
+            put_nibble(q, k * (r.rows / 8) + n / 8, nibble_of[n % 8], r.code[n * r.cols + k]);
+        for (size_t g = 0; g < r.groups; g++) {
+            put_nibble(z, g * (r.rows / 8) + n / 8, nibble_of[n % 8], r.zero[n * r.groups + g]);
+            put_f16(s16->data + 2 * (g * r.rows + n), r.scale[n * r.groups + g]);
+        }
+    }
+    drop_rounded(&r);
+}
+
+static void make_packed(const char *weight, bool symmetric)
+{
+    rounded r = round_matrix(find(weight), symmetric ? 32 : 64, symmetric);
+    const uint64_t codes[2] = { r.rows, r.cols / 8 }, zeros[2] = { r.rows / 8, r.groups };
+    const uint64_t scales[2] = { r.rows, r.groups }, two[1] = { 2 };
+    const uint64_t numbers[2] = { r.rows, r.cols };
+    item *q = add(sibling(weight, ".weight_packed"), RC_DTYPE_I32, 2, codes);
+    item *scale = add(sibling(weight, ".weight_scale"), symmetric ? RC_DTYPE_BF16 : RC_DTYPE_F16, 2,
+                      scales);
+    item *shape = add(sibling(weight, ".weight_shape"), RC_DTYPE_I64, 1, two);
+    item *z = symmetric ? NULL : add(sibling(weight, ".weight_zero_point"), RC_DTYPE_I32, 2, zeros);
+
+    memcpy(shape->data, numbers, sizeof numbers);
+    for (size_t n = 0; n < r.rows; n++) {
+        for (size_t k = 0; k < r.cols; k++)
+            put_nibble(q, n * (r.cols / 8) + k / 8, k % 8, r.code[n * r.cols + k]);
+        for (size_t g = 0; g < r.groups; g++) {
+            const size_t at = n * r.groups + g;
+
+            if (symmetric)
+                put_bf16(scale->data + 2 * at, r.scale[at]);
+            else
+                put_f16(scale->data + 2 * at, r.scale[at]);
+            if (z)
+                put_nibble(z, n / 8 * r.groups + g, n % 8, r.zero[at]);
+        }
+    }
+    drop_rounded(&r);
+}
+
+/* Routed experts, or whatever has a scale, into 4-bit integers. */
+static void int4_of(const char *part, bool awq_, bool symmetric)
+{
+    const size_t n = s.n;
+
+    for (size_t i = 0; i < n; i++) {
+        char name[200];
+
+        snprintf(name, sizeof name, "%s", s.at[i].name);
+        if (!strstr(name, part) || !ends_with(name, ".weight") ||
+            (s.at[i].dtype != RC_DTYPE_I8 && s.at[i].dtype != RC_DTYPE_F8_E4M3))
+            continue;
+        if (awq_)
+            make_awq(name);
+        else
+            make_packed(name, symmetric);
+        strcpy(find(sibling(name, ".scale"))->name, GONE);
+        strcpy(s.at[i].name, GONE);
+    }
+    sweep();
+}
+
+static void awq(void)
+{
+    int4_of(".ffn.experts.", true, false);
+}
+
+static void w4a16_zeros(void)
+{
+    int4_of(".ffn.experts.", false, false);
+}
+
+/* FP8 as compressed-tensors names it, its scales in BF16: powers of two lose nothing. */
+static void name_as_compressed_tensors(void)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        item *w = &s.at[i];
+        uint8_t *y;
+
+        if (!ends_with(w->name, ".scale"))
+            continue;
+        strcpy(w->name + strlen(w->name) - strlen(".scale"), ".weight_scale");
+        if (w->dtype != RC_DTYPE_F8_E8M0)
+            continue;
+        y = memory(2 * w->nbytes);
+        for (size_t k = 0; k < w->nbytes; k++)
+            put_bf16(y + 2 * k, rc_e8m0_value(w->data[k]));
+        free(w->data);
+        w->data = y;
+        w->nbytes *= 2;
+        w->dtype = RC_DTYPE_BF16;
+    }
+}
+
+static void w4a16(void)
+{
+    int4_of(".ffn.experts.", false, true);
+    name_as_compressed_tensors();
+}
+
+static void w4a16_hf(void)
+{
+    int4_of(".attn.", false, true);
+    w4a16();
+    for (size_t i = 0; i < s.n; i++) {
+        char hf_name[RC_HF_NAME];
+
+        if (!rc_hf_from_native(s.at[i].name, hf_name) || strlen(hf_name) >= sizeof s.at[i].name)
+            die("has no other name", s.at[i].name);
+        strcpy(s.at[i].name, hf_name);
+    }
+}
+
+#define EXPERT "layers.1.ffn.experts.0.w2"
+
+static void awq_no_zeros(void)
+{
+    awq();
+    strcpy(find(EXPERT ".qzeros")->name, GONE);
+    sweep();
+}
+
+static void awq_group(void)
+{
+    item *scales;
+
+    awq();
+    scales = find(EXPERT ".scales"); /* as many scales, for other groups */
+    scales->shape[0] *= 16;
+    scales->shape[1] /= 16;
+}
+
+static void w4a16_no_scale(void)
+{
+    w4a16_zeros();
+    strcpy(find(EXPERT ".weight_scale")->name, GONE);
+    sweep();
+}
+
+static void w4a16_bad_shape(void)
+{
+    w4a16_zeros();
+    find("layers.0.ffn.experts.0.w1.weight_shape")->data[0]++;
+}
+
+static void w4a16_nan(void)
+{
+    item *scale;
+
+    w4a16_zeros();
+    scale = find(EXPERT ".weight_scale");
+    scale->data[8] = 0;
+    scale->data[9] = 0x7e;
+}
+
+static void w4a16_u8(void)
+{
+    item *w;
+
+    w4a16_zeros();
+    w = find(EXPERT ".weight_packed");
+    w->dtype = RC_DTYPE_U8;
+    w->shape[1] *= 4;
+}
+
+static void gptq(void)
+{
+    awq();
+    for (size_t i = 0; i < s.n; i++)
+        if (ends_with(s.at[i].name, ".qweight")) {
+            s.at[i].shape[0] /= 8;
+            s.at[i].shape[1] *= 8;
+        }
+}
+
 static void packed(void)
 {
     for (size_t i = 0; i < s.n; i++)
@@ -419,6 +710,17 @@ static const struct {
     { "no-scale-2", no_scale_2 },
     { "odd-scale-2", odd_scale_2 },
     { "nan-scale-2", nan_scale_2 },
+    { "awq", awq },
+    { "w4a16-zeros", w4a16_zeros },
+    { "w4a16", w4a16 },
+    { "w4a16-hf", w4a16_hf },
+    { "awq-no-zeros", awq_no_zeros },
+    { "awq-group", awq_group },
+    { "w4a16-no-scale", w4a16_no_scale },
+    { "w4a16-bad-shape", w4a16_bad_shape },
+    { "w4a16-nan", w4a16_nan },
+    { "w4a16-u8", w4a16_u8 },
+    { "gptq", gptq },
     { "packed", packed },
     { "hf", hf },
     { "stacked", stacked },
