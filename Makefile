@@ -69,6 +69,8 @@ $(O)/%_avx512.o: isa_flags := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx51
 # What the assembler takes in is in no .d file.
 $(O)/formats/chat_template.o: formats/chat_template.jinja
 $(O)/verify/report_html.o: verify/report.css
+$(O)/runtime/calibration_text.o: $(wildcard runtime/calibration_text/*) runtime/plain_attention.c \
+    runtime/plain_experts.c kernels/pairs_avx2.c scripts/train-sample scripts/test docs/reliability.md
 
 # Changing a flag rebuilds what it touches.
 $(O)/flags: FORCE

@@ -9,14 +9,13 @@
 
 typedef struct rc_watch {
     void *ctx;
-    /* Rows that linears read, before any rounding for the product: row r at x + r * ldx, `cols`
-     * values. It belongs to position pos0 + token[r]; token NULL: pos0 + r, for H_PROJ pos0 + r / N.
-     * Rows of one place come in ascending order of position whatever the memory and the threads,
-     * those of an expert one after the other. expert: -1 but for EXPERT and DOWN. HEAD counts
-     * as part of the block before it. */
+    /* Rows that linears read, before any rounding for the product: x [rows, cols]. Row r belongs to
+     * position pos0 + token[r]; token NULL: pos0 + r, for H_PROJ pos0 + r / N. Rows of one place
+     * come in ascending order of position whatever the memory and the threads, those of an expert
+     * one after the other. expert: -1 but for EXPERT and DOWN. HEAD counts as part of the block
+     * before it. */
     rc_code (*input)(void *ctx, uint32_t layer, rc_input_at at, int32_t expert, uint64_t pos0,
-                     const uint32_t *token, size_t rows, size_t cols, const float *x, size_t ldx,
-                     rc_err *err);
+                     const uint32_t *token, size_t rows, size_t cols, const float *x, rc_err *err);
     /* The residual streams after a layer's attention, before its experts. As below. */
     rc_code (*middle)(void *ctx, uint32_t layer, uint64_t pos0, size_t tokens, const float *h,
                       rc_err *err);
