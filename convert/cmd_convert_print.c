@@ -1,14 +1,13 @@
 /* convert/cmd_convert_print.c - see cmd_convert_print.h. */
 #include "convert/cmd_convert_print.h"
 
-#include "convert/cmd_convert_int4.h"
-
 #include <libgen.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "convert/cmd_convert_int4.h"
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
 

@@ -49,7 +49,7 @@ static const modules kinds[] = {
     { "projections of drafts",
       { ".e_proj", ".h_proj", ".main_proj" },
       "re:.*\\.(e_proj|h_proj|main_proj|context_wkv_proj)$",
-      { "e_proj", "h_proj", "main_proj", "context_wkv_proj" } },
+      { ".e_proj", ".h_proj", ".main_proj", ".context_wkv_proj" } }, /* gate_proj is none */
 };
 enum { NKINDS = sizeof kinds / sizeof *kinds };
 
