@@ -30,7 +30,8 @@ cmp -s ref.gguf x.gguf || fail 'FP8 holds the same values, but its statistics ar
 # a window that is cut short, and a text shorter than a window
 ids 151 >ids
 expect 0 recast calibrate m --tokens ids --ctx 150 -o y.gguf --json
-jq -e '.tokens == 150 and .windows == 1 and .draft and .few == 16 and (.few_by_block | length) == 4' out >/dev/null ||
+jq -e '.tokens == 150 and .windows == 1 and .draft and .few > 0 and .few == ([.few_by_block[].experts[]] | length)
+    and ([.few_by_block[].experts[].tokens] | max) < 64' out >/dev/null ||
     fail "a last window of one token: $(cat out)"
 ids 20 >ids
 expect 0 recast calibrate m --tokens ids -o y.gguf --force --json
