@@ -54,7 +54,9 @@ static rc_code index_tensors(rc_calib *c, rc_err *err)
     return RC_OK;
 }
 
-rc_code rc_calib_open(rc_calib **out, const char *path, const rc_log *log, rc_mem *mem, rc_err *err)
+/* Around an imatrix; NULL bytes: the file at `path`. */
+static rc_code open_either(rc_calib **out, const char *path, const uint8_t *bytes, size_t len,
+                           const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_calib *c = rc_mem_get(mem, sizeof *c);
     rc_code rc;
@@ -63,7 +65,8 @@ rc_code rc_calib_open(rc_calib **out, const char *path, const rc_log *log, rc_me
     if (!c)
         return rc_fail_nomem(err, mem, sizeof *c);
     c->mem = mem;
-    rc = rc_imatrix_open(&c->imatrix, path, log, mem, err);
+    rc = bytes ? rc_imatrix_parse(&c->imatrix, bytes, len, log, mem, err)
+               : rc_imatrix_open(&c->imatrix, path, log, mem, err);
     if (rc == RC_OK) {
         c->head = rc_imatrix_gguf(c->imatrix);
         read_origin(c);
@@ -73,6 +76,19 @@ rc_code rc_calib_open(rc_calib **out, const char *path, const rc_log *log, rc_me
         rc_calib_free(&c);
     *out = c;
     return rc;
+}
+
+rc_code rc_calib_open(rc_calib **out, const char *path, const rc_log *log, rc_mem *mem, rc_err *err)
+{
+    return open_either(out, path, NULL, 0, log, mem, err);
+}
+
+rc_code rc_calib_parse(rc_calib **out, const uint8_t *bytes, size_t len, const rc_log *log,
+                       rc_mem *mem, rc_err *err)
+{
+    static const uint8_t nothing[1];
+
+    return open_either(out, NULL, bytes ? bytes : nothing, len, log, mem, err);
 }
 
 void rc_calib_free(rc_calib **calib)
@@ -218,7 +234,10 @@ static rc_code per_row(const rc_calib *c, const spot *s, const char *what, float
 
     *v = 0;
     RC_TRY(find_extra(c, s->owner, what, RC_DTYPE_F32, s->rows, &t, err));
-    return t ? read_floats(c, t, s->row, 1, 0, v, err) : RC_OK;
+    if (t)
+        RC_TRY(read_floats(c, t, s->row, 1, 0, v, err));
+    *v = roundf(*v);
+    return RC_OK;
 }
 
 static rc_code abs_of(const rc_calib *c, const spot *s, float *out, bool *found, rc_err *err)

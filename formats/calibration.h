@@ -54,6 +54,10 @@ typedef struct rc_calib_origin {
 RC_MUST_CHECK
 rc_code rc_calib_open(rc_calib **out, const char *path, const rc_log *log, rc_mem *mem,
                       rc_err *err);
+/** The same from bytes, for the fuzzer and for tests; `bytes` may be freed afterwards. */
+RC_MUST_CHECK
+rc_code rc_calib_parse(rc_calib **out, const uint8_t *bytes, size_t len, const rc_log *log,
+                       rc_mem *mem, rc_err *err);
 void rc_calib_free(rc_calib **calib);
 const rc_imatrix *rc_calib_imatrix(const rc_calib *c);
 const rc_calib_origin *rc_calib_origin_of(const rc_calib *c);

@@ -31,7 +31,7 @@ TAKE_IN(text_pairs, "kernels/pairs_avx2.c");
 TAKE_IN(text_train_sample, "scripts/train-sample");
 TAKE_IN(text_test, "scripts/test");
 TAKE_IN(text_reliability, "docs/reliability.md");
-TAKE_IN(text_chats, TEXTS "chats.json");
+TAKE_IN(text_chats, TEXTS "chats.jsonl");
 
 static rc_code add_conversations(rc_text *out, const char *begin, const char *end, rc_err *err);
 

@@ -268,23 +268,25 @@ static void say_where(const rc_collect *c, const call *of, char *buf, size_t n)
 static rc_code fail_sum(const rc_collect *c, const call *of, const float *x, size_t n, size_t cols,
                         rc_err *err)
 {
+    /* a draft sees a token less of each */
+    const uint64_t window = c->o.window - (of->layer >= c->config->num_hidden_layers);
     char where[64];
     size_t worst = 0;
+    uint64_t pos;
 
     say_where(c, of, where, sizeof where);
     for (size_t i = 0; i < n * cols && isfinite(x[worst]); i++)
         if (!isfinite(x[i]) || fabsf(x[i]) > fabsf(x[worst]))
             worst = i;
+    pos = position(of, worst / cols);
     rc_fail(err, RC_E_NUMERIC, RC_NO_OFFSET,
-            "%s: %s is %s at token %" PRIu64 " of the text's windows", where, rc_input_name(of->at),
-            isfinite(x[worst]) ? "too large to be squared" : "not finite",
-            position(of, worst / cols));
-    rc_err_got(err, "%g in channel %zu (window %" PRIu64 ", position %" PRIu64 ")",
-               (double)x[worst], worst % cols, position(of, worst / cols) / c->o.window,
-               position(of, worst / cols) % c->o.window);
-    rc_err_hint(err,
-                "recast verify finds damaged weights; --numerics f32 tells whether it is a matter "
-                "of rounding");
+            "%s: %s is %s (%g) at token %" PRIu64 " of the windows (window %" PRIu64
+            ", position %" PRIu64 "), channel %zu",
+            where, rc_input_name(of->at),
+            isfinite(x[worst]) ? "too large to be squared" : "not finite", (double)x[worst], pos,
+            pos / window, pos % window, worst % cols);
+    rc_err_hint(err, "recast verify finds damaged weights; --numerics f32 tells whether it is a "
+                     "matter of rounding");
     return RC_E_NUMERIC;
 }
 
