@@ -32,11 +32,15 @@ typedef struct int4_choice {
     vec scale, low, high, loss;
 } int4_choice;
 
-/* To the type that scales are stored in, and back. */
+/* To the type that scales are stored in, and back; and the power of two that is not above. */
 #if defined(__AVX512F__)
 VEC_INLINE vec int4_to_f16(vec x)
 {
     return _mm512_cvtph_ps(_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+VEC_INLINE vec int4_power(vec x)
+{
+    return _mm512_and_ps(x, _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000)));
 }
 VEC_INLINE vec int4_to_bf16(vec x)
 {
@@ -51,6 +55,10 @@ VEC_INLINE vec int4_to_f16(vec x)
 {
     return _mm256_cvtph_ps(_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
+VEC_INLINE vec int4_power(vec x)
+{
+    return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7f800000)));
+}
 VEC_INLINE vec int4_to_bf16(vec x)
 {
     const __m256i bits = _mm256_castps_si256(x);
@@ -63,6 +71,10 @@ VEC_INLINE vec int4_to_bf16(vec x)
 VEC_INLINE vec int4_to_f16(vec x)
 {
     return rc_f16_decode(rc_f16_encode(x));
+}
+VEC_INLINE vec int4_power(vec x)
+{
+    return rc_f32_of_bits(rc_f32_bits(x) & 0x7f800000);
 }
 VEC_INLINE vec int4_to_bf16(vec x)
 {
