@@ -112,8 +112,9 @@ $(O)/tests/cli/fault.so: tests/cli/fault.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -pthread -o $@ $< -ldl
 
-# They make checkpoints for verify to judge: damaged in known ways, and in the layouts of others.
-TOOLS := $(O)/tests/cli/sabotage $(O)/tests/cli/repack
+# They make checkpoints for verify to judge (damaged in known ways, in the layouts of others); int4
+# lets oracles at the arithmetic.
+TOOLS := $(O)/tests/cli/sabotage $(O)/tests/cli/repack $(O)/tests/cli/int4
 $(TOOLS): $(O)/%: $(O)/%.o $(O)/librecast.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/librecast.a $(LIBS)
 
@@ -137,7 +138,7 @@ bench: all $(O)/tests/bench/bench ## Measure kernels and whole conversions as ra
 lint: ## Check formatting, layering, headers, static analysis and shell scripts
 	$(Q)CC='$(CC)' scripts/lint
 
-oracle: all ## Compare with safetensors, numpy and ml_dtypes (makes a virtual environment)
+oracle: all $(TOOLS) ## Compare with safetensors, numpy and ml_dtypes (makes a virtual environment)
 	$(Q)PYTHON='$(PYTHON)' RECAST=$(O)/recast scripts/oracle || [ $$? -eq 77 ]
 
 demo: all ## Make a sample checkpoint, convert it to FP8 and print the verdict
