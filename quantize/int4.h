@@ -44,7 +44,8 @@ typedef struct rc_int4_row {
 } rc_int4_row;
 
 /* Counted over rows. A group's loss is a sum in f32, in the order of columns; a row's is one of
- * those in double, from 0; the rows' are added in order. */
+ * those in double, from 0; the rows' are added in order. Values above 1e18 may have losses that
+ * are infinite, or no number, and their search is then moot. */
 typedef struct rc_int4_tally {
     uint64_t groups;
     uint64_t clipped;    /* groups whose scale is less than NEAREST's: their range was cut */

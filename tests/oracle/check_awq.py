@@ -11,9 +11,12 @@ matrix. Asked for:
   - on other samples, after clipping: a loss that equals AutoAWQ's (within 1 %) or beats it, and
     with RC_INT4_BEST one that beats it.
 
-Where compressed_tensors can be imported its quantizer makes the same values as RC_INT4_NEAREST.
+Where they can be imported, llm-compressor's own search on the same layer takes the same ratio
+within a step of its grid, at a loss within 2 % of ours, and RC_INT4_BEST has less; and
+compressed_tensors' quantizer makes the same values as RC_INT4_NEAREST.
 """
 
+import os
 import subprocess
 
 import numpy as np
@@ -23,7 +26,7 @@ import common
 GRID = 20
 
 
-def layer(rows, cols, rng):
+def make_layer(rows, cols, rng):
     """Weights, and activations of which few channels are large, like those after a norm."""
     w = rng.standard_normal((rows, cols)) * 0.02 * np.exp(0.3 * rng.standard_normal((1, cols)))
     size = np.exp(0.5 * rng.standard_normal(cols))
@@ -91,9 +94,54 @@ def ours(tool, w, x, group, kind, search):
     return np.fromfile("losses.f64"), np.fromfile("y.f32", np.float32).reshape(GRID, *w.shape)
 
 
+def llm_compressor(w, x, group):
+    """The scales that its AWQModifier takes, and the loss that it saw; None without the package."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    try:
+        import torch
+        from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+        from compressed_tensors.quantization.lifecycle.initialize import initialize_module_for_quantization
+        from llmcompressor.modifiers.transform.awq.base import AWQModifier
+        from llmcompressor.modifiers.transform.awq.mappings import ResolvedMapping
+        from llmcompressor.pipelines.cache import IntermediatesCache
+    except ImportError:
+        return None
+    inputs = torch.from_numpy(x.astype(np.float32))
+    linear = torch.nn.Linear(w.shape[1], w.shape[0], bias=False)
+    linear.weight.data = torch.from_numpy(w.copy())
+    args = QuantizationArgs(num_bits=4, symmetric=False, strategy="group", group_size=group)
+    initialize_module_for_quantization(linear, QuantizationScheme(targets=["Linear"], weights=args))
+    linear.quantization_enabled = False
+    modifier, seen = AWQModifier(mappings=[]), IntermediatesCache(None, None)
+    seen.append({"input": inputs})
+    modifier._parent_args_cache[linear] = seen
+    modifier._smooth_activation_stats["norm"] = [inputs.abs().sum(0), torch.tensor(len(inputs))]
+    where = ResolvedMapping("norm", torch.nn.Identity(), [linear], ["linear"], linear, "linear")
+    with torch.no_grad():
+        outputs = modifier._run_samples(linear)
+        s = modifier._compute_best_scale(where, outputs, {linear: linear.weight.clone()})
+    return s.numpy(), modifier._error_metrics[-1]["best_error"]
+
+
+def check_llm_compressor(check, what, w, x, group, losses, best):
+    found = llm_compressor(w, x, group)
+    if found is None:
+        return "llm-compressor not asked"
+    s, least = found
+    grid = np.arange(GRID - 1) / (GRID - 2)  # its own
+    off = [np.max(np.abs(np.log(scales(w, x, r, group) / s))) for r in grid]
+    ratio, mine = float(grid[int(np.argmin(off))]), int(np.argmin(losses)) / GRID
+    check.that(min(off) < 1e-3, "%s: llm-compressor's scales are of none of its ratios", what)
+    check.that(abs(ratio - mine) <= grid[1] + 1e-9, "%s: llm-compressor takes ratio %.3f, we %.3f", what, ratio, mine)
+    check.that(min(losses) <= 1.02 * least, "%s: our loss is %.4f of llm-compressor's", what, min(losses) / least)
+    check.that(best <= least, "%s: RC_INT4_BEST has %.4f of llm-compressor's loss", what, best / least)
+    check.count("llm-compressor searches")
+    return "llm-compressor %.3f, loss of its %.3f (nearest), %.3f (best)" % (ratio, min(losses) / least, best / least)
+
+
 def check_search(check, tool, rows, cols, group, rng):
     what = "%d x %d, group %d" % (rows, cols, group)
-    w, make = layer(rows, cols, rng)
+    w, make = make_layer(rows, cols, rng)
     x, fresh = make(1024), make(1024)
     their_losses, their_layer = theirs(w.astype(np.float64), x, group)
     proxy, layers = ours(tool, w, x, group, "asymmetric", "nearest")
@@ -107,10 +155,12 @@ def check_search(check, tool, rows, cols, group, rng):
     said = {}
     for search, most in (("clip", 1.01), ("best", 1.0)):
         proxy, layers = ours(tool, w, x, group, "asymmetric", search)
-        said[search] = output_loss(fresh, w, layers[int(np.argmin(proxy))]) / bound
+        layer = layers[int(np.argmin(proxy))]
+        said[search] = output_loss(fresh, w, layer) / bound
         check.that(said[search] <= most, "%s: %s has %.4f of AutoAWQ's loss", what, search, said[search])
-    print("     %s: ratio %d/20, AutoAWQ %d/20; loss of its %.3f (clip), %.3f (best)"
-          % (what, cheap, at, said["clip"], said["best"]))
+    other = check_llm_compressor(check, what, w, x, group, losses, output_loss(x, w, layer))
+    print("     %s: ratio %.2f, AutoAWQ %.2f, loss of its %.3f (clip), %.3f (best); %s"
+          % (what, cheap / GRID, at / GRID, said["clip"], said["best"], other))
     check.count("ratios", 2 * GRID)
 
 
@@ -124,7 +174,7 @@ def check_compressed_tensors(check, tool, rng):
     except ImportError as e:
         print("     no compressed_tensors: its quantizer is not asked (%s)" % e)
         return
-    w, _ = layer(64, 512, rng)
+    w, _ = make_layer(64, 512, rng)
     nothing = np.full((1, w.shape[1]), np.nan)  # no statistics: scales of 1
     for group in (32, 128):
         for symmetric in (True, False):
