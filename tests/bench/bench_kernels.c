@@ -45,7 +45,7 @@ typedef struct job {
     rc_dequant_fp8_fn *fp8;
     uint8_t *codes, *scales, *out; /* FP4 matrix; FP8 matrix */
     rc_fp8_tile *tiles;
-    float *tile_scales; /* of one row of tiles, for every row */
+    float *tile_scales;        /* of one row of tiles, for every row */
     uint8_t zeros[COLS / 128]; /* as many */
     size_t bands;
     bool stream, perturb;

@@ -7,8 +7,8 @@
  *     same               nothing changed, in one shard
  *     weight-scale-inv   every ".scale" is ".weight_scale_inv"
  *     plain-wo-a         attn.wo_a in BF16, without a scale
- *     other-exponent     fp8: codes of a tile half as large and its scale twice, where that is exact
- *     f32-norms          norms in F32
+ *     other-exponent     fp8: codes of a tile half as large and its scale twice, where that is
+ * exact f32-norms          norms in F32
  *
  * native, experts as ModelOpt casts them:
  *
@@ -390,7 +390,8 @@ static void nan_scale_2(void)
     put_f32(find(SCALE_2)->data, NAN);
 }
 
-/* -- 4-bit integers: written down from the layouts alone, nothing shared with what reads them --- */
+/* -- 4-bit integers: written down from the layouts alone, nothing shared with what reads them ---
+ */
 
 static void put_f16(uint8_t *at, float v)
 {
@@ -505,8 +506,8 @@ static void make_packed(const char *weight, bool symmetric)
     const uint64_t scales[2] = { r.rows, r.groups }, two[1] = { 2 };
     const uint64_t numbers[2] = { r.rows, r.cols };
     item *q = add(sibling(weight, ".weight_packed"), RC_DTYPE_I32, 2, codes);
-    item *scale = add(sibling(weight, ".weight_scale"), symmetric ? RC_DTYPE_BF16 : RC_DTYPE_F16, 2,
-                      scales);
+    item *scale =
+        add(sibling(weight, ".weight_scale"), symmetric ? RC_DTYPE_BF16 : RC_DTYPE_F16, 2, scales);
     item *shape = add(sibling(weight, ".weight_shape"), RC_DTYPE_I64, 1, two);
     item *z = symmetric ? NULL : add(sibling(weight, ".weight_zero_point"), RC_DTYPE_I32, 2, zeros);
 

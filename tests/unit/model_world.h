@@ -49,7 +49,8 @@ static inline void edit_config(const char *from, const char *to)
     snprintf(at, sizeof w.config - (size_t)(at - w.config), "%s%s", to, rest);
 }
 
-static inline void add(const char *name, rc_dtype dtype, unsigned rank, uint64_t a, uint64_t b, uint64_t c)
+static inline void add(const char *name, rc_dtype dtype, unsigned rank, uint64_t a, uint64_t b,
+                       uint64_t c)
 {
     tensor *t = &w.at[w.n++];
 
@@ -140,8 +141,7 @@ static inline void write_numbers(uint64_t at)
         for (unsigned k = 0; k < t->rank; k++)
             nbytes *= t->shape[k];
         if (t->numbers[0])
-            assert_int_equal(pwrite(fd,
-                                    nbytes == sizeof narrow ? (const void *)narrow : t->numbers,
+            assert_int_equal(pwrite(fd, nbytes == sizeof narrow ? (const void *)narrow : t->numbers,
                                     (size_t)nbytes, (off_t)at),
                              (ssize_t)nbytes);
         at += nbytes;
@@ -239,7 +239,7 @@ static inline void expect_whole(const char *variant, size_t notes)
 
 /* Open, expect exactly one problem, and look at it. */
 static inline void expect_problem(rc_problem_kind kind, const char *name, const char *says,
-                           const char *want, const char *got)
+                                  const char *want, const char *got)
 {
     const rc_problem *p;
     rc_err err;

@@ -48,8 +48,12 @@ static void test_hf_pairs(void **state)
 
 static void test_hf_others_are_copied(void **state)
 {
-    static const char *const others[] = { "", "layers.", "layers.x.attn.wkv", "embedding.weight",
-                                          "model.layers.1.attn.wkv.weight", "layers.1.ffn.other" };
+    static const char *const others[] = { "",
+                                          "layers.",
+                                          "layers.x.attn.wkv",
+                                          "embedding.weight",
+                                          "model.layers.1.attn.wkv.weight",
+                                          "layers.1.ffn.other" };
     char out[RC_HF_NAME], name[2 * RC_HF_NAME];
 
     (void)state;

@@ -37,8 +37,8 @@ static void test_int4_config_none(void **state)
 static void test_int4_config_awq(void **state)
 {
     rc_int4_config c = parse("{\"quant_method\":\"awq\",\"bits\":4,\"group_size\":128,"
-                            "\"zero_point\":true,\"version\":\"gemm\","
-                            "\"modules_to_not_convert\":[\"attn.\"]}");
+                             "\"zero_point\":true,\"version\":\"gemm\","
+                             "\"modules_to_not_convert\":[\"attn.\"]}");
 
     (void)state;
     assert_int_equal(c.n, 1);

@@ -69,7 +69,8 @@ static void fresh_int4(const rc_int4_layout *layout)
     fresh();
     edit_config(FP8, layout->store == RC_STORE_AWQ ? AWQ : CT);
     if (layout->zeros && layout->store == RC_STORE_PACKED)
-        edit_config("\"symmetric\":true,\"group_size\":32", "\"symmetric\":false,\"group_size\":64");
+        edit_config("\"symmetric\":true,\"group_size\":32",
+                    "\"symmetric\":false,\"group_size\":64");
     replace_experts("", layout);
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/piece.h"
 
 #include "kernels/f16.h"
+#include "kernels/int4_turn.h"
 #include "tests/unit/fixture.h"
 
 enum { ROWS = 4104, COLS = 2080, GROUP = 32, GROUPS = COLS / GROUP };
@@ -155,6 +156,24 @@ static void check_container(bool awq)
     fx_close(&dir);
 }
 
+static void test_piece_words(void **state)
+{
+    uint8_t in[8 * 4], out[8 * 4];
+
+    (void)state;
+    assert_int_equal(rc_int4_word_of_awq(0x75316420u), 0x76543210u);
+    for (unsigned k = 0; k < 8; k++) /* column k: outputs 0 .. 7 plus k */
+        for (unsigned n = 0; n < 4; n++) {
+            static const uint8_t word[4] = { 0x20, 0x64, 0x31, 0x75 };
+
+            in[4 * k + n] = (uint8_t)((word[n] % 16 + k) % 16 | ((word[n] / 16 + k) % 16) << 4);
+        }
+    rc_int4_turn(out, 4, in, 4, 8, 8);
+    for (unsigned r = 0; r < 8; r++)
+        for (unsigned k = 0; k < 8; k++)
+            assert_int_equal(out[4 * r + k / 2] >> 4 * (k % 2) & 15, r + k);
+}
+
 static void test_piece_packed(void **state)
 {
     (void)state;
@@ -170,6 +189,7 @@ static void test_piece_awq(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_piece_words),
         cmocka_unit_test(test_piece_packed),
         cmocka_unit_test(test_piece_awq),
     };
