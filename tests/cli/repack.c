@@ -18,7 +18,7 @@
  *     nvfp4-attention    attention in NVFP4's names: nobody reads that
  *     no-scale-2, odd-scale-2, nan-scale-2   one ".weight_scale_2" missing, BF16, NaN
  *
- * native, experts in 4-bit integers, to nearest; the config is for the caller to edit:
+ * native or bf16, experts in 4-bit integers, to nearest; the config is for the caller to edit:
  *
  *     awq                AutoAWQ, groups of 64
  *     w4a16-zeros        compressed-tensors: the same codes, zero points and scales (F16)
@@ -411,6 +411,12 @@ static float value_at(const item *w, const item *scale, size_t row, size_t col)
     const size_t cols = (size_t)w->shape[1] * (w->dtype == RC_DTYPE_I8 ? 2 : 1);
     const size_t at = row * cols + col;
 
+    if (w->dtype == RC_DTYPE_BF16) {
+        uint16_t bits;
+
+        memcpy(&bits, w->data + 2 * at, 2);
+        return rc_bf16_value(bits);
+    }
     if (w->dtype == RC_DTYPE_I8)
         return rc_e2m1_value(w->data[at / 2] >> (at % 2 ? 4 : 0) & 15) *
                rc_e8m0_value(scale->data[at / 32]);
@@ -450,7 +456,7 @@ static void round_one(rounded *r, const item *w, const item *scale, size_t row, 
 
 static rounded round_matrix(const item *w, size_t group, bool symmetric)
 {
-    const item *scale = find(sibling(w->name, ".scale"));
+    const item *scale = w->dtype == RC_DTYPE_BF16 ? NULL : find(sibling(w->name, ".scale"));
     rounded r = { .rows = (size_t)w->shape[0], .group = group };
 
     r.cols = (size_t)w->shape[1] * (w->dtype == RC_DTYPE_I8 ? 2 : 1);
@@ -538,13 +544,15 @@ static void int4_of(const char *part, bool awq_, bool symmetric)
 
         snprintf(name, sizeof name, "%s", s.at[i].name);
         if (!strstr(name, part) || !ends_with(name, ".weight") ||
-            (s.at[i].dtype != RC_DTYPE_I8 && s.at[i].dtype != RC_DTYPE_F8_E4M3))
+            (s.at[i].dtype != RC_DTYPE_I8 && s.at[i].dtype != RC_DTYPE_F8_E4M3 &&
+             s.at[i].dtype != RC_DTYPE_BF16))
             continue;
         if (awq_)
             make_awq(name);
         else
             make_packed(name, symmetric);
-        strcpy(find(sibling(name, ".scale"))->name, GONE);
+        if (s.at[i].dtype != RC_DTYPE_BF16)
+            strcpy(find(sibling(name, ".scale"))->name, GONE);
         strcpy(s.at[i].name, GONE);
     }
     sweep();
