@@ -302,8 +302,8 @@ void rc_lint_weight_dtype(const rc_lint_facts *f, rc_lint_finding *out)
         rc_want want[2];
         rc_err *e;
 
-        if (!b->weight || b->param->quant == RC_QUANT_NONE ||
-            b->store == RC_STORE_PACKED || b->store == RC_STORE_AWQ)
+        if (!b->weight || b->param->quant == RC_QUANT_NONE || b->store == RC_STORE_PACKED ||
+            b->store == RC_STORE_AWQ)
             continue;
         rc_param_layout(b->param, b->store, RC_DTYPE_BF16, RC_DTYPE_F32, want);
         if (b->weight->dtype == want[0].dtype)

@@ -90,7 +90,8 @@ static void check_format(rc_lint_finding *out, const rc_lint_facts *f, const rc_
         (void)rc_lint_str(f->quant, "format", &format);
     if (a.scheme == RC_LINT_OTHER || strcmp(format, want) == 0)
         return;
-    e = rc_lint_say(out, RC_LINT_FAILS, "a group of config_groups has not the format of its weights");
+    e = rc_lint_say(out, RC_LINT_FAILS,
+                    "a group of config_groups has not the format of its weights");
     in_config(e);
     rc_err_want(e, "%s", want);
     rc_err_got(e, "%.40s", *format ? format : "nothing");
@@ -321,8 +322,8 @@ static void judge_block(rc_lint_finding *out, const rc_lint_facts *f, rc_engine 
             continue;
         a.part[0] = find_part(&a, modules[i].part[0]);
         a.part[1] = modules[i].part[1] ? find_part(&a, modules[i].part[1]) : NULL;
-        if (a.part[0] && a.part[0]->weight && (!modules[i].part[1] || (a.part[1] && a.part[1]->weight)) &&
-            is_asked(&a))
+        if (a.part[0] && a.part[0]->weight &&
+            (!modules[i].part[1] || (a.part[1] && a.part[1]->weight)) && is_asked(&a))
             judge_module(out, &a);
     }
 }
@@ -372,7 +373,8 @@ void rc_lint_int4_experts(const rc_lint_facts *f, rc_lint_finding *out)
         stored_as(&y, b);
         if (x.scheme == y.scheme && x.size == y.size && x.symmetric == y.symmetric)
             continue;
-        e = rc_lint_say(out, RC_LINT_FAILS, "not stored as expert 0, whose scheme is taken for all");
+        e = rc_lint_say(out, RC_LINT_FAILS,
+                        "not stored as expert 0, whose scheme is taken for all");
         if (!e)
             continue;
         rc_lint_at(e, f, b->weight);
@@ -391,7 +393,8 @@ void rc_lint_int4_names(const rc_lint_facts *f, rc_lint_finding *out)
 
         if (strncmp(t->name, "model.", 6) != 0 && strncmp(t->name, "lm_head.", 8) != 0)
             continue;
-        e = rc_lint_say(out, RC_LINT_FAILS, "names of transformers: the loader knows the release's");
+        e = rc_lint_say(out, RC_LINT_FAILS,
+                        "names of transformers: the loader knows the release's");
         rc_lint_at(e, f, t);
         rc_err_hint(e, "convert without --names hf");
     }
@@ -434,7 +437,8 @@ void rc_lint_int4_wo_a(const rc_lint_facts *f, rc_lint_finding *out)
         if (!is_wo_a(b))
             continue;
         if (b->store == RC_STORE_PLAIN) {
-            rc_lint_say(out, RC_LINT_NOTE, "wo_a in BF16 needs version 0.33 of the engine, or later");
+            rc_lint_say(out, RC_LINT_NOTE,
+                        "wo_a in BF16 needs version 0.33 of the engine, or later");
             continue;
         }
         if (!is_int4(b))
@@ -479,7 +483,8 @@ void rc_lint_int4_joined(const rc_lint_facts *f, rc_lint_finding *out)
         const rc_bound *b = rc_model_at(f->model, i);
         rc_lint_answer s;
 
-        if (!b->weight || b->param->draft || !rc_lint_ends_with(b->param->name, ".attn.wq_a.weight"))
+        if (!b->weight || b->param->draft ||
+            !rc_lint_ends_with(b->param->name, ".attn.wq_a.weight"))
             continue;
         stored_as(&s, b);
         if (s.scheme == RC_LINT_INT4 || s.scheme == RC_LINT_FP8) {
@@ -532,7 +537,8 @@ void rc_lint_int4_tiles(const rc_lint_facts *f, rc_lint_finding *out)
         const rc_bound *b = rc_model_at(f->model, i);
         rc_err *e;
 
-        if (!is_int4(b) || !b->weight || (b->param->shape[0] % 64 == 0 && b->param->shape[1] % 128 == 0))
+        if (!is_int4(b) || !b->weight ||
+            (b->param->shape[0] % 64 == 0 && b->param->shape[1] % 128 == 0))
             continue;
         e = rc_lint_say(out, RC_LINT_WARNING, "Marlin has no tiles for this shape: slower kernels");
         if (!e)

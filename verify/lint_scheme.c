@@ -121,8 +121,8 @@ static match is_ignored(const rc_lint_facts *f, rc_engine engine, const rc_lint_
 /* The first group one of whose targets matches, in one of the three ways that are tried in turn. */
 enum { BY_NAME, BY_SHARDS, BY_CLASS };
 
-static match targeted(const rc_json_node *list, const rc_lint_module *m, rc_engine engine, unsigned way,
-                      const char **pattern)
+static match targeted(const rc_json_node *list, const rc_lint_module *m, rc_engine engine,
+                      unsigned way, const char **pattern)
 {
     if (way == BY_NAME)
         return in_list(list, m->name, engine, false, pattern);

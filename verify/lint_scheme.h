@@ -1,11 +1,11 @@
 /* verify/lint_scheme.h - which scheme quantization_config gives to a module, as engines look it up;
  * for lint*.c.
  *
- * compressed-tensors: `ignore` first, then the targets of config_groups, in their order. A target is
- * a name, "re:" and what re.match() takes, or a class ("Linear"). AWQ: every linear whose name does
- * not contain one of modules_to_not_convert. Modules have the engine's own names.
- * Source: vllm-project/vllm and sgl-project/sglang, quantization/compressed_tensors/utils.py (and
- * vLLM's utils/config_utils.py), auto_awq.py, awq/awq.py. */
+ * compressed-tensors: `ignore` first, then the targets of config_groups, in their order. A target
+ * is a name, "re:" and what re.match() takes, or a class ("Linear"). AWQ: every linear whose name
+ * does not contain one of modules_to_not_convert. Modules have the engine's own names. Source:
+ * vllm-project/vllm and sgl-project/sglang, quantization/compressed_tensors/utils.py (and vLLM's
+ * utils/config_utils.py), auto_awq.py, awq/awq.py. */
 #ifndef RC_VERIFY_LINT_SCHEME_H
 #define RC_VERIFY_LINT_SCHEME_H
 

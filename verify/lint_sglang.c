@@ -42,7 +42,9 @@ static void check_layout(const rc_lint_facts *f, rc_lint_finding *out)
                         "drop it");
         return;
     }
-    if (f->layout == RC_LINT_GPTQ)
+    if (f->layout == RC_LINT_AWQ || f->layout == RC_LINT_CT)
+        why = f->unbound.msg; /* not of the kinds that are */
+    else if (f->layout == RC_LINT_GPTQ)
         why = "it cannot describe the FP8 attention";
     else if (f->layout == RC_LINT_NVFP4) {
         verdict = RC_LINT_WARNING;

@@ -51,7 +51,9 @@ static void check_layout(const rc_lint_facts *f, rc_lint_finding *out)
     }
     (void)rc_lint_str(f->quant, "moe_quant_algo", &algo);
     (void)rc_lint_str(f->quant, "quant_method", &method);
-    if (f->layout == RC_LINT_GPTQ)
+    if (f->layout == RC_LINT_AWQ || f->layout == RC_LINT_CT)
+        why = f->unbound.msg; /* not of the kinds that are */
+    else if (f->layout == RC_LINT_GPTQ)
         why = "it cannot describe the FP8 attention";
     else if (f->layout == RC_LINT_NVFP4 && strcmp(algo, "NVFP4") == 0) {
         verdict = RC_LINT_NOTE;
@@ -255,8 +257,8 @@ const rc_lint_rule rc_lint_rules_vllm[] = {
       rc_lint_awq_keys },
     { "vllm/ct-format", "a group of config_groups without the format of its weights", &ct,
       rc_lint_ct_format },
-    { "vllm/ct-arguments", "a scheme that is not built: actorder, odd groups, unknown mixtures", &ct,
-      rc_lint_ct_arguments },
+    { "vllm/ct-arguments", "a scheme that is not built: actorder, odd groups, unknown mixtures",
+      &ct, rc_lint_ct_arguments },
     { "vllm/int4-modules", "a module that is stored unlike what targets and ignore make of it",
       &model_033, rc_lint_int4_modules_vllm },
     { "vllm/int4-experts", "an expert stored unlike the first, which is asked for all", &ct_moe,

@@ -7,8 +7,8 @@
  *     same               nothing changed, in one shard
  *     weight-scale-inv   every ".scale" is ".weight_scale_inv"
  *     plain-wo-a         attn.wo_a in BF16, without a scale
- *     other-exponent     fp8: codes of a tile half as large and its scale twice, where that is exact
- *     f32-norms          norms in F32
+ *     other-exponent     fp8: codes of a tile half as large and its scale twice, where that is
+ * exact f32-norms          norms in F32
  *
  * native, experts as ModelOpt casts them:
  *
@@ -24,6 +24,8 @@
  *     w4a16-zeros        compressed-tensors: the same codes, zero points and scales (F16)
  *     w4a16              compressed-tensors, symmetric groups of 32, scales in BF16; FP8 elsewhere
  *                        under ".weight_scale"
+ *     w4a16-attn         the same, attention too in 4 bits
+ *     w4a16-one-asymmetric   the same, but for w2 of one expert
  *     w4a16-hf           the same under the names of transformers, attention too in 4 bits
  *     awq-no-zeros, awq-group, w4a16-no-scale, w4a16-bad-shape, w4a16-nan, w4a16-u8
  *                        each with one fault
@@ -390,7 +392,8 @@ static void nan_scale_2(void)
     put_f32(find(SCALE_2)->data, NAN);
 }
 
-/* -- 4-bit integers: written down from the layouts alone, nothing shared with what reads them --- */
+/* -- 4-bit integers: written down from the layouts alone, nothing shared with what reads them ---
+ */
 
 static void put_f16(uint8_t *at, float v)
 {
@@ -511,8 +514,8 @@ static void make_packed(const char *weight, bool symmetric)
     const uint64_t scales[2] = { r.rows, r.groups }, two[1] = { 2 };
     const uint64_t numbers[2] = { r.rows, r.cols };
     item *q = add(sibling(weight, ".weight_packed"), RC_DTYPE_I32, 2, codes);
-    item *scale = add(sibling(weight, ".weight_scale"), symmetric ? RC_DTYPE_BF16 : RC_DTYPE_F16, 2,
-                      scales);
+    item *scale =
+        add(sibling(weight, ".weight_scale"), symmetric ? RC_DTYPE_BF16 : RC_DTYPE_F16, 2, scales);
     item *shape = add(sibling(weight, ".weight_shape"), RC_DTYPE_I64, 1, two);
     item *z = symmetric ? NULL : add(sibling(weight, ".weight_zero_point"), RC_DTYPE_I32, 2, zeros);
 
@@ -594,6 +597,19 @@ static void w4a16(void)
 {
     int4_of(".ffn.experts.", false, true);
     name_as_compressed_tensors();
+}
+
+static void w4a16_attn(void)
+{
+    int4_of(".attn.w", false, true);
+    w4a16();
+}
+
+/* w2 of one expert with zero points, the others without. */
+static void w4a16_one_asymmetric(void)
+{
+    int4_of(".ffn.experts.1.w2", false, false);
+    w4a16();
 }
 
 static void w4a16_hf(void)
@@ -721,6 +737,8 @@ static const struct {
     { "awq", awq },
     { "w4a16-zeros", w4a16_zeros },
     { "w4a16", w4a16 },
+    { "w4a16-attn", w4a16_attn },
+    { "w4a16-one-asymmetric", w4a16_one_asymmetric },
     { "w4a16-hf", w4a16_hf },
     { "awq-no-zeros", awq_no_zeros },
     { "awq-group", awq_group },
