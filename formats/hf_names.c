@@ -111,8 +111,7 @@ static bool translate(const pair *table, size_t n, bool to_hf, const char *name,
     for (size_t i = 0; i < n; i++) {
         const char *number[2];
         int digits[2];
-        const size_t taken =
-            match(name, to_hf ? table[i].native : table[i].hf, number, digits);
+        const size_t taken = match(name, to_hf ? table[i].native : table[i].hf, number, digits);
 
         if (taken)
             return spell(out, to_hf ? table[i].hf : table[i].native, number, digits, name + taken);

@@ -103,9 +103,8 @@ static rc_code refuse_foreign(const rc_model *m, rc_err *err)
         if ((m->nvfp4 && is_nvfp4_part(t->name)) || rc_model_int4_name(m, t->name))
             continue;
         for (size_t k = 0; k < COUNT(foreign); k++)
-            if (!seen[k] &&
-                (foreign[k].prefix ? !m->hf && starts_with(t->name, foreign[k].mark)
-                                   : ends_with(t->name, foreign[k].mark)))
+            if (!seen[k] && (foreign[k].prefix ? !m->hf && starts_with(t->name, foreign[k].mark)
+                                               : ends_with(t->name, foreign[k].mark)))
                 seen[k] = t;
         if (t->rank == 3 && strstr(t->name, ".experts")) {
             rc_fail(err, RC_E_UNSUPPORTED, t->begin, "experts stacked into one tensor of rank 3");
@@ -426,10 +425,10 @@ static const struct {
     part_of part;
     bool usual, nvfp4; /* in the releases' layouts, in ModelOpt's */
 } parts[] = {
-    { ".scale", SCALE, true, true },         { ".weight_scale_inv", SCALE, true, true },
-    { ".weight_scale", SCALE, false, true }, { ".scales", SCALE, false, false },
-    { ".qweight", WEIGHT, false, false },    { ".weight_packed", WEIGHT, false, false },
-    { ".qzeros", ZERO, false, false },       { ".weight_zero_point", ZERO, false, false },
+    { ".scale", SCALE, true, true },          { ".weight_scale_inv", SCALE, true, true },
+    { ".weight_scale", SCALE, false, true },  { ".scales", SCALE, false, false },
+    { ".qweight", WEIGHT, false, false },     { ".weight_packed", WEIGHT, false, false },
+    { ".qzeros", ZERO, false, false },        { ".weight_zero_point", ZERO, false, false },
     { ".weight_shape", SHAPE, false, false },
 };
 
@@ -437,8 +436,8 @@ static const struct {
 static const rc_param *param_of_part(const rc_model *m, const char *name, part_of *part)
 {
     for (size_t i = 0; i < COUNT(parts); i++) {
-        const bool had = parts[i].usual || (m->nvfp4 && parts[i].nvfp4) ||
-                         rc_model_int4_name(m, parts[i].end);
+        const bool had =
+            parts[i].usual || (m->nvfp4 && parts[i].nvfp4) || rc_model_int4_name(m, parts[i].end);
         const rc_param *p = had ? param_with(m->schema, name, parts[i].end) : NULL;
 
         *part = parts[i].part;
@@ -525,8 +524,8 @@ static void check_plain(rc_model *m, rc_bound *b)
 
     b->store = RC_STORE_PLAIN;
     if (t->dtype != b->param->dtype) {
-        const bool wider = m->int4 != RC_STORE_COUNT && b->param->dtype == RC_DTYPE_BF16 &&
-                           is_float(t->dtype);
+        const bool wider =
+            m->int4 != RC_STORE_COUNT && b->param->dtype == RC_DTYPE_BF16 && is_float(t->dtype);
 
         if (!wider && (b->param->role != RC_ROLE_NORM || t->dtype != RC_DTYPE_F32)) {
             wrong_dtype(m, t, b->param->dtype);
@@ -681,8 +680,7 @@ static rc_code read_gain(rc_model *m, rc_bound *b, rc_err *err)
 static void check_missing(rc_model *m, rc_bound *b)
 {
     char buf[RC_HF_NAME];
-    rc_err *e =
-        rc_model_add_problem(m, RC_MISSING, rc_model_filed(m, b->param->name, buf), NULL);
+    rc_err *e = rc_model_add_problem(m, RC_MISSING, rc_model_filed(m, b->param->name, buf), NULL);
 
     b->store = b->param->quant == RC_QUANT_EXPERT  ? m->traits.experts
                : b->param->quant == RC_QUANT_DENSE ? m->traits.dense
@@ -762,9 +760,8 @@ static void write_notes(rc_model *m)
         rc_model_say(rc_model_add_note(m),
                      "%zu attn.wo_a.weight are stored as BF16 without a scale", m->plain_wo_a);
     if (m->fp4_draft)
-        rc_model_say(rc_model_add_note(m),
-                     "%zu experts of the draft are FP4, those of layers %s", m->fp4_draft,
-                     m->int4 != RC_STORE_COUNT ? "INT4" : "NVFP4");
+        rc_model_say(rc_model_add_note(m), "%zu experts of the draft are FP4, those of layers %s",
+                     m->fp4_draft, m->int4 != RC_STORE_COUNT ? "INT4" : "NVFP4");
     if (m->wider)
         rc_model_say(rc_model_add_note(m),
                      "%zu tensors are stored as F16 or F32, releases have BF16", m->wider);

@@ -1,5 +1,5 @@
-/* formats/model_int4.c - weights in 4-bit integers: compressed-tensors' pack-quantized and AutoAWQ's
- * "GEMM", told from what only looks like them, and bound part by part. */
+/* formats/model_int4.c - weights in 4-bit integers: compressed-tensors' pack-quantized and
+ * AutoAWQ's "GEMM", told from what only looks like them, and bound part by part. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,9 +98,7 @@ bool rc_model_is_int4(const rc_tensor *weight)
 
 const char *rc_model_int4_method(const rc_model *m)
 {
-    return m->int4 == RC_STORE_AWQ      ? "awq"
-           : m->int4 == RC_STORE_PACKED ? "compressed-tensors"
-                                        : "";
+    return m->int4 == RC_STORE_AWQ ? "awq" : m->int4 == RC_STORE_PACKED ? "compressed-tensors" : "";
 }
 
 /* -- one parameter -------------------------------------------------------------- */

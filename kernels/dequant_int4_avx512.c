@@ -1,5 +1,5 @@
-/* kernels/dequant_int4_avx512.c - the sixteen values that a group's codes can have, in one register;
- * a permute by codes then is the decoding, as in dequant_fp4_avx512.c. */
+/* kernels/dequant_int4_avx512.c - the sixteen values that a group's codes can have, in one
+ * register; a permute by codes then is the decoding, as in dequant_fp4_avx512.c. */
 #include "kernels/dequant_int4.h"
 
 #include <immintrin.h>

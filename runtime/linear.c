@@ -27,7 +27,7 @@
 typedef struct job {
     const rc_input *in;
     const rc_held *held;
-    rc_dtype type; /* that kernels take as it is stored; RC_DTYPE_COUNT: decode it first */
+    rc_dtype type;     /* that kernels take as it is stored; RC_DTYPE_COUNT: decode it first */
     uint64_t row, end; /* rows of the parameter */
     uint64_t origin;   /* the row whose product is y[0] */
     float *y;
@@ -91,8 +91,8 @@ static bool exact_in_bf16(const rc_held *h, rc_dtype type)
         return true;
     if (type != RC_DTYPE_F8_E4M3)
         return false;
-    for (uint64_t i = 0;
-         p->how->scale != RC_DTYPE_F8_E8M0 && i < rows * rc_ceil_div(p->cols, 128); i++) {
+    for (uint64_t i = 0; p->how->scale != RC_DTYPE_F8_E8M0 && i < rows * rc_ceil_div(p->cols, 128);
+         i++) {
         float s;
 
         fp8_scales(&s, p, p->scale + i * p->how->scale_bytes, 1);

@@ -3,11 +3,9 @@
 
 #include <string.h>
 
-#include "kernels/int4_pack.h"
+#include "kernels/int4_turn.h"
 
 #define BAND_BYTES (2u << 20) /* of a transposed tensor that are read together, or one group's */
-#define TILE_ROWS  64u        /* rows turned together: a cache line of each word row */
-#define TILE_COLS  512u
 
 /* Reading direct wants whole pages around the bytes. */
 static size_t pages(size_t nbytes)
@@ -49,7 +47,7 @@ size_t rc_piece_scratch(const rc_bound *bound)
     scales = bound->param->shape[0] * rc_decoder_of(bound)->scale_bytes;
     codes *= band_cols(bound, codes);
     scales = scales > BAND_BYTES ? scales : BAND_BYTES;
-    return pages((size_t)(codes > scales ? codes : scales)) + (size_t)TILE_ROWS * TILE_COLS;
+    return pages((size_t)(codes > scales ? codes : scales));
 }
 
 /* What one transposed tensor is turned with. */
@@ -58,19 +56,18 @@ typedef struct turn {
     const rc_tensor *from;
     size_t row_bytes; /* of the file: all outputs of one column */
     size_t outputs;
-    uint8_t *scratch, *tile;
-    size_t room; /* of scratch */
+    uint8_t *scratch;
+    size_t room;
 } turn;
 
 static turn turn_of(rc_ckpt *ckpt, const rc_bound *b, const rc_tensor *from, uint8_t *scratch)
 {
-    turn t = { .ckpt = ckpt, .from = from, .outputs = (size_t)b->param->shape[0] };
-
-    t.room = rc_piece_scratch(b) - (size_t)TILE_ROWS * TILE_COLS;
-    t.row_bytes = (size_t)(from->nbytes / from->shape[0]);
-    t.scratch = scratch;
-    t.tile = scratch + t.room;
-    return t;
+    return (turn){ .ckpt = ckpt,
+                   .from = from,
+                   .row_bytes = (size_t)(from->nbytes / from->shape[0]),
+                   .outputs = (size_t)b->param->shape[0],
+                   .scratch = scratch,
+                   .room = rc_piece_scratch(b) };
 }
 
 static rc_code read_band(const turn *t, uint64_t first, uint64_t n, const uint8_t **data,
@@ -78,27 +75,6 @@ static rc_code read_band(const turn *t, uint64_t first, uint64_t n, const uint8_
 {
     return rc_ckpt_read(t->ckpt, t->from, first * t->row_bytes, (size_t)(n * t->row_bytes),
                         t->scratch, t->room, data, err);
-}
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Columns [col, col + n) of codes into rows of nibbles, row_bytes of `out` each. */
-static void turn_codes(const turn *t, uint8_t *out, size_t row_bytes, const uint8_t *band,
-                       size_t col, size_t n)
-{
-    for (size_t r = 0; r < t->outputs; r += TILE_ROWS)
-        for (size_t c = 0; c < n; c += TILE_COLS) {
-            const size_t rows = least(TILE_ROWS, t->outputs - r), cols = least(TILE_COLS, n - c);
-
-            rc_int4_awq_unpack(t->tile, TILE_COLS, band + c * t->row_bytes + r / 2, t->row_bytes,
-                               rows, cols);
-            for (size_t i = 0; i < rows; i++)
-                rc_int4_pack(out + (r + i) * row_bytes + (col + c) / 2, t->tile + i * TILE_COLS,
-                             cols);
-        }
 }
 
 static rc_code read_codes(const turn *t, uint8_t *out, const rc_bound *b, rc_err *err)
@@ -110,7 +86,7 @@ static rc_code read_codes(const turn *t, uint8_t *out, const rc_bound *b, rc_err
         const uint8_t *band;
 
         RC_TRY(read_band(t, col, n, &band, err));
-        turn_codes(t, out, (size_t)cols / 2, band, (size_t)col, (size_t)n);
+        rc_int4_turn(out + col / 2, (size_t)cols / 2, band, t->row_bytes, t->outputs, (size_t)n);
     }
     return RC_OK;
 }
@@ -133,9 +109,15 @@ static rc_code read_scales(const turn *t, uint8_t *out, unsigned bytes, rc_err *
 
         RC_TRY(read_band(t, g, n, &band, err));
         for (size_t r = 0; r < t->outputs; r++)
-            for (uint64_t k = 0; k < n; k++)
-                memcpy(out + (r * groups + g + k) * bytes, band + k * t->row_bytes + r * bytes,
-                       bytes);
+            for (uint64_t k = 0; k < n; k++) {
+                uint8_t *to = out + (r * groups + g + k) * bytes;
+                const uint8_t *from = band + k * t->row_bytes + r * bytes;
+
+                if (bytes == 2) /* a move, not a call */
+                    memcpy(to, from, 2);
+                else
+                    memcpy(to, from, 4);
+            }
     }
     return RC_OK;
 }
@@ -151,11 +133,12 @@ static rc_code read_zeros(const turn *t, uint8_t *out, rc_err *err)
 
         RC_TRY(read_band(t, g, n, &band, err));
         for (uint64_t k = 0; k < n; k++)
-            for (size_t r = 0; r < t->outputs; r += 8) {
-                uint8_t codes[8];
+            for (size_t r = 0; r < t->outputs / 8; r++) {
+                uint32_t word;
 
-                rc_int4_awq_unpack(codes, 1, band + k * t->row_bytes + r / 2, t->row_bytes, 8, 1);
-                rc_int4_pack(out + (r / 8 * groups + g + k) * 4, codes, 8);
+                memcpy(&word, band + k * t->row_bytes + 4 * r, sizeof word);
+                word = rc_int4_word_of_awq(word);
+                memcpy(out + (r * groups + g + k) * 4, &word, sizeof word);
             }
     }
     return RC_OK;

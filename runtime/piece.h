@@ -7,8 +7,8 @@
 
 /** Bytes of memory (page aligned) that rows [row, row + nrows) are read into, for any row. */
 size_t rc_piece_room(const rc_bound *bound, uint64_t row, uint64_t nrows);
-/** Bytes of memory (page aligned) that reading needs besides; 0 but for layouts that are turned, and
- *  then a few megabytes whatever the size of the matrix. */
+/** Bytes of memory (page aligned) that reading needs besides; 0 but for layouts that are turned,
+ * and then a few megabytes whatever the size of the matrix. */
 size_t rc_piece_scratch(const rc_bound *bound);
 
 /** Read rows [row, row + nrows) of a bound that has a decoder, and lay the piece out; `columns` and

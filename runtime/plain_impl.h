@@ -99,7 +99,7 @@ struct rc_plain {
     } raw, scratch_of_piece, work, rows;
     rc_piece piece;        /* what `raw` holds */
     const rc_bound *whole; /* .. all of it; NULL: some rows, or nothing */
-    rc_arena scratch; /* of one block of one step */
+    rc_arena scratch;      /* of one block of one step */
 };
 
 /* ---------------------------------------------------------------- plain_weights.c */

@@ -89,8 +89,8 @@ static rc_code check_row(const rc_plain *p, const rc_pl_weight *w, size_t row, c
     return RC_OK;
 }
 
-/* A piece that holds these rows, in p->raw. What can only be read whole is not read again when it is
- * there already. */
+/* A piece that holds these rows, in p->raw. What can only be read whole is not read again when it
+ * is there already. */
 static rc_code read_rows(rc_plain *p, const rc_pl_weight *w, size_t row, size_t nrows, rc_err *err)
 {
     const bool whole = rc_decoder_whole(w->bound);

@@ -29,7 +29,7 @@ struct rc_weights_entry {
     uint8_t *buf;  /* weight, scales, zero points; page aligned */
     size_t buf_len;
     const uint8_t *weight, *scale, *zero; /* inside buf */
-    entry *next, *prev;            /* in the queue, or among the ready ones */
+    entry *next, *prev;                   /* in the queue, or among the ready ones */
 };
 
 typedef struct list {
@@ -54,7 +54,8 @@ struct rc_weights {
     pthread_mutex_t lock;
     pthread_cond_t work, ready;
     list queue, kept;
-    uint8_t *scratch[MAX_READERS + 1]; /* that nobody reads with; none where no layout asks for it */
+    uint8_t
+        *scratch[MAX_READERS + 1]; /* that nobody reads with; none where no layout asks for it */
     size_t scratch_len;
     unsigned nscratch;
     buffer spare[SPARE]; /* of pieces gone: fresh memory costs as much as reading */

@@ -40,7 +40,8 @@ typedef struct reader {
 static rc_code reader_open(reader *r, rc_weights *w, const rc_bound *bound, uint64_t rows,
                            rc_err *err)
 {
-    const size_t cols = (size_t)(bound->param->rank ? bound->param->shape[bound->param->rank - 1] : 1);
+    const size_t cols =
+        (size_t)(bound->param->rank ? bound->param->shape[bound->param->rank - 1] : 1);
     const size_t scratch = rc_piece_scratch(bound);
     rc_mem *mem = rc_weights_mem(w);
 

@@ -53,7 +53,7 @@ typedef struct rc_pair {
     /* the judge's own, for a run */
     uint64_t chunk_rows, chunks, chunks_done;
     uint64_t first_item; /* of work: a chunk, or all where a side is only read whole */
-    rc_stats *partial; /* of each chunk, while the comparison is under way */
+    rc_stats *partial;   /* of each chunk, while the comparison is under way */
 } rc_pair;
 
 /* What the table by role adds up. */

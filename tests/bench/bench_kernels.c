@@ -8,6 +8,7 @@
 #include "kernels/dequant_blocks.h"
 #include "kernels/dequant_fp4.h"
 #include "kernels/dequant_fp8.h"
+#include "kernels/dequant_int4.h"
 #include "kernels/f16.h"
 #include "kernels/recast_fp4_fp8.h"
 #include "kernels/repack_mxfp4.h"
@@ -29,6 +30,7 @@ typedef struct job {
         rc_dequant_fp4_bf16_fn *fp4_bf16;
         rc_dequant_fp8_fn *fp8;
         rc_dequant_fp8_bf16_fn *fp8_bf16;
+        rc_dequant_int4_fn *int4;
         rc_bf16_to_f32_fn *widen;
         rc_f32_to_bf16_fn *narrow;
         rc_f16_to_f32_fn *widen_f16;
@@ -43,7 +45,8 @@ typedef struct job {
     rc_dequant_fp8_fn *fp8;
     uint8_t *codes, *scales, *out; /* FP4 matrix; FP8 matrix */
     rc_fp8_tile *tiles;
-    float *tile_scales; /* of one row of tiles, for every row */
+    float *tile_scales;        /* of one row of tiles, for every row */
+    uint8_t zeros[COLS / 128]; /* as many */
     size_t bands;
     bool stream, perturb;
     rc_dtype dtype;
@@ -110,7 +113,7 @@ static void recast_hot(void *arg, unsigned thread, unsigned threads)
 }
 
 /* One row of source a time into a buffer that stays in cache. */
-enum { FP4, FP4_BF16, FP8, FP8_BF16, WIDEN, NARROW, WIDEN_F16, NARROW_F16, BLOCKS };
+enum { FP4, FP4_BF16, FP8, FP8_BF16, INT4, WIDEN, NARROW, WIDEN_F16, NARROW_F16, BLOCKS };
 static int which;
 
 static void decode(void *arg, unsigned thread, unsigned threads)
@@ -135,6 +138,9 @@ static void decode(void *arg, unsigned thread, unsigned threads)
             break;
         case FP8_BF16:
             sink += j->fn.fp8_bf16(h, j->out + r * COLS, j->tile_scales, COLS);
+            break;
+        case INT4:
+            j->fn.int4(y, j->codes + r * COLS / 2, j->tile_scales, j->zeros, 128, COLS);
             break;
         case WIDEN: /* half the bytes, so half the weights a row */
             j->fn.widen(y, (const uint16_t *)(void *)(j->out + r * COLS), COLS / 2);
@@ -226,6 +232,7 @@ static void bench_decoders(job *j)
     EACH(dequant_fp4_bf16, fp4_bf16, FP4_BF16, w, w * (0.5 + 1.0 / 32))
     EACH(dequant_fp8, fp8, FP8, w, w)
     EACH(dequant_fp8_bf16, fp8_bf16, FP8_BF16, w, w)
+    EACH(dequant_int4, int4, INT4, w, w * 0.5)
     EACH(bf16_to_f32, widen, WIDEN, w / 2, w)
     EACH(f32_to_bf16, narrow, NARROW, w / 4, w)
     EACH(f16_to_f32, widen_f16, WIDEN_F16, w / 2, w)

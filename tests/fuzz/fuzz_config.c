@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "formats/config.h"
+#include "formats/int4_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -16,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     rc_mem mem = { .limit = (size_t)64 << 20 };
     rc_err err = { 0 };
+    rc_int4_config int4;
     rc_config c;
     const rc_code rc = rc_config_parse(&c, data, size, NULL, &mem, &err);
 
@@ -39,5 +41,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE(c.hc_mult >= 1 && c.hc_mult <= 16);
     REQUIRE(c.rms_norm_eps >= 0 && c.rms_norm_eps <= 1);
     REQUIRE(strlen(c.architecture) < sizeof c.architecture);
+    REQUIRE(rc_int4_config_parse(&int4, data, size, &mem, &err) == RC_OK && mem.used == 0);
+    REQUIRE(int4.n <= RC_INT4_SAYS && strlen(int4.version) < sizeof int4.version);
+    for (unsigned i = 0; i < int4.n; i++)
+        REQUIRE(strlen(int4.at[i].format) < sizeof int4.at[i].format &&
+                strlen(int4.at[i].actorder) < sizeof int4.at[i].actorder);
     return 0;
 }

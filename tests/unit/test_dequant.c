@@ -11,6 +11,7 @@
 
 #include "kernels/dequant_fp4.h"
 #include "kernels/dequant_fp8.h"
+#include "kernels/dequant_int4.h"
 #include "kernels/e8m0.h"
 
 static uint32_t bits_of(float x)
@@ -150,6 +151,46 @@ static void test_fp8_odd_scales(void **state)
     assert_int_equal(h[3], 0x7f80);
 }
 
+/* Every code over every zero point, and the symmetric 8. */
+static void test_int4_all_codes(void **state)
+{
+    const float scale[2] = { 0x1.8p-3f, -0x1.004p-10f };
+    uint8_t q[32], zero[2];
+    float y[64];
+
+    (void)state;
+    for (unsigned i = 0; i < 32; i++) /* element 2i is code i % 16, 2i+1 its complement */
+        q[i] = (uint8_t)(i % 16 | (15 - i % 16) << 4);
+    for (int z = 0; z <= 16; z++) {
+        const int from = z == 16 ? 8 : z;
+
+        zero[0] = zero[1] = (uint8_t)z;
+        rc_dequant_int4_ref(y, q, scale, z == 16 ? NULL : zero, 32, 64);
+        for (int i = 0; i < 64; i++) {
+            const int code = i % 2 ? 15 - i / 2 % 16 : i / 2 % 16;
+
+            assert_true((double)y[i] == (code - from) * (double)scale[i / 32]);
+        }
+    }
+}
+
+static void test_int4_odd_scales(void **state)
+{
+    const uint8_t q[16] = { 0x98 }; /* 8, 9, then 0 */
+    float y[32], scale = INFINITY;
+
+    (void)state;
+    rc_dequant_int4_ref(y, q, &scale, NULL, 32, 32);
+    assert_int_equal(bits_of(y[0]), 0x7fc00000); /* 0 times infinity */
+    assert_true(y[1] == INFINITY && y[2] == -INFINITY);
+    scale = -NAN;
+    rc_dequant_int4_ref(y, q, &scale, NULL, 32, 32);
+    assert_int_equal(bits_of(y[1]), 0x7fc00000);
+    scale = 0x1p-149f; /* the least subnormal is not lost */
+    rc_dequant_int4_ref(y, q, &scale, NULL, 32, 32);
+    assert_true(y[2] == -0x1p-146f);
+}
+
 static void test_decoding_ignores_the_rounding_mode(void **state)
 {
     static const int modes[] = { FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO };
@@ -209,6 +250,8 @@ int main(void)
         cmocka_unit_test(test_fp8_all_codes_all_scales),
         cmocka_unit_test(test_fp8_product_beyond_f32_is_counted),
         cmocka_unit_test(test_fp8_odd_scales),
+        cmocka_unit_test(test_int4_all_codes),
+        cmocka_unit_test(test_int4_odd_scales),
         cmocka_unit_test(test_decoding_ignores_the_rounding_mode),
         cmocka_unit_test(test_e8m0_round_trip_and_refusals),
     };

@@ -406,6 +406,41 @@ static void test_schema_layouts(void **state)
     assert_int_equal(want[1].dtype, RC_DTYPE_F8_E8M0);
 }
 
+static void expect_want(const rc_want *w, const char *name, rc_dtype dtype, unsigned rank,
+                        uint64_t rows, uint64_t cols, uint64_t nbytes)
+{
+    assert_string_equal(w->name, name);
+    assert_int_equal(w->dtype, dtype);
+    assert_int_equal(w->rank, rank);
+    assert_int_equal(w->shape[0], rows);
+    assert_int_equal(w->shape[1], cols);
+    assert_int_equal(w->nbytes, nbytes);
+}
+
+static void test_schema_int4(void **state)
+{
+    const rc_param p = { .name = "a.w1.weight", .rank = 2, .shape = { 2048, 4096 } };
+    rc_int4_layout l = { RC_STORE_PACKED, 128, false, RC_DTYPE_BF16 };
+    rc_want w[RC_WANT_MAX];
+
+    (void)state;
+    assert_int_equal(rc_param_int4(&p, &l, w), 3);
+    expect_want(&w[0], "a.w1.weight_packed", RC_DTYPE_I32, 2, 2048, 512, 4194304);
+    expect_want(&w[1], "a.w1.weight_scale", RC_DTYPE_BF16, 2, 2048, 32, 131072);
+    expect_want(&w[2], "a.w1.weight_shape", RC_DTYPE_I64, 1, 2, 0, 16);
+    l.zeros = true;
+    assert_int_equal(rc_param_int4(&p, &l, w), 4);
+    expect_want(&w[2], "a.w1.weight_zero_point", RC_DTYPE_I32, 2, 256, 32, 32768);
+    expect_want(&w[3], "a.w1.weight_shape", RC_DTYPE_I64, 1, 2, 0, 16);
+    l = (rc_int4_layout){ RC_STORE_AWQ, 32, true, RC_DTYPE_F16 };
+    assert_int_equal(rc_param_int4(&p, &l, w), 3);
+    expect_want(&w[0], "a.w1.qweight", RC_DTYPE_I32, 2, 4096, 256, 4194304);
+    expect_want(&w[1], "a.w1.scales", RC_DTYPE_F16, 2, 128, 2048, 524288);
+    expect_want(&w[2], "a.w1.qzeros", RC_DTYPE_I32, 2, 128, 256, 131072);
+    assert_string_equal(rc_store_name(RC_STORE_PACKED), "packed");
+    assert_string_equal(rc_store_name(RC_STORE_AWQ), "awq");
+}
+
 static void test_schema_tied_head(void **state)
 {
     rc_config c = released_config(false, 1);
@@ -516,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_schema_shapes),
         cmocka_unit_test(test_schema_order_is_the_models),
         cmocka_unit_test(test_schema_layouts),
+        cmocka_unit_test(test_schema_int4),
         cmocka_unit_test(test_schema_tied_head),
         cmocka_unit_test(test_schema_refuses_contradictions),
         cmocka_unit_test(test_schema_refuses_absurd_sizes),

@@ -2,6 +2,7 @@
 #include "runtime/swap.h"
 
 #include "convert/convert.h"
+#include "formats/absorb.h"
 #include "runtime/forward.h"
 #include "tests/unit/runtime_model.h"
 
@@ -180,6 +181,65 @@ static void test_swap_of_an_expert(void **state)
     assert_true(off > 0 && off < all);
 }
 
+/* Powers of two for the readers of a norm, and what undoes them for the norm. */
+static float up[256], down[256];
+static bool norms_too;
+
+static const float *columns(const void *ctx, const rc_param *param)
+{
+    rc_absorb point;
+
+    (void)ctx;
+    if (rc_absorb_is_norm(param, &point))
+        return norms_too ? down : NULL;
+    return rc_absorb_reads(param, &point) ? up : NULL;
+}
+
+static void run_scaled(int a, int b, float *logits)
+{
+    rc_forward_options o = { .threads = 2, .mem_limit = 256u << 20 };
+    rc_swap swap = { .takes = takes, .ctx = "", .columns = columns };
+    rc_forward *f;
+    rm own, other;
+    rc_err err;
+
+    rm_open(&own, fx_path(&dir, files[a]));
+    rm_open(&other, fx_path(&dir, files[b]));
+    assert_true(rc_ckpt_config(own.ckpt)->hidden_size <= 256);
+    assert_true(rc_ckpt_config(own.ckpt)->q_lora_rank <= 256);
+    swap.from = other.model;
+    o.swap = &swap;
+    if (rc_forward_new(&f, own.model, &o, &err) != RC_OK ||
+        rc_forward_feed(f, token, N, N, take, logits, &err) != RC_OK)
+        fail_msg("%s from %s: %s", files[a], files[b], err.msg);
+    rc_forward_free(&f);
+    rm_close(&own);
+    rm_close(&other);
+}
+
+/* What all readers of a norm are multiplied by and the norm is divided by changes nothing, however
+ * they are stored; half of it does. */
+static void test_swap_with_scaled_columns(void **state)
+{
+    static float got[N * V];
+
+    (void)state;
+    for (int k = 0; k < 256; k++) {
+        up[k] = (float)(1 << k % 5) / 4;
+        down[k] = 1 / up[k];
+    }
+    for (int b = B; b < FILES; b++) {
+        norms_too = true;
+        run_scaled(A, b, got);
+        if (memcmp(got, want[0][b], sizeof got) != 0)
+            fail_msg("%s scaled does not say what it says", files[b]);
+        norms_too = false;
+        run_scaled(A, b, got);
+        if (memcmp(got, want[0][b], sizeof got) == 0)
+            fail_msg("columns of %s have no factors", files[b]);
+    }
+}
+
 static void test_swap_refuses_other_shapes(void **state)
 {
     const rc_synth_options options = { .like = "tiny", .threads = 2, .layers = 1, .experts = 4 };
@@ -220,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_swap_of_equal_values),
         cmocka_unit_test(test_swap_of_some),
         cmocka_unit_test(test_swap_of_an_expert),
+        cmocka_unit_test(test_swap_with_scaled_columns),
         cmocka_unit_test(test_swap_refuses_other_shapes),
     };
 
