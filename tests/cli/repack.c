@@ -537,7 +537,7 @@ static void make_packed(const char *weight, bool symmetric)
     drop_rounded(&r);
 }
 
-/* Routed experts, or whatever has a scale, into 4-bit integers. */
+/* Routed experts, or whatever else has a scale, into 4-bit integers. */
 static void int4_of(const char *part, bool awq_, bool symmetric)
 {
     const size_t n = s.n;
@@ -548,7 +548,7 @@ static void int4_of(const char *part, bool awq_, bool symmetric)
         snprintf(name, sizeof name, "%s", s.at[i].name);
         if (!strstr(name, part) || !ends_with(name, ".weight") ||
             (s.at[i].dtype != RC_DTYPE_I8 && s.at[i].dtype != RC_DTYPE_F8_E4M3 &&
-             s.at[i].dtype != RC_DTYPE_BF16))
+             (s.at[i].dtype != RC_DTYPE_BF16 || !strstr(name, ".experts."))))
             continue;
         if (awq_)
             make_awq(name);
