@@ -298,6 +298,40 @@ static void swap_nibbles(body *b, const step *s)
     free(x);
 }
 
+/* x is added to every nibble, modulo 16. */
+static void add_to_nibbles(body *b, const step *s)
+{
+    const rc_tensor *t = find(b, s->tensor);
+    const unsigned by = (unsigned)(int)s->x;
+    uint8_t *x = load(b, t);
+
+    for (uint64_t i = 0; i < t->nbytes; i++)
+        x[i] = (uint8_t)((((x[i] >> 4) + by) & 15) << 4 | ((x[i] + by) & 15));
+    store(b, s, t, x);
+    free(x);
+}
+
+/* AWQ's order of nibbles, of what is in it already. */
+static void order_again(body *b, const step *s)
+{
+    static const unsigned order[8] = { 0, 2, 4, 6, 1, 3, 5, 7 };
+    const rc_tensor *t = find(b, s->tensor);
+    uint8_t *x = load(b, t);
+
+    for (uint64_t i = 0; i + 4 <= t->nbytes; i += 4) {
+        uint32_t old = 0, word = 0;
+
+        for (unsigned k = 0; k < 4; k++)
+            old |= (uint32_t)x[i + k] << 8 * k;
+        for (unsigned k = 0; k < 8; k++)
+            word |= (old >> 4 * order[k] & 15) << 4 * k;
+        for (unsigned k = 0; k < 4; k++)
+            x[i + k] = (uint8_t)(word >> 8 * k);
+    }
+    store(b, s, t, x);
+    free(x);
+}
+
 /* The sign bit of every byte in row a. */
 static void negate_fp8_row(body *b, const step *s)
 {
@@ -478,6 +512,10 @@ static void set_key(body *b, const step *s)
     {                                                                                              \
         .harm = what, .tensor = t, .a = i                                                          \
     }
+#define NIBBLES(t, plus)                                                                           \
+    {                                                                                              \
+        .harm = add_to_nibbles, .tensor = t, .x = plus                                             \
+    }
 #define KEY(k, json)                                                                               \
     {                                                                                              \
         .harm = set_key, .tensor = k, .other = json                                                \
@@ -641,6 +679,31 @@ static const harm_case cases_bf16[] = {
       RC_ROLE_EXPERT, 1, FFN, { SMOOTH_BUT(L1 "ffn_norm.weight", "experts.2.w1", 2) } },
 };
 
+/* Done to the sample with routed experts in 4-bit integers, as compressed-tensors has them ... */
+static const harm_case cases_w4a16[] = {
+    { "int4-nibbles", "high nibble first in a matrix of an expert",
+      RC_ROLE_EXPERT, 2, FFN, { DO(swap_nibbles, L2 "ffn.experts.4.w1.weight_packed", 0) } },
+    { "int4-scales-exchanged", "scales of two experts exchanged",
+      RC_ROLE_EXPERT, 1, FFN, { EXCHANGE(L1 "ffn.experts.1.w2.weight_scale",
+                                         L1 "ffn.experts.2.w2.weight_scale") } },
+    { "int4-group-shifted", "an expert's scales moved on by one group",
+      RC_ROLE_EXPERT, 0, FFN, { TURN(L0 "ffn.experts.2.w2.weight_scale", 2) } },
+    { "int4-zeros-flat", "zero points of an expert moved on by a group of rows",
+      RC_ROLE_EXPERT, 1, FFN, { TURN(L1 "ffn.experts.0.w3.weight_zero_point", 32) } },
+};
+
+/* ... and as AWQ has them. */
+static const harm_case cases_awq[] = {
+    { "awq-zeros-gptq", "zero points of an expert less 1, as GPTQ stores them",
+      RC_ROLE_EXPERT, 1, FFN, { NIBBLES(L1 "ffn.experts.3.w1.qzeros", -1) } },
+    { "awq-order-twice", "AWQ's order of nibbles applied twice",
+      RC_ROLE_EXPERT, 0, FFN, { DO(order_again, L0 "ffn.experts.5.w2.qweight", 0) } },
+    { "awq-zeros-order", "the same of the zero points alone",
+      RC_ROLE_EXPERT, 2, FFN, { DO(order_again, L2 "ffn.experts.1.w2.qzeros", 0) } },
+    { "awq-scales-rows", "an expert's scales moved on by one output",
+      RC_ROLE_EXPERT, 2, FFN, { TURN(L2 "ffn.experts.6.w2.scales", 2) } },
+};
+
 /* What does no harm, for other tests. */
 static const harm_case harmless[] = {
     { "smoothed", "channels of all norms that can be are scaled by powers of two",
@@ -664,20 +727,28 @@ static const struct {
 } sets[] = {
     { NULL, cases, COUNT(cases) },
     { "bf16", cases_bf16, COUNT(cases_bf16) },
+    { "w4a16", cases_w4a16, COUNT(cases_w4a16) },
+    { "awq", cases_awq, COUNT(cases_awq) },
     { "harmless", harmless, COUNT(harmless) },
 };
 
 /* -- the program ----------------------------------------------------------------- */
 
-/* The parameter that verify names: a scale's is its weight. */
+/* The parameter that verify names: of its parts it is the weight. */
 static void parameter_of(char out[128], const char *tensor)
 {
-    const size_t n = strlen(tensor), k = strlen(".scale");
+    static const char *const ends[] = { ".scale",   ".weight_packed", ".weight_scale",
+                                        ".qweight", ".scales",        ".weight_zero_point",
+                                        ".qzeros" };
+    const size_t n = strlen(tensor);
 
-    if (n > k && strcmp(tensor + n - k, ".scale") == 0)
-        snprintf(out, 128, "%.*s.weight", (int)(n - k), tensor);
-    else
-        snprintf(out, 128, "%s", tensor);
+    snprintf(out, 128, "%s", tensor);
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        const size_t k = strlen(ends[i]);
+
+        if (n > k && strcmp(tensor + n - k, ends[i]) == 0)
+            snprintf(out, 128, "%.*s.weight", (int)(n - k), tensor);
+    }
 }
 
 static void add_name(char *list, size_t room, const char *tensor)
@@ -783,7 +854,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (!found) {
-        fprintf(stderr, "usage: sabotage --list [bf16] | sabotage CASE FROM TO\n");
+        fprintf(stderr, "usage: sabotage --list [bf16|w4a16|awq] | sabotage CASE FROM TO\n");
         return 64;
     }
     sabotage(found, argv[2], argv[3]);
