@@ -85,9 +85,9 @@ rc_code rc_int4_recipe_of(rc_int4_recipe *out, rc_calib **stats, const rc_int4_w
         .symmetric = !awq && !w->asymmetric,
         .scale = awq ? RC_DTYPE_F16 : RC_DTYPE_BF16,
         .scope = is(w->scope, "all") ? RC_SCOPE_ALL : RC_SCOPE_EXPERTS,
-        .method = is(w->method, "awq+") ? RC_METHOD_AWQ_PLUS
-                  : w->stats            ? RC_METHOD_AWQ
-                                        : RC_METHOD_RTN,
+        .method = !w->stats              ? RC_METHOD_RTN
+                  : is(w->method, "awq") ? RC_METHOD_AWQ
+                                         : RC_METHOD_AWQ_PLUS,
         .smooth = is(w->smooth, "off") || !w->stats ? RC_SMOOTH_OFF
                   : is(w->smooth, "free")           ? RC_SMOOTH_FREE
                                                     : RC_SMOOTH_POW2,
@@ -135,7 +135,8 @@ static void print_statistics(const rc_recipe *recipe, const rc_int4_totals *t)
                " saw fewer than %u tokens: topped up with their layer's statistics\n",
                t->few, t->experts, RC_CALIB_ENOUGH);
     if (t->unknown)
-        printf("note      of %" PRIu64 " tensors the statistics know nothing: columns count alike\n",
+        printf("note      of %" PRIu64
+               " tensors the statistics know nothing: columns count alike\n",
                t->unknown);
 }
 

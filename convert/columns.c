@@ -1,8 +1,11 @@
 /* convert/columns.c - see columns.h. */
 #include "convert/columns.h"
 
+#include <math.h>
+
 enum { BLOCK = RC_INT4_BLOCK };
-_Static_assert(RC_INT4_BLOCK == RC_CALIB_BLOCK, "moments come in the blocks that feedback works on");
+_Static_assert(RC_INT4_BLOCK == RC_CALIB_BLOCK,
+               "moments come in the blocks that feedback works on");
 
 static const double DAMP = 0.01; /* of the mean diagonal: GPTQ's */
 
@@ -61,18 +64,24 @@ void rc_columns_drop(rc_columns *c, rc_mem *mem)
 
 /* -------------------------------------------------------------- statistics */
 
+void rc_columns_weigh(float *squares, bool known, const float *factors, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        squares[i] = known ? sqrtf(squares[i]) : 1;
+        if (factors)
+            squares[i] /= factors[i] * factors[i];
+    }
+}
+
 static rc_code load_squares(rc_columns *c, const rc_calib *stats, const rc_config *config,
                             const rc_job *job, const float *factors, rc_err *err)
 {
     bool found;
 
-    RC_TRY(rc_calib_get(stats, job->param, config, RC_CALIB_SQUARES, 0, c->importance, &found,
-                        err));
+    RC_TRY(
+        rc_calib_get(stats, job->param, config, RC_CALIB_SQUARES, 0, c->importance, &found, err));
     c->unknown = !found;
-    for (uint64_t i = 0; !found && i < job->cols; i++)
-        c->importance[i] = 1;
-    for (uint64_t i = 0; factors && i < job->cols; i++)
-        c->importance[i] /= factors[i] * factors[i];
+    rc_columns_weigh(c->importance, found, factors, (size_t)job->cols);
     return RC_OK;
 }
 

@@ -26,6 +26,12 @@ RC_MUST_CHECK
 rc_code rc_columns_make(rc_columns *out, const rc_columns_room *room, rc_mem *mem, rc_err *err);
 void rc_columns_drop(rc_columns *columns, rc_mem *mem);
 
+/** E[x^2] of inputs to weights of their columns' squared errors, in place: the root, as inputs that
+ *  go together make squares of single ones count too much (measured: docs/quantization.md); 1 where
+ *  nothing is known. Columns that are multiplied by factors (may be NULL) have errors that much
+ *  larger: the weights are divided by factors^2. */
+void rc_columns_weigh(float *squares, bool known, const float *factors, size_t n);
+
 /** What the plan's recipe knows of the columns of a chunk's job (of the whole matrix where it
  *  depends on the weights). `factors`: what the columns are multiplied by, or NULL: an input is
  *  divided by the same, so its squares by factors^2. `work`: rc_cast_work() bytes.

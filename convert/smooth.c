@@ -210,38 +210,52 @@ static rc_code take_kept(rc_smooth *m, const rc_dir *dir, const char *name,
 
 /* -------------------------------------------------------------- the search */
 
-/* The candidates with the least losses, least first; of equal ones the smaller ratio. */
-static void pick_best(const rc_smooth_search *search, unsigned pick[RC_SMOOTH_FINAL])
+/* Snapped to powers of two, many ratios give no scaling at all, or the same. */
+static bool is_new(const rc_smooth_search *search, unsigned c, const unsigned *pick, unsigned picks)
 {
-    for (unsigned i = 0; i < RC_SMOOTH_FINAL; i++) {
+    const size_t n = search->site->n;
+    bool scales = false;
+
+    for (size_t k = 0; k < n && !scales; k++)
+        scales = search->s[c][k] != 1;
+    for (unsigned i = 0; i < picks && scales; i++)
+        scales = memcmp(search->s[c], search->s[pick[i]], n * sizeof(float)) != 0;
+    return scales;
+}
+
+/* The candidates with the least losses, least first; of equal ones the smaller ratio. Returns how
+ * many. */
+static unsigned pick_best(const rc_smooth_search *search, unsigned pick[RC_SMOOTH_FINAL])
+{
+    unsigned n = 0;
+
+    while (n < RC_SMOOTH_FINAL) {
         unsigned best = RC_SMOOTH_TRIES;
 
-        for (unsigned c = 0; c < RC_SMOOTH_TRIES; c++) {
-            bool taken = false;
-
-            for (unsigned k = 0; k < i; k++)
-                taken |= pick[k] == c;
-            if (!taken && (best == RC_SMOOTH_TRIES || search->loss[1 + c] < search->loss[1 + best]))
+        for (unsigned c = 0; c < RC_SMOOTH_TRIES; c++)
+            if (is_new(search, c, pick, n) &&
+                (best == RC_SMOOTH_TRIES || search->loss[1 + c] < search->loss[1 + best]))
                 best = c;
-        }
-        pick[i] = best;
+        if (best == RC_SMOOTH_TRIES)
+            break;
+        pick[n++] = best;
     }
+    return n;
 }
 
 static rc_code decide(const rc_smooth_search *search, found *f, const float **s, rc_err *err)
 {
     unsigned pick[RC_SMOOTH_FINAL], best = 0;
+    const unsigned picks = pick_best(search, pick);
     double loss[1 + RC_SMOOTH_FINAL];
     bool measured;
 
-    pick_best(search, pick);
-    RC_TRY(rc_smooth_by_output(search, pick, RC_SMOOTH_FINAL, loss, &measured, err));
-    if (!measured) {
-        loss[0] = search->loss[0];
-        for (unsigned i = 0; i < RC_SMOOTH_FINAL; i++)
+    loss[0] = search->loss[0];
+    RC_TRY(rc_smooth_by_output(search, pick, picks, loss, &measured, err));
+    if (!measured)
+        for (unsigned i = 0; i < picks; i++)
             loss[1 + i] = search->loss[1 + pick[i]];
-    }
-    for (unsigned i = 1; i < 1 + RC_SMOOTH_FINAL; i++)
+    for (unsigned i = 1; i < 1 + picks; i++)
         if (loss[i] < loss[best])
             best = i;
     *f = (found){ .ratio = best ? (double)pick[best - 1] / RC_AWQ_GRID : -1,

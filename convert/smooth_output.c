@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/columns.h"
 #include "convert/smooth_impl.h"
 #include "formats/base/par.h"
 #include "formats/base/stop.h"
@@ -158,8 +159,7 @@ static rc_code load_importance(const pass *p, const rc_bound *b, slot *s, const 
 
     RC_TRY(rc_calib_get(p->search->stats, b->param, p->search->config, RC_CALIB_SQUARES, 0,
                         s->importance, &found, err));
-    for (size_t k = 0; k < p->d; k++)
-        s->importance[k] = !found ? 1 : f ? s->importance[k] / (f[k] * f[k]) : s->importance[k];
+    rc_columns_weigh(s->importance, found, f, p->d);
     return RC_OK;
 }
 

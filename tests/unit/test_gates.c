@@ -72,7 +72,7 @@ static void test_gates_file(void **state)
     assert_true(g.bound[RC_GATE_KL] == 0.01);
     assert_int_equal(rc_gates_set(&g, RC_GATE_KL, "7", true, &err), RC_OK);
     assert_true(g.bound[RC_GATE_KL] == 7);
-    g = (rc_gates)RC_GATES_NONE;
+    g = RC_GATES_NONE;
     assert_int_equal(rc_gates_file(&g, twice, sizeof twice - 1, &err), RC_E_USAGE);
 }
 
