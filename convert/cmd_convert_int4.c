@@ -135,7 +135,8 @@ static void print_statistics(const rc_recipe *recipe, const rc_int4_totals *t)
                " saw fewer than %u tokens: topped up with their layer's statistics\n",
                t->few, t->experts, RC_CALIB_ENOUGH);
     if (t->unknown)
-        printf("note      of %" PRIu64 " tensors the statistics know nothing: columns count alike\n",
+        printf("note      of %" PRIu64
+               " tensors the statistics know nothing: columns count alike\n",
                t->unknown);
 }
 

@@ -2,7 +2,8 @@
 #include "convert/columns.h"
 
 enum { BLOCK = RC_INT4_BLOCK };
-_Static_assert(RC_INT4_BLOCK == RC_CALIB_BLOCK, "moments come in the blocks that feedback works on");
+_Static_assert(RC_INT4_BLOCK == RC_CALIB_BLOCK,
+               "moments come in the blocks that feedback works on");
 
 static const double DAMP = 0.01; /* of the mean diagonal: GPTQ's */
 
@@ -66,8 +67,8 @@ static rc_code load_squares(rc_columns *c, const rc_calib *stats, const rc_confi
 {
     bool found;
 
-    RC_TRY(rc_calib_get(stats, job->param, config, RC_CALIB_SQUARES, 0, c->importance, &found,
-                        err));
+    RC_TRY(
+        rc_calib_get(stats, job->param, config, RC_CALIB_SQUARES, 0, c->importance, &found, err));
     c->unknown = !found;
     for (uint64_t i = 0; !found && i < job->cols; i++)
         c->importance[i] = 1;
