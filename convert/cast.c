@@ -577,8 +577,8 @@ static rc_code check_input(const rc_chunk *c, const rc_pieces *at, const rc_cast
                         v, err);
 }
 
-rc_code rc_cast_chunk(const rc_chunk *c, const rc_pieces *at, const rc_cast_how *how,
-                      rc_verdict *v, rc_err *err)
+rc_code rc_cast_chunk(const rc_chunk *c, const rc_pieces *at, const rc_cast_how *how, rc_verdict *v,
+                      rc_err *err)
 {
     const uint8_t *weight = at->in[RC_PART_WEIGHT], *scale = at->in[RC_PART_SCALE];
     uint8_t *out = at->out[RC_PART_WEIGHT], *out_scale = at->out[RC_PART_SCALE];

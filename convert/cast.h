@@ -22,9 +22,9 @@ typedef struct rc_verdict {
      * valid when exact < tiles */
     uint64_t row, col;
     double source, stored;
-    rc_int4_tally int4;  /* of 4-bit integers: losses and how groups fared */
-    bool unknown;        /* nothing was known of the columns' importance: all count the same */
-    bool by_moments;     /* errors were fed back by second moments */
+    rc_int4_tally int4; /* of 4-bit integers: losses and how groups fared */
+    bool unknown;       /* nothing was known of the columns' importance: all count the same */
+    bool by_moments;    /* errors were fed back by second moments */
 } rc_verdict;
 
 void rc_verdict_add(rc_verdict *sum, const rc_verdict *chunk);

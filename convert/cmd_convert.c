@@ -315,7 +315,8 @@ int rc_cmd_convert(int argc, char **argv)
 {
     options o = { .threads = rc_par_cpus() };
     const rc_opt opts[] = {
-        { "to", RC_OPT_STR, "fp8|bf16|awq|w4a16|gguf:RECIPE", "what to make (needed)", &o.to, 0, 0 },
+        { "to", RC_OPT_STR, "fp8|bf16|awq|w4a16|gguf:RECIPE", "what to make (needed)", &o.to, 0,
+          0 },
         { "scale-dtype", RC_OPT_CHOICE, "f32|e8m0",
           "scales of fp8: f32 as vLLM needs (default), e8m0 as published for SGLang",
           &o.scale_dtype, 0, 0 },
@@ -349,8 +350,8 @@ int rc_cmd_convert(int argc, char **argv)
           "awq, w4a16: what becomes 4-bit: routed experts (default), or attention, shared experts "
           "and drafts' projections too",
           &o.int4.scope, 0, 0 },
-        { "stats", RC_OPT_STR, "FILE", "awq, w4a16: statistics of recast calibrate",
-          &o.int4.stats, 0, 0 },
+        { "stats", RC_OPT_STR, "FILE", "awq, w4a16: statistics of recast calibrate", &o.int4.stats,
+          0, 0 },
         { "method", RC_OPT_CHOICE, "rtn|awq|awq+",
           "awq, w4a16: ranges by weights alone (default without --stats), by importance and with "
           "scaled channels (default with), or the best that is known",
@@ -360,16 +361,17 @@ int rc_cmd_convert(int argc, char **argv)
           "exactly (default), or by any number",
           &o.int4.smooth, 0, 0 },
         { "names", RC_OPT_CHOICE, "deepseek|hf",
-          "awq, w4a16: tensor names of the release (default), or of transformers", &o.int4.names,
-          0, 0 },
+          "awq, w4a16: tensor names of the release (default), or of transformers", &o.int4.names, 0,
+          0 },
         { "tensors", RC_OPT_LIST, "GLOB", "only tensors that match (may be repeated)", &o.tensors,
           0, 0 },
         { "shard-size", RC_OPT_SIZE, "BYTES", "tensor bytes per shard (default: as the source)",
           &o.shard_size, 1 << 20, UINT64_MAX >> 1 },
         { "threads", RC_OPT_U64, "N", "computing threads (default: processors)", &o.threads, 1,
           RC_PAR_MAX_SLOTS },
-        { "mem-limit", RC_OPT_SIZE, "BYTES", "memory to stay under (default: 512M; awq, w4a16: 1536M)", &o.mem_limit,
-          1 << 20, UINT64_MAX >> 1 },
+        { "mem-limit", RC_OPT_SIZE, "BYTES",
+          "memory to stay under (default: 512M; awq, w4a16: 1536M)", &o.mem_limit, 1 << 20,
+          UINT64_MAX >> 1 },
         { "allow-nonfinite", RC_OPT_FLAG, NULL, "copy NaN and Inf of BF16 and F32 tensors",
           &o.allow_nonfinite, 0, 0 },
         { "allow-zero", RC_OPT_FLAG, NULL, "accept weights that are all zero", &o.allow_zero, 0,
@@ -404,6 +406,7 @@ int rc_cmd_convert(int argc, char **argv)
     code = check_options(&o, args[0]);
     if (code >= 0)
         return code;
-    mem.limit = o.mem_limit ? (size_t)o.mem_limit : (size_t)(rc_int4_is_target(o.to) ? 1536 : 512) << 20;
+    mem.limit =
+        o.mem_limit ? (size_t)o.mem_limit : (size_t)(rc_int4_is_target(o.to) ? 1536 : 512) << 20;
     return run(args[0], args[1], &o, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
 }

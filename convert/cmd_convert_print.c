@@ -16,6 +16,12 @@ static bool is_gguf(const rc_plan *plan)
     return rc_plan_recipe(plan)->target == RC_TO_GGUF;
 }
 
+/* Several types side by side: worth a table. */
+static bool is_mixed(const rc_plan *plan)
+{
+    return is_gguf(plan) || rc_recipe_is_int4(rc_plan_recipe(plan));
+}
+
 /* ---------------------------------------------------------- a plan by role */
 
 /* Output bytes and weights of one role in one type. */
@@ -30,11 +36,12 @@ static void add_shares(const rc_plan *plan, shares by)
     for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
         const rc_job *job = rc_plan_job(plan, i);
         share *s = &by[job->role][job->out[RC_PART_WEIGHT].dtype];
-        uint64_t n = 1;
+        uint64_t n = job->int4.group ? job->rows * job->cols : 1; /* eight in a word */
 
-        for (unsigned d = 0; d < job->out[RC_PART_WEIGHT].rank; d++)
+        for (unsigned d = 0; d < job->out[RC_PART_WEIGHT].rank && !job->int4.group; d++)
             n *= job->out[RC_PART_WEIGHT].shape[d];
-        s->bytes += job->out[RC_PART_WEIGHT].nbytes;
+        for (unsigned part = 0; part < RC_PART_COUNT; part++)
+            s->bytes += job->out[part].nbytes;
         s->weights += n;
     }
 }
@@ -99,7 +106,7 @@ rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report,
     rc_jsonw_ku64(w, "tiles", rc_plan_tiles(plan));
     rc_jsonw_ku64(w, "space_needed", report->need);
     rc_jsonw_ku64(w, "space_free", report->free);
-    if (is_gguf(plan))
+    if (is_mixed(plan))
         write_shares(w, plan);
     rc_write_shards(w, plan);
     rc_jsonw_object_end(w);
@@ -132,6 +139,14 @@ static double encode_rate(rc_dtype dtype, rc_effort effort)
     return 1e9;
 }
 
+/* The same for 4-bit integers, of the methods in order; feedback and scalings come on top. */
+static double int4_rate(rc_int4_method method)
+{
+    static const double rates[] = { 300e6, 300e6, 140e6 };
+
+    return rates[method];
+}
+
 static double encode_seconds(const rc_plan *plan)
 {
     double seconds = 0;
@@ -142,6 +157,9 @@ static double encode_seconds(const rc_plan *plan)
         if (job->op == RC_OP_ENCODE)
             seconds += (double)job->rows * (double)job->cols /
                        encode_rate(job->out[RC_PART_WEIGHT].dtype, rc_plan_recipe(plan)->effort);
+        if (job->op == RC_OP_INT4)
+            seconds += (double)job->rows * (double)job->cols /
+                       int4_rate(rc_plan_recipe(plan)->int4.method);
     }
     return seconds;
 }
@@ -167,7 +185,7 @@ void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigne
     for (size_t i = 0; i < rc_plan_shards(plan); i++)
         printf("  %-34s %16" PRIu64 "\n", rc_plan_shard_at(plan, i)->name,
                rc_plan_shard_at(plan, i)->nbytes);
-    if (is_gguf(plan))
+    if (is_mixed(plan))
         print_shares(plan);
     printf("plan      %s\n", rc_recipe_text(rc_plan_recipe(plan), recipe, sizeof recipe));
     printf("model     %s\n", rc_model_variant(rc_plan_model(plan)));

@@ -315,8 +315,8 @@ static void hash_gguf(rc_hasher *hasher, const rc_plan *plan)
 static void hash_int4(rc_hasher *hasher, const rc_int4_recipe *r)
 {
     const uint64_t stats = r->stats ? rc_imatrix_digest(rc_calib_imatrix(r->stats)) : 0;
-    const uint32_t words[] = { r->group, r->symmetric, r->scale, r->scope, r->method, r->smooth,
-                               r->hf_names, r->repack };
+    const uint32_t words[] = { r->group,  r->symmetric, r->scale,    r->scope,
+                               r->method, r->smooth,    r->hf_names, r->repack };
 
     rc_hash_field(hasher, words, sizeof words);
     rc_hash_field(hasher, &stats, sizeof stats);

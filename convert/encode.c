@@ -195,7 +195,8 @@ static rc_code refuse_infinite(const rc_chunk *c, uint64_t row, const float *y, 
     rc_scan_best()(&scan, RC_DTYPE_F32, (const uint8_t *)y, (size_t)cols);
     if (!scan.inf && !scan.nan)
         return RC_OK;
-    return rc_cast_fail(err, c->job->weight, c->in[RC_PART_WEIGHT].off + row * (c->in[RC_PART_WEIGHT].len / c->nrows),
+    return rc_cast_fail(err, c->job->weight,
+                        c->in[RC_PART_WEIGHT].off + row * (c->in[RC_PART_WEIGHT].len / c->nrows),
                         "a value too large for the type that it is to become", c->row + row,
                         scan.first_bad, scan.inf + scan.nan);
 }
@@ -205,7 +206,8 @@ rc_code rc_cast_encode(const rc_chunk *c, const uint8_t *weight, const uint8_t *
 {
     const rc_job *job = c->job;
     const uint64_t out_row = rc_dtype_row_bytes(job->out[RC_PART_WEIGHT].dtype, job->cols);
-    const bool lookup = job->weight->dtype == RC_DTYPE_I8 && job->out[RC_PART_WEIGHT].dtype == RC_DTYPE_Q8_0;
+    const bool lookup =
+        job->weight->dtype == RC_DTYPE_I8 && job->out[RC_PART_WEIGHT].dtype == RC_DTYPE_Q8_0;
     float *x = how->work, *y = how->work + job->cols;
 
     for (uint64_t row = 0; row < c->nrows; row++) {

@@ -15,12 +15,12 @@ enum { BAND = 128, STRIP = 16 /* rows that are decoded and rounded together */ }
 
 /* The integers of a band, and rows on their way. In the work space of one thread. */
 typedef struct band {
-    float *x, *scaled;     /* [STRIP, cols] */
-    float *y;              /* a row: [cols] */
-    float *scale;          /* [BAND, groups] */
-    uint8_t *zero;         /* [BAND, groups] */
-    uint8_t *q;            /* [BAND, cols] */
-    uint8_t *packed;       /* a row: [cols / 2] */
+    float *x, *scaled; /* [STRIP, cols] */
+    float *y;          /* a row: [cols] */
+    float *scale;      /* [BAND, groups] */
+    uint8_t *zero;     /* [BAND, groups] */
+    uint8_t *q;        /* [BAND, cols] */
+    uint8_t *packed;   /* a row: [cols / 2] */
     size_t groups;
 } band;
 
@@ -33,8 +33,8 @@ size_t rc_cast_int4_work(const rc_job *job)
 {
     const size_t cols = (size_t)job->cols;
 
-    return (2 * STRIP + 1) * cols * sizeof(float) + BAND * groups_of(job) * (sizeof(float) + 1) + BAND * cols +
-           cols / 2;
+    return (2 * STRIP + 1) * cols * sizeof(float) + BAND * groups_of(job) * (sizeof(float) + 1) +
+           BAND * cols + cols / 2;
 }
 
 static band band_of(const rc_job *job, float *work)
@@ -204,8 +204,9 @@ static rc_code refuse_lost(const rc_chunk *c, uint64_t first, uint64_t rows, uin
             " need scales that %s does not reach",
             count, c->row + first, c->row + first + rows - 1, rc_dtype_name(scale));
     rc_err_tensor(err, c->job->weight->name);
-    rc_err_hint(err, scale == RC_DTYPE_F16 ? "--to w4a16 has BF16 scales, which reach as far as F32"
-                                           : "the weights are too large or too small for any scale");
+    rc_err_hint(err, scale == RC_DTYPE_F16
+                         ? "--to w4a16 has BF16 scales, which reach as far as F32"
+                         : "the weights are too large or too small for any scale");
     return RC_E_NUMERIC;
 }
 

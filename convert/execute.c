@@ -312,8 +312,8 @@ static rc_code list_items(run *r, rc_err *err)
  * what the allocator adds to blocks on page boundaries. */
 static size_t slot_bytes(const run *r)
 {
-    size_t n = r->work_max + rc_columns_bytes(&r->columns_room) + r->verdicts_max +
-               sizeof(hashes) + 8 * RC_PAGE;
+    size_t n = r->work_max + rc_columns_bytes(&r->columns_room) + r->verdicts_max + sizeof(hashes) +
+               8 * RC_PAGE;
 
     for (unsigned part = 0; part < RC_PART_COUNT; part++)
         n += r->in_max[part] + r->out_max[part] + 5 * RC_PAGE;

@@ -18,8 +18,8 @@ typedef struct rc_execute_opts {
     bool require_exact;
     bool allow_nonfinite, allow_zero;
     const rc_smooth *smooth; /* scalings of channels; or NULL */
-    bool discard;          /* drop the output instead of writing it (benchmarks) */
-    rc_progress *progress; /* bytes written; may be NULL */
+    bool discard;            /* drop the output instead of writing it (benchmarks) */
+    rc_progress *progress;   /* bytes written; may be NULL */
 } rc_execute_opts;
 
 /** Bring every shard of the plan to NAME.partial in `dir`. What the journal says is

@@ -10,7 +10,15 @@
 #include <unistd.h>
 
 enum { RECORD = 320, PAYLOAD = 296 };
-enum { KIND_ID = 1, KIND_JOB, KIND_SHARD, KIND_PUBLISH, KIND_FORGET_JOB, KIND_FORGET_SHARD, KIND_SMOOTH };
+enum {
+    KIND_ID = 1,
+    KIND_JOB,
+    KIND_SHARD,
+    KIND_PUBLISH,
+    KIND_FORGET_JOB,
+    KIND_FORGET_SHARD,
+    KIND_SMOOTH
+};
 static const char magic[4] = { 'R', 'C', 'J', '2' };
 
 typedef struct record {
@@ -97,10 +105,10 @@ static rc_code same_work(const char *name, const rc_journal_id *then, const rc_j
     if (strncmp(then->version, now->version, sizeof now->version) != 0)
         what = "another version of recast";
     else if (!rc_digest_equal(&then->recipe_digest, &now->recipe_digest))
-        what = same_text
-                   ? "the same options, but of other rules, or with other statistics, another importance "
-                     "matrix, tokenizer or chat template"
-                   : "other options";
+        what = same_text ? "the same options, but of other rules, or with other statistics, "
+                           "another importance "
+                           "matrix, tokenizer or chat template"
+                         : "other options";
     else if (!rc_digest_equal(&then->source_digest, &now->source_digest))
         what = "another source (its files have changed, or it is another checkpoint)";
     if (!what)

@@ -131,8 +131,7 @@ static void write_verdict(rc_jsonw *w, const rc_verdict *v)
 /* How the columns' errors were weighted. */
 static const char *importance_word(rc_importance importance)
 {
-    static const char *const words[] = { "none", "imatrix", "statistics", "equal",
-                                         "energy" };
+    static const char *const words[] = { "none", "imatrix", "statistics", "equal", "energy" };
 
     return words[importance];
 }
@@ -156,8 +155,8 @@ static void write_sources(rc_jsonw *w, const rc_job *job, const rc_digest in[RC_
         const rc_tensor *t = rc_job_in(job, (rc_part)part);
 
         if (t)
-            write_side(w, part_word((rc_part)part), t->name, t->dtype, t->rank, t->shape,
-                       t->nbytes, &in[part]);
+            write_side(w, part_word((rc_part)part), t->name, t->dtype, t->rank, t->shape, t->nbytes,
+                       &in[part]);
     }
     rc_jsonw_object_end(w);
 }
@@ -170,8 +169,8 @@ static void write_dests(rc_jsonw *w, const rc_job *job, const rc_digest out[RC_P
         const rc_dest *d = &job->out[part];
 
         if (d->name)
-            write_side(w, part_word((rc_part)part), d->name, d->dtype, d->rank, d->shape,
-                       d->nbytes, &out[part]);
+            write_side(w, part_word((rc_part)part), d->name, d->dtype, d->rank, d->shape, d->nbytes,
+                       &out[part]);
     }
     rc_jsonw_object_end(w);
 }

@@ -29,7 +29,8 @@ static bool counts_expert(const rc_job *job)
 {
     const size_t n = strlen(job->param->name), k = strlen(".w2.weight");
 
-    return job->role == RC_ROLE_EXPERT && n > k && strcmp(job->param->name + n - k, ".w2.weight") == 0;
+    return job->role == RC_ROLE_EXPERT && n > k &&
+           strcmp(job->param->name + n - k, ".w2.weight") == 0;
 }
 
 static bool is_few(const rc_finished *done, uint64_t tokens)

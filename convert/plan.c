@@ -89,9 +89,8 @@ const char *rc_recipe_text(const rc_recipe *r, char *buf, size_t n)
         add(buf, n, &at, " repacked%s", r->int4.hf_names ? " names=hf" : "");
     else if (rc_recipe_is_int4(r))
         add(buf, n, &at, " group=%u %s scope=%s method=%s smooth=%s stats=%s%s", r->int4.group,
-            r->int4.symmetric ? "symmetric" : "asymmetric", rc_recipe_scope(r),
-            rc_recipe_method(r), rc_recipe_smooth(r), r->int4.stats ? "yes" : "no",
-            r->int4.hf_names ? " names=hf" : "");
+            r->int4.symmetric ? "symmetric" : "asymmetric", rc_recipe_scope(r), rc_recipe_method(r),
+            rc_recipe_smooth(r), r->int4.stats ? "yes" : "no", r->int4.hf_names ? " names=hf" : "");
     if (r->target == RC_TO_GGUF)
         add(buf, n, &at, " types=%.100s imatrix=%s effort=%s", rc_gguf_recipe_text(r->gguf),
             r->imatrix ? "yes" : "no", r->effort == RC_EFFORT_BEST ? "best" : "reference");

@@ -196,8 +196,9 @@ static rc_code refuse_width(const rc_job *job, uint32_t group, rc_err *err)
             rc_err_hint(err, "--group %u divides them", g);
             return RC_E_UNSUPPORTED;
         }
-    rc_err_hint(err, job->role == RC_ROLE_EXPERT ? "no group does: 32 is the smallest"
-                                                 : "no group does; --scope experts leaves it alone");
+    rc_err_hint(err, job->role == RC_ROLE_EXPERT
+                         ? "no group does: 32 is the smallest"
+                         : "no group does; --scope experts leaves it alone");
     return RC_E_UNSUPPORTED;
 }
 
@@ -228,10 +229,9 @@ static rc_code plan_int4(rc_plan *p, rc_job *job, const rc_bound *b, rc_err *err
 
     if (job->cols % r->group || job->rows % 8)
         return refuse_width(job, r->group, err);
-    job->int4 = (rc_int4_layout){ .store = container(&p->recipe),
-                                  .group = r->group,
-                                  .zeros = !r->symmetric,
-                                  .scale = r->scale };
+    job->int4 = (rc_int4_layout){
+        .store = container(&p->recipe), .group = r->group, .zeros = !r->symmetric, .scale = r->scale
+    };
     n = rc_param_int4(b->param, &job->int4, want);
     for (unsigned i = 0; i < n; i++)
         RC_TRY(place(p, &job->out[part_of(want[i].name + stem_len)], &want[i], err));

@@ -7,8 +7,8 @@
  *
  * wo_a is BF16 everywhere: no loader takes it in 4 bits, and the two that matter do not agree on
  * the name of its FP8 scale. Shared experts of w4a16 are BF16 where channels may be scaled
- * (convert/smooth.h), which FP8 tiles cannot follow without loss. A source that is one of the containers gives
- * the other with the same integers. */
+ * (convert/smooth.h), which FP8 tiles cannot follow without loss. A source that is one of the
+ * containers gives the other with the same integers. */
 #ifndef RC_CONVERT_PLAN_INT4_H
 #define RC_CONVERT_PLAN_INT4_H
 

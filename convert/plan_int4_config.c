@@ -66,9 +66,17 @@ static const char *const never_regex[] = {
     "re:.*confidence_head.*",
 };
 static const char *const never_substring[] = {
-    "embed",           "head",           "ffn.gate",       "mlp.gate",
-    "compressor.w",    "compressor.kv",  "compressor.gate", "compressor.fused",
-    "weights_proj",    "indexer.kv_proj", "indexer.gate_proj",
+    "embed",
+    "head",
+    "ffn.gate",
+    "mlp.gate",
+    "compressor.w",
+    "compressor.kv",
+    "compressor.gate",
+    "compressor.fused",
+    "weights_proj",
+    "indexer.kv_proj",
+    "indexer.gate_proj",
 };
 
 typedef enum stored { NOWHERE = 0, INT4 = 1, FP8 = 2, PLAIN = 4 } stored;
@@ -97,9 +105,7 @@ static rc_code look(const rc_plan *plan, unsigned found[NKINDS], rc_err *err)
 
         for (unsigned k = 0; job->param && job->param->quant != RC_QUANT_NONE && k < NKINDS; k++)
             if (is_of(job->param, &kinds[k]))
-                found[k] |= job->int4.group                  ? INT4
-                            : job->out[RC_PART_SCALE].name ? FP8
-                                                             : PLAIN;
+                found[k] |= job->int4.group ? INT4 : job->out[RC_PART_SCALE].name ? FP8 : PLAIN;
     }
     for (unsigned k = 0; k < NKINDS; k++)
         if (found[k] & (found[k] - 1)) {
@@ -122,8 +128,8 @@ static void write_regexes(rc_jsonw *w, const unsigned found[NKINDS], stored whic
             rc_jsonw_str(w, kinds[k].regex);
 }
 
-static void write_numbers(rc_jsonw *w, unsigned bits, const char *type, bool symmetric, bool dynamic,
-                          uint32_t group)
+static void write_numbers(rc_jsonw *w, unsigned bits, const char *type, bool symmetric,
+                          bool dynamic, uint32_t group)
 {
     rc_jsonw_ku64(w, "num_bits", bits);
     rc_jsonw_kstr(w, "type", type);
@@ -183,9 +189,9 @@ static bool any(const unsigned found[NKINDS], stored which)
     return false;
 }
 
-/* The format of all is pack-quantized even where a group has its own: SGLang's experts want that. */
-static void write_compressed_tensors(rc_jsonw *w, const rc_plan *plan,
-                                     const unsigned found[NKINDS])
+/* The format of all is pack-quantized even where a group has its own: SGLang's experts want that.
+ */
+static void write_compressed_tensors(rc_jsonw *w, const rc_plan *plan, const unsigned found[NKINDS])
 {
     rc_jsonw_kstr(w, "quant_method", "compressed-tensors");
     rc_jsonw_kstr(w, "version", "0.12.0");

@@ -44,8 +44,8 @@ static bool is_kind(const char *name, const char *suffix)
  * (encoding/, inference/). */
 static side side_of(const rc_source_file *f)
 {
-    static const char *const ours[] = { "config.json", RC_INDEX_NAME, "recast.jsonl", "recast.json",
-                                        "recast.journal", "recast.smooth" };
+    static const char *const ours[] = { "config.json", RC_INDEX_NAME,    "recast.jsonl",
+                                        "recast.json", "recast.journal", "recast.smooth" };
     static const char *const unwanted[] = { ".bin", ".pt",   ".pth",     ".pkl", ".pickle", ".ckpt",
                                             ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
 

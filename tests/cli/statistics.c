@@ -154,8 +154,13 @@ static void option(const char *word)
 
 int main(int argc, char **argv)
 {
-    rc_calib_plan plan = { .sample = SAMPLE, .draft_sample = SAMPLE, .windows = 1, .ctx = 1024,
-                           .dataset = "made up", .tokens_digest = "made up", .numerics = "native" };
+    rc_calib_plan plan = { .sample = SAMPLE,
+                           .draft_sample = SAMPLE,
+                           .windows = 1,
+                           .ctx = 1024,
+                           .dataset = "made up",
+                           .tokens_digest = "made up",
+                           .numerics = "native" };
     const rc_config *c;
     rc_calib_writer *w;
     uint32_t blocks;

@@ -342,8 +342,7 @@ static void test_cast_copy(void **state)
     assert_int_equal(rc_cast_chunk(&c, &at, &strict, &v, &err), RC_OK);
     assert_memory_equal(in + 1, out + 1, 60);
     memcpy(in + 1 + 4 * 7, "\0\0\x80\xff", 4); /* element (1, 2): -Inf */
-    assert_int_equal(rc_cast_chunk(&c, &at, &strict, &v, &err),
-                     RC_E_NUMERIC);
+    assert_int_equal(rc_cast_chunk(&c, &at, &strict, &v, &err), RC_E_NUMERIC);
     assert_int_equal(err.offset, 77 + 28);
     assert_non_null(strstr(err.msg, "row 1, column 2"));
     assert_int_equal(rc_cast_chunk(&c, &at, &lenient, &v, &err), RC_OK);

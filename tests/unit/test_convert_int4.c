@@ -49,11 +49,17 @@ static void make(bench *x, rc_store store, unsigned group, bool zeros, rc_dtype 
         x->factors[k] = ldexpf(1, (int)(k % 5) - 2);
         x->importance[k] = (float)(dice() + 0.01);
     }
-    x->weight = (rc_tensor){
-        .name = "w", .dtype = RC_DTYPE_BF16, .rank = 2, .shape = { ROWS, COLS }, .nbytes = sizeof x->in
-    };
-    x->job = (rc_job){ .name = "w", .op = RC_OP_INT4, .weight = &x->weight, .rows = ROWS,
-                       .cols = COLS, .int4 = { store, group, zeros, scale } };
+    x->weight = (rc_tensor){ .name = "w",
+                             .dtype = RC_DTYPE_BF16,
+                             .rank = 2,
+                             .shape = { ROWS, COLS },
+                             .nbytes = sizeof x->in };
+    x->job = (rc_job){ .name = "w",
+                       .op = RC_OP_INT4,
+                       .weight = &x->weight,
+                       .rows = ROWS,
+                       .cols = COLS,
+                       .int4 = { store, group, zeros, scale } };
     for (unsigned part = 0; part < RC_PART_COUNT; part++)
         if (part != RC_PART_ZERO || zeros)
             x->job.out[part].name = "out";
@@ -204,9 +210,12 @@ static void test_int4_is_what_the_quantizer_says(void **state)
         bool zeros;
         rc_dtype scale;
     } kinds[] = {
-        { RC_STORE_AWQ, 128, true, RC_DTYPE_F16 },     { RC_STORE_AWQ, 32, true, RC_DTYPE_F16 },
-        { RC_STORE_PACKED, 128, false, RC_DTYPE_BF16 }, { RC_STORE_PACKED, 64, true, RC_DTYPE_BF16 },
-        { RC_STORE_PACKED, 32, true, RC_DTYPE_F16 },   { RC_STORE_PACKED, 32, false, RC_DTYPE_F32 },
+        { RC_STORE_AWQ, 128, true, RC_DTYPE_F16 },
+        { RC_STORE_AWQ, 32, true, RC_DTYPE_F16 },
+        { RC_STORE_PACKED, 128, false, RC_DTYPE_BF16 },
+        { RC_STORE_PACKED, 64, true, RC_DTYPE_BF16 },
+        { RC_STORE_PACKED, 32, true, RC_DTYPE_F16 },
+        { RC_STORE_PACKED, 32, false, RC_DTYPE_F32 },
     };
 
     (void)state;
@@ -379,7 +388,9 @@ static rc_bound bound(rc_param *p, const char *name, rc_role role, rc_quant quan
                      .expert = role == RC_ROLE_EXPERT ? 0 : -1 };
     weight.dtype = store == RC_STORE_PLAIN ? RC_DTYPE_BF16 : RC_DTYPE_F8_E4M3;
     scale.dtype = RC_DTYPE_F32;
-    return (rc_bound){ .param = p, .store = store, .weight = &weight,
+    return (rc_bound){ .param = p,
+                       .store = store,
+                       .weight = &weight,
                        .scale = store == RC_STORE_PLAIN ? NULL : &scale };
 }
 
@@ -472,12 +483,12 @@ static void test_int4_groups_must_divide(void **state)
 static void test_int4_config_wants_modules_alike(void **state)
 {
     rc_param p[3];
-    const rc_bound x[3] = {
-        bound(&p[0], "layers.0.attn.wq_a.weight", RC_ROLE_ATTN, RC_QUANT_DENSE, RC_STORE_FP8, 8, 128),
-        bound(&p[1], "layers.0.attn.wkv.weight", RC_ROLE_ATTN, RC_QUANT_DENSE, RC_STORE_PLAIN, 8,
-              128),
-        bound(&p[2], "layers.0.attn.wq_b.weight", RC_ROLE_ATTN, RC_QUANT_DENSE, RC_STORE_FP8, 8, 128)
-    };
+    const rc_bound x[3] = { bound(&p[0], "layers.0.attn.wq_a.weight", RC_ROLE_ATTN, RC_QUANT_DENSE,
+                                  RC_STORE_FP8, 8, 128),
+                            bound(&p[1], "layers.0.attn.wkv.weight", RC_ROLE_ATTN, RC_QUANT_DENSE,
+                                  RC_STORE_PLAIN, 8, 128),
+                            bound(&p[2], "layers.0.attn.wq_b.weight", RC_ROLE_ATTN, RC_QUANT_DENSE,
+                                  RC_STORE_FP8, 8, 128) };
     rc_mem mem = { 0 };
     rc_job jobs[3] = { 0 };
     rc_plan plan = { .mem = &mem, .arena = { .mem = &mem }, .jobs = jobs, .njobs = 3 };
@@ -514,8 +525,7 @@ static void test_journal_binds_scalings(void **state)
     for (unsigned i = 0; i < 4; i++) {
         rc_journal *j;
 
-        assert_int_equal(
-            rc_journal_open(&j, &to, "j", &id, 4, 1, false, NULL, &mem, &err), RC_OK);
+        assert_int_equal(rc_journal_open(&j, &to, "j", &id, 4, 1, false, NULL, &mem, &err), RC_OK);
         if (i < 3)
             assert_int_equal(rc_journal_bind(j, now[i], &err), RC_OK); /* nothing was done with 5 */
         else

@@ -41,6 +41,7 @@ grep -qE 'zero_point|\.scale |wo_a.weight_scale' t && fail "w4a16: zero points, 
 cfg w4 '.quantization_config | .quant_method == "compressed-tensors" and .format == "pack-quantized"'
 cfg w4 '.quantization_config.config_groups | .group_0.weights.symmetric and .group_0.weights.group_size == 128 and .group_1.weights.num_bits == 8'
 # every expression matches the modules that it is for, in all spellings, and no other
+# shellcheck disable=SC2016 # jq.s own variables
 cfg w4 'def hits($l; $m): [$l[] | select(if startswith("re:") then . as $r | $m | test("^" + $r[3:]) else . == $m end)] | length > 0;
     .quantization_config as $q | $q.config_groups.group_0.targets as $i | $q.config_groups.group_1.targets as $f | $q.ignore as $n |
     ([ "model.layers.0.ffn.experts.0.w1", "model.layers.3.mlp.experts.17.down_proj", "mtp.0.ffn.experts.1.w3" ] | all(hits($i; .) and (hits($f; .) or hits($n; .) | not))) and
