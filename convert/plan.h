@@ -159,7 +159,7 @@ typedef struct rc_job {
     const rc_tensor *weight, *scale, *zero; /* source; NULL when there is none */
     rc_dest out[RC_PART_COUNT];             /* name NULL when there is none */
     size_t shard;                           /* output shard of all */
-    uint64_t rows, cols;             /* logical; COPY: 1 x nbytes */
+    uint64_t rows, cols;                    /* logical; COPY: 1 x nbytes */
     uint64_t col, pitch; /* in GGUF: its first column in the tensor, and the tensor's columns */
     uint64_t tiles;      /* pieces that are encoded anew and should be exact, each with a verdict:
                             128x128 tiles, MXFP4 blocks, rows; 0 where loss is the point */
@@ -219,7 +219,7 @@ rc_code rc_plan_config(const rc_plan *plan, char **out, size_t *len, rc_mem *mem
 /** "fp8", "bf16", "awq", "w4a16" or "gguf"; "keep", "drop", "embed" or "separate". */
 const char *rc_recipe_to(const rc_recipe *recipe);
 const char *rc_recipe_draft(const rc_recipe *recipe);
-bool rc_recipe_is_int4(const rc_recipe *recipe); /* AWQ or W4A16 */
+bool rc_recipe_is_int4(const rc_recipe *recipe);       /* AWQ or W4A16 */
 const char *rc_recipe_method(const rc_recipe *recipe); /* "rtn", "awq", "awq+" */
 const char *rc_recipe_smooth(const rc_recipe *recipe); /* "off", "pow2", "free" */
 const char *rc_recipe_scope(const rc_recipe *recipe);  /* "experts", "all" */
