@@ -1,6 +1,6 @@
 /* runtime/calibration_text.h - a text to calibrate with where the user has none.
  *
- * Prose in a dozen languages, source code, mathematics, tables, and conversations in the chat
+ * Prose in two dozen languages, source code, mathematics, tables, and conversations in the chat
  * encoding, from runtime/calibration_text/ (its README says who wrote it) and from this
  * project's own sources. A text of the user's own domain is better. */
 #ifndef RC_RUNTIME_CALIBRATION_TEXT_H

@@ -2,7 +2,7 @@
 # kill -9 before any system call that touches a file of the run: the same command completes, with the same bytes.
 . "$ROOT/tests/cli/calibrate/lib.sh"
 small m
-ids 120 >ids
+make_ids 120 >ids
 mkdir d
 expect 0 recast calibrate m --tokens ids --ctx 50 -o ref.gguf --dat ref.dat --quiet
 shim=$ROOT/$O/tests/cli/fault.so
@@ -35,7 +35,7 @@ done
 
 # a signal asks for a clean end
 rm -rf d && mkdir d
-ids 3000 >long
+make_ids 3000 >long
 "$RECAST" calibrate m --tokens long --ctx 500 -o d/s.gguf >out 2>err &
 pid=$!
 until [ -e d/s.gguf.partial.state ]; do kill -0 $pid 2>/dev/null || break; sleep 0.02; done
