@@ -21,7 +21,8 @@ typedef struct suspect {
 /* Some suspects on trial: what swaps ask about. */
 typedef struct trial {
     const rc_model *native;
-    bool *back; /* by NATIVE's parameters */
+    const rc_scaled *scaled; /* what goes back has to fit into CONVERTED's channels */
+    bool *back;              /* by NATIVE's parameters */
 } trial;
 
 typedef struct ablation {
@@ -225,6 +226,14 @@ static bool is_back(const void *ctx, const rc_param *param)
     return b && t->back[b - rc_model_at(t->native, 0)];
 }
 
+static const float *fit(const void *ctx, const rc_param *param)
+{
+    const trial *t = ctx;
+    const rc_bound *b = rc_model_find(t->native, param->name);
+
+    return b ? rc_scaled_fit(t->scaled, b) : NULL;
+}
+
 static bool all_of_it(const void *ctx, const rc_param *param)
 {
     (void)ctx, (void)param;
@@ -262,7 +271,7 @@ static rc_code try_group(ablation *a, rc_ablation_level level, const suspect *s,
                          rc_err *err)
 {
     rc_ablation_group g = { .level = level, .params = n };
-    const rc_swap swap = { .from = a->native, .takes = is_back, .ctx = &a->trial };
+    const rc_swap swap = { .from = a->native, .takes = is_back, .ctx = &a->trial, .columns = fit };
 
     for (size_t i = 0; i < n; i++)
         a->trial.back[s[i].index] = true;
@@ -407,6 +416,7 @@ rc_code rc_ablate(rc_ablation *out, rc_twin *twin, const rc_judge *judge, _Atomi
         a->mem = mem;
         a->done = done;
         a->trial.native = a->native;
+        a->trial.scaled = rc_judge_scaled(judge);
         a->trial.back = rc_mem_get(mem, rc_model_count(a->native) + 1);
     }
     if (!a || !s || !a->trial.back)

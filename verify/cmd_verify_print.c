@@ -292,6 +292,7 @@ static void print_verdict(const rc_outcome *o)
     rc_mem mem = { 0 };
     rc_text says = { .mem = &mem };
     char a[RC_FIGURE];
+    char scaling[RC_JUDGE_SAYS];
 
     printf("  verdict: ");
     for (const char *p = rc_outcome_verdict(o); *p; p++)
@@ -306,6 +307,8 @@ static void print_verdict(const rc_outcome *o)
     printf("%s%s\n", says.len ? " - " : "", says.len ? says.at : "");
     if (o->sample && o->sample[0])
         printf("  (%s)\n", o->sample);
+    if (o->judge && rc_judge_scaling_says(o->judge, scaling, sizeof scaling)[0])
+        printf("  (%s)\n", scaling);
     rc_text_free(&says);
 }
 

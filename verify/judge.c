@@ -425,6 +425,15 @@ static rc_code pair_up(rc_judge *j, rc_err *err)
     return RC_OK;
 }
 
+static rc_code find_scaling(rc_judge *j, rc_err *err)
+{
+    RC_TRY(rc_scaled_find(&j->scaled, &j->a, &j->b, is_sound, j->mem, err));
+    for (size_t i = 0; i < j->npairs; i++)
+        if (j->pair[i].a && j->pair[i].values)
+            j->pair[i].scaled = rc_scaled_of(j->scaled, j->pair[i].a);
+    return RC_OK;
+}
+
 rc_code rc_judge_new(rc_judge **out, const rc_subject *a, const rc_subject *b,
                      const rc_judge_rules *rules, rc_mem *mem, rc_err *err)
 {
@@ -443,6 +452,7 @@ rc_code rc_judge_new(rc_judge **out, const rc_subject *a, const rc_subject *b,
     report_problems_of_converted(j);
     report_draft(j);
     RC_TRY_GOTO(rc, done, pair_up(j, err));
+    RC_TRY_GOTO(rc, done, find_scaling(j, err));
     RC_TRY_GOTO(rc, done, rc_agree_config(&j->findings, a, b, j->dropped_draft, mem, err));
     RC_TRY_GOTO(rc, done, rc_agree_side_files(&j->findings, a, b, mem, err));
     *out = j;
@@ -459,6 +469,7 @@ void rc_judge_free(rc_judge **judge)
     if (!j)
         return;
     rc_findings_free(&j->findings);
+    rc_scaled_free(&j->scaled);
     rc_mem_put(j->mem, j->pair);
     rc_mem_put(j->mem, j);
     *judge = NULL;
@@ -492,6 +503,11 @@ const rc_subject *rc_judge_converted(const rc_judge *judge)
 const rc_judge_rules *rc_judge_rules_of(const rc_judge *judge)
 {
     return &judge->rules;
+}
+
+const rc_scaled *rc_judge_scaled(const rc_judge *judge)
+{
+    return rc_scaled_count(judge->scaled) ? judge->scaled : NULL;
 }
 
 uint64_t rc_judge_nbytes(const rc_judge *judge)

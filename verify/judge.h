@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "verify/findings.h"
+#include "verify/scaled.h"
 #include "verify/stats.h"
 #include "verify/subject.h"
 
@@ -41,11 +42,13 @@ typedef struct rc_pair {
     const rc_tensor *ta, *tb; /* the weights */
     unsigned rank;
     uint64_t shape[RC_ST_MAX_RANK];
-    uint64_t rows, cols; /* as compared */
-    bool values;         /* false: integers or unknown, compared as such in elements of
-                            unit[] bytes; stats then has n, differ and bad_at only */
-    unsigned unit[2];    /* of NATIVE and CONVERTED; unlike: integers of two widths */
-    rc_stats stats;      /* valid after rc_judge_run() */
+    uint64_t rows, cols;           /* as compared */
+    bool values;                   /* false: integers or unknown, compared as such in elements of
+                                      unit[] bytes; stats then has n, differ and bad_at only */
+    unsigned unit[2];              /* of NATIVE and CONVERTED; unlike: integers of two widths */
+    const rc_scaled_point *scaled; /* CONVERTED has its columns (a norm: its gains) scaled: compared
+                                      with that undone; or NULL */
+    rc_stats stats;                /* valid after rc_judge_run() */
 
     /* the judge's own, for a run */
     uint64_t chunk_rows, chunks, chunks_done;
@@ -72,6 +75,16 @@ typedef struct rc_judge_sample {
     uint64_t fewer; /* when none failed: with 95 % confidence fewer than so many of those that were
                        not compared would; 0 where nothing can be said */
 } rc_judge_sample;
+
+enum { RC_JUDGE_SAYS = 300 }; /* room for a line of words */
+
+/* Channels that CONVERTED has scaled: what was compared with that undone. */
+typedef struct rc_judge_scaling {
+    size_t norms;             /* whose readers are scaled; 0: nothing is */
+    uint64_t readers, astray; /* compared; of them, and of the norms: not as the others */
+    float least, most;        /* of the factors */
+    bool exact;               /* all of them are powers of two */
+} rc_judge_scaling;
 
 typedef struct rc_judge rc_judge;
 
@@ -117,6 +130,18 @@ bool rc_judge_sampled(const rc_judge *judge, rc_judge_sample *out);
 /** The same in words, one line: "a sample, 300 of 34,977 parameters, every role, 44 of 44 layers:
  * with 95 % confidence fewer than 349 of the others (1.01 %) differ". "" without rules.sample. */
 const char *rc_judge_sample_says(const rc_judge *judge, char *buf, size_t n);
+
+/** After a run; what is astray is among the findings, by name. */
+void rc_judge_scaling_of(const rc_judge *judge, rc_judge_scaling *out);
+/** The same in words, one line: "channels of 3 norms are scaled by powers of two from 0.25 to 4, as
+ *  are all 57 of their readers: compared with that undone". "" where nothing is scaled. */
+const char *rc_judge_scaling_says(const rc_judge *judge, char *buf, size_t n);
+const rc_scaled *rc_judge_scaled(const rc_judge *judge); /* NULL: nothing is */
+/** Of a pair that is scaled: the norm, not a reader. */
+bool rc_pair_is_scaled_norm(const rc_pair *pair);
+/** What of the scaling it lacks or has too much of, "scaled twice"; NULL when it is as it should.
+ */
+const char *rc_pair_astray(const rc_pair *pair);
 
 /** The verdict as an error: RC_OK when the rules are met; RC_E_TENSORSET when the
  *  set of CONVERTED is broken, else RC_DIFFERS, naming shard, tensor and the byte

@@ -118,6 +118,25 @@ static uint64_t piece_rows(const struct run *run, const rc_pair *p)
     return rows ? rows : step;
 }
 
+enum { WEIGHED = 8 }; /* every so many rows of a scaled matrix */
+
+/* Undo the scaling of n rows of CONVERTED, and see whether this reader has taken part in it. */
+static void undo_scaling(rc_stats *out, const rc_pair *p, const struct slot *s, uint64_t row,
+                         size_t n)
+{
+    const bool norm = rc_pair_is_scaled_norm(p);
+    const size_t cols = (size_t)p->cols;
+
+    for (size_t i = 0; i < n; i++) {
+        const float *a = s->value[0] + i * cols;
+        float *b = s->value[1] + i * cols;
+
+        rc_scaled_undo(p->scaled, norm, a, b);
+        if (!norm && (row + i) % WEIGHED == 0)
+            rc_scaled_weigh(&out->powers, p->scaled, a, b);
+    }
+}
+
 static void compare_values(rc_stats *out, const rc_pair *p, const rc_piece *a, const rc_piece *b,
                            const struct slot *s, uint64_t row, uint64_t nrows, bool same_bytes)
 {
@@ -131,6 +150,8 @@ static void compare_values(rc_stats *out, const rc_pair *p, const rc_piece *a, c
             if (!same_bytes)
                 rc_piece_row(s->value[1] + i * b->cols, b, (size_t)(r - b->row0) + i);
         }
+        if (p->scaled)
+            undo_scaling(out, p, s, r, n);
         rc_stats_add(out, s->value[0], s->value[same_bytes ? 0 : 1], n * a->cols, r * p->cols);
     }
 }
@@ -182,7 +203,7 @@ static bool same_layout(const rc_pair *p)
 
 static bool same_bytes(const rc_pair *p, const rc_piece *a, const rc_piece *b, const rc_extent *e)
 {
-    return same_layout(p) && memcmp(a->weight, b->weight, e->weight_len) == 0 &&
+    return !p->scaled && same_layout(p) && memcmp(a->weight, b->weight, e->weight_len) == 0 &&
            (!e->scale_len || memcmp(a->scale, b->scale, e->scale_len) == 0) &&
            (!e->zero_len || memcmp(a->zero, b->zero, e->zero_len) == 0);
 }
@@ -527,7 +548,9 @@ rc_code rc_judge_run(rc_judge *judge, unsigned threads, _Atomic uint64_t *done, 
         rc = recheck(&judge->b, err);
     free_slots(&run);
     pthread_mutex_destroy(&run.lock);
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
         report_values(judge);
+        rc_judge_report_scaling(judge);
+    }
     return rc;
 }

@@ -159,8 +159,10 @@ const char *rc_pair_says(const rc_pair *pair, char *buf, size_t n)
         return buf;
     }
     say_place(pair, place, sizeof place);
-    snprintf(buf, n, "%s of %s values differ%s; %s", rc_figure_count(x, pair->stats.sum.differ),
-             rc_figure_count(y, pair->stats.n), pair->stats.sum.differ == 1 ? "s" : "", place);
+    snprintf(buf, n, "%s%s%s of %s values differ%s; %s",
+             rc_pair_astray(pair) ? rc_pair_astray(pair) : "", rc_pair_astray(pair) ? ": " : "",
+             rc_figure_count(x, pair->stats.sum.differ), rc_figure_count(y, pair->stats.n),
+             pair->stats.sum.differ == 1 ? "s" : "", place);
     return buf;
 }
 

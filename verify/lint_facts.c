@@ -202,6 +202,11 @@ bool rc_lint_is_inv(const char *name)
     return rc_lint_ends_with(name, ".weight_scale_inv");
 }
 
+bool rc_lint_is_int4(const rc_lint_facts *f)
+{
+    return f->model && (f->layout == RC_LINT_AWQ || f->layout == RC_LINT_CT);
+}
+
 bool rc_lint_bound(const rc_lint_facts *f, rc_lint_finding *out)
 {
     if (f->model)

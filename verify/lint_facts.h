@@ -69,6 +69,8 @@ bool rc_lint_bound(const rc_lint_facts *f, rc_lint_finding *out);
 rc_store rc_lint_experts(const rc_lint_facts *f);
 /** The scale of a quantized parameter is under its other name, .weight_scale_inv? */
 bool rc_lint_is_inv(const char *name);
+/** Bound, and in 4-bit integers of AWQ's or compressed-tensors' kind? */
+bool rc_lint_is_int4(const rc_lint_facts *f);
 const char *rc_lint_layout_name(rc_lint_layout layout);
 bool rc_lint_ends_with(const char *s, const char *suffix);
 

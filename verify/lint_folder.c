@@ -200,7 +200,8 @@ void rc_lint_scale_dtype(const rc_lint_facts *f, rc_lint_finding *out)
         const rc_dtype dtype = b->scale ? b->scale->dtype : RC_DTYPE_F32;
         rc_err *e;
 
-        if (b->store != RC_STORE_FP8 || dtype == RC_DTYPE_F32 || dtype == RC_DTYPE_F8_E8M0)
+        if (b->store != RC_STORE_FP8 || dtype == RC_DTYPE_F32 || dtype == RC_DTYPE_F8_E8M0 ||
+            (dtype == RC_DTYPE_BF16 && rc_lint_is_int4(f))) /* as llm-compressor writes them */
             continue;
         e = dtype == RC_DTYPE_U8 || dtype == RC_DTYPE_I8
                 ? rc_lint_say(out, RC_LINT_FAILS,
@@ -276,12 +277,19 @@ void rc_lint_shapes(const rc_lint_facts *f, rc_lint_finding *out)
         rc_want want[2];
         unsigned n;
 
-        if (!b->weight)
+        if (!b->weight || b->store == RC_STORE_PACKED || b->store == RC_STORE_AWQ)
             continue;
         n = rc_param_layout(b->param, b->store, b->weight->dtype, RC_DTYPE_F32, want);
         compare_shape(f, out, b->weight, &want[0]);
         if (n == 2 && b->scale)
             compare_shape(f, out, b->scale, &want[1]);
+    }
+    /* all parts of 4-bit integers were held against each other when they were bound */
+    for (size_t i = 0; rc_lint_is_int4(f) && i < rc_model_problems(f->model); i++) {
+        const rc_problem *p = rc_model_problem(f->model, i);
+
+        if (p->kind == RC_MALFORMED && p->tensor[0])
+            rc_lint_quote(out, RC_LINT_FAILS, &p->what);
     }
 }
 
@@ -294,7 +302,8 @@ void rc_lint_weight_dtype(const rc_lint_facts *f, rc_lint_finding *out)
         rc_want want[2];
         rc_err *e;
 
-        if (!b->weight || b->param->quant == RC_QUANT_NONE)
+        if (!b->weight || b->param->quant == RC_QUANT_NONE || b->store == RC_STORE_PACKED ||
+            b->store == RC_STORE_AWQ)
             continue;
         rc_param_layout(b->param, b->store, RC_DTYPE_BF16, RC_DTYPE_F32, want);
         if (b->weight->dtype == want[0].dtype)

@@ -18,6 +18,12 @@ rc_lint_fn rc_lint_is_folder, rc_lint_files_agree, rc_lint_config_whole, rc_lint
 rc_lint_fn rc_lint_tp_heads, rc_lint_tp_groups, rc_lint_tp_experts, rc_lint_tp_intermediate,
     rc_lint_tp_blocks;
 
+/* lint_int4.c: AWQ and compressed-tensors */
+rc_lint_fn rc_lint_int4_method, rc_lint_awq_keys, rc_lint_ct_format, rc_lint_ct_format_of_all,
+    rc_lint_ct_arguments, rc_lint_int4_modules_vllm, rc_lint_int4_modules_sglang,
+    rc_lint_int4_experts, rc_lint_int4_names, rc_lint_int4_zeros, rc_lint_int4_wo_a,
+    rc_lint_int4_wo_a_sglang, rc_lint_int4_joined, rc_lint_int4_tp, rc_lint_int4_tiles;
+
 /* lint_gguf.c: GGUF files */
 rc_lint_fn rc_lint_is_gguf, rc_lint_gguf_set, rc_lint_gguf_missing, rc_lint_gguf_extra,
     rc_lint_gguf_shapes, rc_lint_gguf_vocabulary;

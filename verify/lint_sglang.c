@@ -14,6 +14,17 @@ static const rc_lint_source
     fp8 = { SGLANG, "python/sglang/srt/layers/quantization/fp8.py and fp8_utils.py",
             "commit 00563d3" },
     loader = { SGLANG, "python/sglang/srt/model_loader/weight_utils.py", "excerpt, 2026" },
+    ct = { SGLANG,
+           "python/sglang/srt/layers/quantization/compressed_tensors/compressed_tensors.py and "
+           "utils.py",
+           "0.5.23" },
+    ct_moe = { SGLANG,
+               "python/sglang/srt/layers/quantization/compressed_tensors/schemes/"
+               "compressed_tensors_wNa16_moe.py",
+               "0.5.23" },
+    awq = { SGLANG, "python/sglang/srt/layers/quantization/awq/awq.py", "0.5.23" },
+    model_0523 = { SGLANG, "python/sglang/srt/models/deepseek_v4.py and deepseek_v4_nextn.py",
+                   "0.5.23" },
     chat = { SGLANG, "python/sglang/srt/entrypoints/openai/encoding_dsv4.py", "commit 00370f2" };
 
 static void check_layout(const rc_lint_facts *f, rc_lint_finding *out)
@@ -24,9 +35,18 @@ static void check_layout(const rc_lint_facts *f, rc_lint_finding *out)
 
     if (f->layout == RC_LINT_NATIVE)
         return;
-    if (f->layout == RC_LINT_AWQ || f->layout == RC_LINT_GPTQ)
-        why = ".scales is renamed to .weight_scale_invs and dropped";
-    else if (f->layout == RC_LINT_CT || f->layout == RC_LINT_NVFP4) {
+    if (rc_lint_is_int4(f)) {
+        if (f->layout == RC_LINT_AWQ)
+            rc_lint_say(out, RC_LINT_NOTE,
+                        "AWQ as of version 0.5.23, read, not run: earlier ones rename .scales and "
+                        "drop it");
+        return;
+    }
+    if (f->layout == RC_LINT_AWQ || f->layout == RC_LINT_CT)
+        why = f->unbound.msg; /* not of the kinds that are */
+    else if (f->layout == RC_LINT_GPTQ)
+        why = "it cannot describe the FP8 attention";
+    else if (f->layout == RC_LINT_NVFP4) {
         verdict = RC_LINT_WARNING;
         why = "not in the version that was read; ask for the one that serves it";
     }
@@ -78,7 +98,9 @@ static void check_wo_a(const rc_lint_facts *f, rc_lint_finding *out)
 {
     bool any = false;
 
-    if (!rc_lint_bound(f, out))
+    if (rc_lint_is_int4(f))
+        rc_lint_skip(out, "not judged: see sglang/int4-wo-a");
+    if (rc_lint_is_int4(f) || !rc_lint_bound(f, out))
         return;
     for (size_t i = 0; i < rc_model_count(f->model); i++) {
         const rc_bound *b = rc_model_at(f->model, i);
@@ -109,7 +131,9 @@ static void check_wo_a(const rc_lint_facts *f, rc_lint_finding *out)
 
 static void check_wo_a_scale(const rc_lint_facts *f, rc_lint_finding *out)
 {
-    if (!rc_lint_bound(f, out))
+    if (rc_lint_is_int4(f))
+        rc_lint_skip(out, "not judged: see sglang/int4-wo-a");
+    if (rc_lint_is_int4(f) || !rc_lint_bound(f, out))
         return;
     for (size_t i = 0; i < rc_model_count(f->model); i++) {
         const rc_bound *b = rc_model_at(f->model, i);
@@ -173,6 +197,25 @@ const rc_lint_rule rc_lint_rules_sglang[] = {
     { "sglang/block-size", "weight_block_size other than [128, 128], or missing", &fp8,
       rc_lint_block_size },
     { "sglang/scale-fmt", "scale_fmt and fmt as in the release", &fp8, rc_lint_fmt },
+    { "sglang/int4-method", "4-bit integers under another quant_method", &ct, rc_lint_int4_method },
+    { "sglang/awq-keys", "AWQ's own keys: bits, group_size, zero_point, modules_to_not_convert",
+      &awq, rc_lint_awq_keys },
+    { "sglang/ct-format", "a format of all other than pack-quantized, or of a group", &ct_moe,
+      rc_lint_ct_format_of_all },
+    { "sglang/ct-arguments", "a scheme that is not built: actorder, odd groups, unknown mixtures",
+      &ct, rc_lint_ct_arguments },
+    { "sglang/int4-modules", "a module that is stored unlike what targets and ignore make of it",
+      &model_0523, rc_lint_int4_modules_sglang },
+    { "sglang/int4-experts", "an expert stored unlike the first, which is asked for all", &ct_moe,
+      rc_lint_int4_experts },
+    { "sglang/int4-names", "names of transformers", &model_0523, rc_lint_int4_names },
+    { "sglang/int4-zeros", "zero points of compressed-tensors, taken for AWQ's", &ct_moe,
+      rc_lint_int4_zeros },
+    { "sglang/int4-wo-a", "wo_a in 4 bits, or in FP8 under compressed-tensors' names", &model_0523,
+      rc_lint_int4_wo_a_sglang },
+    { "sglang/int4-joined", "wq_a and wkv, which are joined by name", &model_0523,
+      rc_lint_int4_joined },
+    { "sglang/int4-tiles", "matrices that Marlin has no tiles for", &ct_moe, rc_lint_int4_tiles },
     { "sglang/experts", "experts whose stored type is neither FP4 nor FP8", &config,
       check_experts },
     { "sglang/scale-missing", "a quantized weight without its scale", &model,
@@ -200,6 +243,7 @@ const rc_lint_rule rc_lint_rules_sglang[] = {
     { "sglang/tp-groups", "--tp that does not divide o_groups", &model, rc_lint_tp_groups },
     { "sglang/tp-intermediate", "--tp that cuts through the FP8 blocks of experts", &fp8,
       rc_lint_tp_intermediate },
+    { "sglang/tp-int4", "groups of experts that --tp cuts through", &ct_moe, rc_lint_int4_tp },
     { "sglang/tp-blocks", "--tp that cuts through the FP8 blocks of attention", &fp8,
       rc_lint_tp_blocks },
     { 0 },

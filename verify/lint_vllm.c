@@ -22,6 +22,17 @@ static const rc_lint_source
     loader = { VLLM, "vllm/model_executor/model_loader/weight_utils.py", "excerpt, 2026" },
     tokenizers = { VLLM, "vllm/tokenizers/deepseek_v4.py and deepseek_v4_encoding.py",
                    "commits 5dff544, 591f7b5" },
+    ct = { VLLM,
+           "vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors.py and "
+           "utils.py",
+           "0.33.0" },
+    ct_moe = { VLLM,
+               "vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors_moe/"
+               "compressed_tensors_moe_wna16.py",
+               "0.33.0" },
+    awq = { VLLM, "vllm/model_executor/layers/quantization/auto_awq.py", "0.33.0" },
+    o_proj_bf16 = { VLLM, "vllm/models/deepseek_v4/nvidia/ops/o_proj.py", "0.33.0" },
+    model_033 = { VLLM, "vllm/models/deepseek_v4/nvidia/model.py and mtp.py", "0.33.0" },
     issue_e8m0 = { VLLM, "issue 43416, pull request 51946 (open)", "August 2026" };
 
 static void check_layout(const rc_lint_facts *f, rc_lint_finding *out)
@@ -33,14 +44,18 @@ static void check_layout(const rc_lint_facts *f, rc_lint_finding *out)
 
     if (f->layout == RC_LINT_NATIVE)
         return;
+    if (rc_lint_is_int4(f)) {
+        if (f->layout == RC_LINT_AWQ)
+            rc_lint_say(out, RC_LINT_NOTE, "AWQ beside BF16, as of version 0.33: read, not run");
+        return;
+    }
     (void)rc_lint_str(f->quant, "moe_quant_algo", &algo);
     (void)rc_lint_str(f->quant, "quant_method", &method);
-    if (f->layout == RC_LINT_AWQ || f->layout == RC_LINT_GPTQ)
-        why = "it cannot describe the FP8 attention, and wo_a must be FP8";
-    else if (f->layout == RC_LINT_CT) {
-        verdict = RC_LINT_WARNING;
-        why = "served by patched versions; not by every release";
-    } else if (f->layout == RC_LINT_NVFP4 && strcmp(algo, "NVFP4") == 0) {
+    if (f->layout == RC_LINT_AWQ || f->layout == RC_LINT_CT)
+        why = f->unbound.msg; /* not of the kinds that are */
+    else if (f->layout == RC_LINT_GPTQ)
+        why = "it cannot describe the FP8 attention";
+    else if (f->layout == RC_LINT_NVFP4 && strcmp(algo, "NVFP4") == 0) {
         verdict = RC_LINT_NOTE;
         why = "moe_quant_algo says so; newer versions only";
     } else if (f->layout == RC_LINT_NVFP4 && strncmp(method, "fp8", 3) != 0) {
@@ -84,6 +99,8 @@ static void check_expert_dtype(const rc_lint_facts *f, rc_lint_finding *out)
 
     if (f->layout == RC_LINT_NVFP4)
         stored = "fp4";
+    if (rc_lint_is_int4(f))
+        return; /* the key chooses nothing there */
     if (!rc_lint_expert_dtype(f, &stated))
         return;
     if (!stored && (strcmp(stated, "fp4") == 0 || strcmp(stated, "fp8") == 0)) {
@@ -184,7 +201,9 @@ static void check_extra(const rc_lint_facts *f, rc_lint_finding *out)
 /* The product with wo_a runs in FP8, on its bytes and scale. */
 static void check_wo_a(const rc_lint_facts *f, rc_lint_finding *out)
 {
-    if (!rc_lint_bound(f, out))
+    if (rc_lint_is_int4(f))
+        rc_lint_skip(out, "not judged: see vllm/int4-wo-a");
+    if (rc_lint_is_int4(f) || !rc_lint_bound(f, out))
         return;
     for (size_t i = 0; i < rc_model_count(f->model); i++) {
         const rc_bound *b = rc_model_at(f->model, i);
@@ -233,6 +252,20 @@ const rc_lint_rule rc_lint_rules_vllm[] = {
     { "vllm/block-size", "weight_block_size other than [128, 128], or missing", &fp8,
       rc_lint_block_size },
     { "vllm/scale-fmt", "scale_fmt and fmt: some versions index them unasked", &fp8, rc_lint_fmt },
+    { "vllm/int4-method", "4-bit integers under another quant_method", &ct, rc_lint_int4_method },
+    { "vllm/awq-keys", "AWQ's own keys: bits, group_size, zero_point, modules_to_not_convert", &awq,
+      rc_lint_awq_keys },
+    { "vllm/ct-format", "a group of config_groups without the format of its weights", &ct,
+      rc_lint_ct_format },
+    { "vllm/ct-arguments", "a scheme that is not built: actorder, odd groups, unknown mixtures",
+      &ct, rc_lint_ct_arguments },
+    { "vllm/int4-modules", "a module that is stored unlike what targets and ignore make of it",
+      &model_033, rc_lint_int4_modules_vllm },
+    { "vllm/int4-experts", "an expert stored unlike the first, which is asked for all", &ct_moe,
+      rc_lint_int4_experts },
+    { "vllm/int4-names", "names of transformers", &model_033, rc_lint_int4_names },
+    { "vllm/int4-wo-a", "wo_a in 4 bits", &o_proj_bf16, rc_lint_int4_wo_a },
+    { "vllm/int4-tiles", "matrices that Marlin has no tiles for", &ct_moe, rc_lint_int4_tiles },
     { "vllm/expert-dtype-missing", "FP8 experts without expert_dtype are taken for FP4",
       &quant_config, check_expert_dtype_missing },
     { "vllm/expert-dtype", "expert_dtype that is not how the experts are stored", &quant_config,
@@ -266,6 +299,7 @@ const rc_lint_rule rc_lint_rules_vllm[] = {
     { "vllm/tp-experts", "--tp that does not divide the experts", &model, rc_lint_tp_experts },
     { "vllm/tp-intermediate", "--tp that cuts through the FP8 blocks of experts", &fp8,
       rc_lint_tp_intermediate },
+    { "vllm/tp-int4", "groups of experts that --tp cuts through", &ct_moe, rc_lint_int4_tp },
     { "vllm/tp-blocks", "--tp that cuts through the FP8 blocks of attention", &fp8,
       rc_lint_tp_blocks },
     { 0 },

@@ -19,6 +19,12 @@
  *   roles               [{role, native, converted, parameters, exact, failed, values, differ,
  *                       incomparable, max_abs_err, rel_err, worst_sqnr_db}]
  *   sampled             null, or {parameters, of, says}: only so many were compared
+ *   scaling             null, or {norms, readers, astray, powers_of_two, least, most, says,
+ *                       points}: norms that CONVERTED has scaled (and their readers), all compared
+ *                       with that undone; astray: how many have not taken part in it as they
+ *                       should; points [{norm, layer, draft, channels, scaled, powers_of_two,
+ *                       least, most, divided}]: the norm is divided by the factors to the power
+ *                       `divided`, which should be 1
  *   faults, warnings, notes   how many there are
  *   findings            [{level, topic, file, tensor, offset, message, want, got}]: the
  *                       first 100 of each level
@@ -44,7 +50,8 @@
  *                       revision, config, tokens_digest, command}: null where it does not apply
  *   tensors             [{name, role, layer, draft, native, converted, shape, values,
  *                       exact, passes, differ, incomparable, max_abs_err, rel_err,
- *                       sqnr_db, cosine, nan, inf, worst}], in the schema's order;
+ *                       sqnr_db, cosine, nan, inf, scaling, worst}], in the schema's order;
+ *                       scaling null where nothing is, else "undone" or what is wrong with it;
  *                       native and converted say how it is stored; nan and inf are
  *                       [native, converted] counts; worst is {row, column, native,
  *                       converted, offset} or null when exact, its offset a byte of

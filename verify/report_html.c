@@ -194,6 +194,8 @@ static void put_behaviour(rc_text *t, const rc_outcome *o)
 
 static void put_values(rc_text *t, const rc_outcome *o)
 {
+    char scaling[RC_JUDGE_SAYS];
+
     if (!o->judge)
         return;
     rc_text_put(t, "<section>\n<h2>Values</h2>\n");
@@ -202,6 +204,8 @@ static void put_values(rc_text *t, const rc_outcome *o)
         rc_html_put(t, o->sample);
         rc_text_put(t, ".</p>\n");
     }
+    if (rc_judge_scaling_says(o->judge, scaling, sizeof scaling)[0])
+        rc_text_printf(t, "<p>Note: %s.</p>\n", scaling);
     rc_html_roles(t, o->judge);
     rc_html_worst(t, o->judge);
     rc_text_put(t, "</section>\n");

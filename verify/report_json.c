@@ -166,6 +166,7 @@ static void put_pair(rc_jsonw *w, const rc_judge *j, const rc_pair *p)
     rc_jsonw_kf64(w, "cosine", rc_stats_cosine(s));
     put_two(w, "nan", s->sum.nan_a, s->sum.nan_b);
     put_two(w, "inf", s->sum.inf_a, s->sum.inf_b);
+    put_known(w, "scaling", !p->scaled ? NULL : rc_pair_astray(p) ? rc_pair_astray(p) : "undone");
     put_worst(w, j, p);
     rc_jsonw_object_end(w);
 }
@@ -209,6 +210,53 @@ static void put_sampled(rc_jsonw *w, const rc_outcome *o)
     rc_jsonw_ku64(w, "parameters", o->sampled);
     rc_jsonw_ku64(w, "of", o->sampled_of);
     put_known(w, "says", o->sample);
+    rc_jsonw_object_end(w);
+}
+
+static void put_point(rc_jsonw *w, const rc_scaled_point *p)
+{
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "norm", p->norm->name);
+    rc_jsonw_key(w, "layer");
+    if (p->norm->layer < 0)
+        rc_jsonw_null(w);
+    else
+        rc_jsonw_i64(w, p->norm->layer);
+    rc_jsonw_kbool(w, "draft", p->norm->draft);
+    rc_jsonw_ku64(w, "channels", p->n);
+    rc_jsonw_ku64(w, "scaled", p->channels);
+    rc_jsonw_kbool(w, "powers_of_two", p->exact);
+    rc_jsonw_kf64(w, "least", (double)p->least);
+    rc_jsonw_kf64(w, "most", (double)p->most);
+    rc_jsonw_kf64(w, "divided", p->divided);
+    rc_jsonw_object_end(w);
+}
+
+static void put_scaling(rc_jsonw *w, const rc_judge *judge)
+{
+    const rc_scaled *scaled = judge ? rc_judge_scaled(judge) : NULL;
+    rc_judge_scaling s;
+    char says[RC_JUDGE_SAYS];
+
+    rc_jsonw_key(w, "scaling");
+    if (!scaled) {
+        rc_jsonw_null(w);
+        return;
+    }
+    rc_judge_scaling_of(judge, &s);
+    rc_jsonw_object(w);
+    rc_jsonw_ku64(w, "norms", s.norms);
+    rc_jsonw_ku64(w, "readers", s.readers);
+    rc_jsonw_ku64(w, "astray", s.astray);
+    rc_jsonw_kbool(w, "powers_of_two", s.exact);
+    rc_jsonw_kf64(w, "least", (double)s.least);
+    rc_jsonw_kf64(w, "most", (double)s.most);
+    rc_jsonw_kstr(w, "says", rc_judge_scaling_says(judge, says, sizeof says));
+    rc_jsonw_key(w, "points");
+    rc_jsonw_array(w);
+    for (size_t i = 0; i < rc_scaled_count(scaled); i++)
+        put_point(w, rc_scaled_at(scaled, i));
+    rc_jsonw_array_end(w);
     rc_jsonw_object_end(w);
 }
 
@@ -264,6 +312,7 @@ void rc_report_json(rc_jsonw *w, const rc_outcome *o)
     }
     put_roles(w, j);
     put_sampled(w, o);
+    put_scaling(w, j);
     put_findings(w, o->findings);
     rc_report_json_behaviour(w, o);
     put_provenance(w, o);

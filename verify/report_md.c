@@ -14,6 +14,7 @@ static void put_row(rc_text *t, const char *what, const char *value)
 static void put_verdict(rc_text *t, const rc_outcome *o)
 {
     rc_text says = { .mem = t->mem };
+    char scaling[RC_JUDGE_SAYS];
 
     rc_outcome_summary(o, &says);
     rc_text_printf(t, "## Verified with recast: %s\n\n", rc_outcome_verdict(o));
@@ -25,6 +26,8 @@ static void put_verdict(rc_text *t, const rc_outcome *o)
         rc_markup_md(t, o->sample, strlen(o->sample));
         rc_text_put(t, ".\n\n");
     }
+    if (o->judge && rc_judge_scaling_says(o->judge, scaling, sizeof scaling)[0])
+        rc_text_printf(t, "Of the values, %s.\n\n", scaling);
     t->failed = t->failed || says.failed;
     rc_text_free(&says);
 }

@@ -49,6 +49,9 @@ void rc_stats_merge(rc_stats *s, const rc_stats *later)
     rc_comparison_add(&s->sum, &later->sum, 0);
     s->incomparable += later->incomparable;
     s->n += later->n;
+    for (unsigned i = 0; i < RC_STATS_POWERS; i++)
+        s->powers.dd[i] += later->powers.dd[i];
+    s->powers.aa += later->powers.aa;
 }
 
 bool rc_stats_exact(const rc_stats *s)

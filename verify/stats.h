@@ -14,6 +14,12 @@
 
 #include "kernels/compare_f32.h"
 
+/* Of columns that may be scaled: squared errors if b were so by other powers (scaled.h). */
+enum { RC_STATS_POWERS = 5 };
+typedef struct rc_powers {
+    double dd[RC_STATS_POWERS], aa; /* of some rows only; all 0 where nothing is scaled */
+} rc_powers;
+
 typedef struct rc_stats {
     rc_comparison sum;     /* a is NATIVE; places count from the parameter's first value */
     uint64_t n;            /* values compared */
@@ -21,6 +27,7 @@ typedef struct rc_stats {
     float max_a, max_b;    /* the values at sum.max_at, where the error is largest */
     uint64_t bad_at;       /* the first incomparable place, or UINT64_MAX */
     float bad_a, bad_b;
+    rc_powers powers;
 } rc_stats;
 
 #define RC_STATS_NONE ((rc_stats){ .sum.max_at = UINT64_MAX, .bad_at = UINT64_MAX })

@@ -18,12 +18,14 @@
  *     nvfp4-attention    attention in NVFP4's names: nobody reads that
  *     no-scale-2, odd-scale-2, nan-scale-2   one ".weight_scale_2" missing, BF16, NaN
  *
- * native, experts in 4-bit integers, to nearest; the config is for the caller to edit:
+ * native or bf16, experts in 4-bit integers, to nearest; the config is for the caller to edit:
  *
  *     awq                AutoAWQ, groups of 64
  *     w4a16-zeros        compressed-tensors: the same codes, zero points and scales (F16)
  *     w4a16              compressed-tensors, symmetric groups of 32, scales in BF16; FP8 elsewhere
  *                        under ".weight_scale"
+ *     w4a16-attn         the same, attention too in 4 bits
+ *     w4a16-one-asymmetric   the same, but for w2 of one expert
  *     w4a16-hf           the same under the names of transformers, attention too in 4 bits
  *     awq-no-zeros, awq-group, w4a16-no-scale, w4a16-bad-shape, w4a16-nan, w4a16-u8
  *                        each with one fault
@@ -412,6 +414,12 @@ static float value_at(const item *w, const item *scale, size_t row, size_t col)
     const size_t cols = (size_t)w->shape[1] * (w->dtype == RC_DTYPE_I8 ? 2 : 1);
     const size_t at = row * cols + col;
 
+    if (w->dtype == RC_DTYPE_BF16) {
+        uint16_t bits;
+
+        memcpy(&bits, w->data + 2 * at, 2);
+        return rc_bf16_value(bits);
+    }
     if (w->dtype == RC_DTYPE_I8)
         return rc_e2m1_value(w->data[at / 2] >> (at % 2 ? 4 : 0) & 15) *
                rc_e8m0_value(scale->data[at / 32]);
@@ -451,7 +459,7 @@ static void round_one(rounded *r, const item *w, const item *scale, size_t row, 
 
 static rounded round_matrix(const item *w, size_t group, bool symmetric)
 {
-    const item *scale = find(sibling(w->name, ".scale"));
+    const item *scale = w->dtype == RC_DTYPE_BF16 ? NULL : find(sibling(w->name, ".scale"));
     rounded r = { .rows = (size_t)w->shape[0], .group = group };
 
     r.cols = (size_t)w->shape[1] * (w->dtype == RC_DTYPE_I8 ? 2 : 1);
@@ -529,7 +537,7 @@ static void make_packed(const char *weight, bool symmetric)
     drop_rounded(&r);
 }
 
-/* Routed experts, or whatever has a scale, into 4-bit integers. */
+/* Routed experts, or whatever else has a scale, into 4-bit integers. */
 static void int4_of(const char *part, bool awq_, bool symmetric)
 {
     const size_t n = s.n;
@@ -539,13 +547,15 @@ static void int4_of(const char *part, bool awq_, bool symmetric)
 
         snprintf(name, sizeof name, "%s", s.at[i].name);
         if (!strstr(name, part) || !ends_with(name, ".weight") ||
-            (s.at[i].dtype != RC_DTYPE_I8 && s.at[i].dtype != RC_DTYPE_F8_E4M3))
+            (s.at[i].dtype != RC_DTYPE_I8 && s.at[i].dtype != RC_DTYPE_F8_E4M3 &&
+             (s.at[i].dtype != RC_DTYPE_BF16 || !strstr(name, ".experts."))))
             continue;
         if (awq_)
             make_awq(name);
         else
             make_packed(name, symmetric);
-        strcpy(find(sibling(name, ".scale"))->name, GONE);
+        if (s.at[i].dtype != RC_DTYPE_BF16)
+            strcpy(find(sibling(name, ".scale"))->name, GONE);
         strcpy(s.at[i].name, GONE);
     }
     sweep();
@@ -587,6 +597,19 @@ static void w4a16(void)
 {
     int4_of(".ffn.experts.", false, true);
     name_as_compressed_tensors();
+}
+
+static void w4a16_attn(void)
+{
+    int4_of(".attn.w", false, true);
+    w4a16();
+}
+
+/* w2 of one expert with zero points, the others without. */
+static void w4a16_one_asymmetric(void)
+{
+    int4_of(".ffn.experts.1.w2", false, false);
+    w4a16();
 }
 
 static void w4a16_hf(void)
@@ -714,6 +737,8 @@ static const struct {
     { "awq", awq },
     { "w4a16-zeros", w4a16_zeros },
     { "w4a16", w4a16 },
+    { "w4a16-attn", w4a16_attn },
+    { "w4a16-one-asymmetric", w4a16_one_asymmetric },
     { "w4a16-hf", w4a16_hf },
     { "awq-no-zeros", awq_no_zeros },
     { "awq-group", awq_group },

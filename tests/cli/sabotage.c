@@ -1,6 +1,6 @@
 /* tests/cli/sabotage.c - copies of a checkpoint, each damaged in one known way.
  *
- *     sabotage --list                a line a case, fields apart by tabs (see list())
+ *     sabotage --list [OF]           a line a case, fields apart by tabs (see list())
  *     sabotage CASE FROM TO          make folder TO: FROM's files, as links where they stay whole
  *
  * What verify has to find is known before it looks: --list says which parameters or which key were
@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,8 @@
 #include <unistd.h>
 
 #include "formats/base/json.h"
-#include "formats/schema.h"
+#include "formats/absorb.h"
+#include "kernels/codes.h"
 #include "verify/subject.h"
 
 typedef struct body body;
@@ -296,6 +298,40 @@ static void swap_nibbles(body *b, const step *s)
     free(x);
 }
 
+/* x is added to every nibble, modulo 16. */
+static void add_to_nibbles(body *b, const step *s)
+{
+    const rc_tensor *t = find(b, s->tensor);
+    const unsigned by = (unsigned)(int)s->x;
+    uint8_t *x = load(b, t);
+
+    for (uint64_t i = 0; i < t->nbytes; i++)
+        x[i] = (uint8_t)((((x[i] >> 4) + by) & 15) << 4 | ((x[i] + by) & 15));
+    store(b, s, t, x);
+    free(x);
+}
+
+/* AWQ's order of nibbles, of what is in it already. */
+static void order_again(body *b, const step *s)
+{
+    static const unsigned order[8] = { 0, 2, 4, 6, 1, 3, 5, 7 };
+    const rc_tensor *t = find(b, s->tensor);
+    uint8_t *x = load(b, t);
+
+    for (uint64_t i = 0; i + 4 <= t->nbytes; i += 4) {
+        uint32_t old = 0, word = 0;
+
+        for (unsigned k = 0; k < 4; k++)
+            old |= (uint32_t)x[i + k] << 8 * k;
+        for (unsigned k = 0; k < 8; k++)
+            word |= (old >> 4 * order[k] & 15) << 4 * k;
+        for (unsigned k = 0; k < 4; k++)
+            x[i + k] = (uint8_t)(word >> 8 * k);
+    }
+    store(b, s, t, x);
+    free(x);
+}
+
 /* The sign bit of every byte in row a. */
 static void negate_fp8_row(body *b, const step *s)
 {
@@ -338,18 +374,14 @@ static float value_at(const rc_tensor *t, const uint8_t *x, size_t i)
     return v;
 }
 
-/* Cut to BF16 where the tensor is: the values used here are short. */
 static void put_value(const rc_tensor *t, uint8_t *x, size_t i, float v)
 {
-    uint32_t bits;
+    const uint16_t bits = rc_bf16_round(v);
 
-    memcpy(&bits, &v, 4);
-    if (t->dtype == RC_DTYPE_F32) {
-        memcpy(x + 4 * i, &bits, 4);
-    } else {
-        x[2 * i] = (uint8_t)(bits >> 16);
-        x[2 * i + 1] = (uint8_t)(bits >> 24);
-    }
+    if (t->dtype == RC_DTYPE_F32)
+        memcpy(x + 4 * i, &v, 4);
+    else
+        memcpy(x + 2 * i, &bits, 2);
 }
 
 static size_t values(const rc_tensor *t)
@@ -377,6 +409,46 @@ static void fill(body *b, const step *s)
         put_value(t, data, i, (float)s->x);
     store(b, s, t, data);
     free(data);
+}
+
+/* The factor of a channel: powers of two from 0.25 to 4; with x, something odd near 1. */
+static float factor(const step *s, size_t k)
+{
+    return s->x == 0 ? ldexpf(1, (int)((7 * k + k / 5) % 5) - 2)
+                     : (float)(1 + s->x * (double)((7 * k + k / 5) % 11));
+}
+
+static void scale_columns(body *b, const step *s, const char *name, int power)
+{
+    const rc_tensor *t = find(b, name);
+    const size_t cols = (size_t)t->shape[t->rank - 1];
+    uint8_t *data;
+
+    if (power == 0)
+        return;
+    data = load(b, t);
+    for (size_t i = 0; i < values(t); i++)
+        put_value(t, data, i, value_at(t, data, i) * powf(factor(s, i % cols), (float)power));
+    store(b, s, t, data);
+    free(data);
+}
+
+/* Scale a norm and its readers, as AWQ does: the norm is divided. Those whose names have `other` in
+ * them take up the factors to the power of a. */
+static void smooth(body *b, const step *s)
+{
+    for (size_t i = 0; i < rc_model_count(b->from.model); i++) {
+        const rc_param *p = rc_model_at(b->from.model, i)->param;
+        const bool odd = s->other && strstr(p->name, s->other);
+        rc_absorb point;
+        char norm[64];
+
+        if (strcmp(p->name, s->tensor) == 0)
+            scale_columns(b, s, p->name, odd ? -(int)s->a : -1);
+        else if (rc_absorb_reads(p, &point) &&
+                 strcmp(rc_absorb_norm_name(p, point, norm), s->tensor) == 0)
+            scale_columns(b, s, p->name, odd ? (int)s->a : 1);
+    }
 }
 
 /* Key `tensor` of config.json, up to a dot, becomes `other`. */
@@ -440,9 +512,22 @@ static void set_key(body *b, const step *s)
     {                                                                                              \
         .harm = what, .tensor = t, .a = i                                                          \
     }
+#define NIBBLES(t, plus)                                                                           \
+    {                                                                                              \
+        .harm = add_to_nibbles, .tensor = t, .x = plus                                             \
+    }
 #define KEY(k, json)                                                                               \
     {                                                                                              \
         .harm = set_key, .tensor = k, .other = json                                                \
+    }
+
+#define SMOOTH(n)                                                                                  \
+    {                                                                                              \
+        .harm = smooth, .tensor = n                                                                \
+    }
+#define SMOOTH_BUT(n, odd_ones, power)                                                             \
+    {                                                                                              \
+        .harm = smooth, .tensor = n, .other = odd_ones, .a = (uint32_t)(power)                     \
     }
 
 #define L0 "layers.0."
@@ -571,20 +656,99 @@ static const harm_case cases[] = {
     { "experts-per-token", "num_experts_per_tok 1 instead of 2: contradicts the table of layer 0",
       RC_ROLE_COUNT, -1, REFUSED, { KEY("num_experts_per_tok", "1") } },
 };
+
+/* Done to a copy in BF16: channels scaled as AWQ does, but not by all that have to take part. */
+static const harm_case cases_bf16[] = {
+    { "scaled-router", "channels of ffn_norm and its readers scaled, the router forgotten",
+      RC_ROLE_ROUTER, 1, FFN, { SMOOTH_BUT(L1 "ffn_norm.weight", "ffn.gate.weight", 0) } },
+    { "scaled-expert", "the same, w3 of one expert forgotten",
+      RC_ROLE_EXPERT, 2, FFN, { SMOOTH_BUT(L2 "ffn_norm.weight", "experts.3.w3", 0) } },
+    { "scaled-shared", "the same, the shared expert forgotten",
+      RC_ROLE_SHARED, 0, FFN, { SMOOTH_BUT(L0 "ffn_norm.weight", "shared_experts", 0) } },
+    { "scaled-compressor", "channels of attn_norm scaled, wgate of the compressor forgotten",
+      RC_ROLE_COMPRESSOR, 2, ATTN, { SMOOTH_BUT(L2 "attn_norm.weight", "attn.compressor.wgate", 0) } },
+    { "scaled-indexer", "channels of q_norm scaled, wq_b of the indexer forgotten",
+      RC_ROLE_INDEXER, 1, ATTN, { SMOOTH_BUT(L1 "attn.q_norm.weight", "indexer.wq_b", 0) } },
+    { "scaled-norm", "the readers of ffn_norm scaled, the norm not divided",
+      RC_ROLE_NORM, 2, FFN, { SMOOTH_BUT(L2 "ffn_norm.weight", "norm", 0) } },
+    { "scaled-norm-twice", "the readers of ffn_norm scaled, the norm divided twice",
+      RC_ROLE_NORM, 1, FFN, { SMOOTH_BUT(L1 "ffn_norm.weight", "norm", 2) } },
+    { "scaled-norm-inverse", "the readers of ffn_norm scaled, the norm multiplied",
+      RC_ROLE_NORM, 0, FFN, { SMOOTH_BUT(L0 "ffn_norm.weight", "norm", -1) } },
+    { "scaled-twice", "channels of ffn_norm scaled, w1 of one expert twice",
+      RC_ROLE_EXPERT, 1, FFN, { SMOOTH_BUT(L1 "ffn_norm.weight", "experts.2.w1", 2) } },
+};
+
+/* Done to the sample with routed experts in 4-bit integers, as compressed-tensors has them ... */
+static const harm_case cases_w4a16[] = {
+    { "int4-nibbles", "high nibble first in a matrix of an expert",
+      RC_ROLE_EXPERT, 2, FFN, { DO(swap_nibbles, L2 "ffn.experts.4.w1.weight_packed", 0) } },
+    { "int4-scales-exchanged", "scales of two experts exchanged",
+      RC_ROLE_EXPERT, 1, FFN, { EXCHANGE(L1 "ffn.experts.1.w2.weight_scale",
+                                         L1 "ffn.experts.2.w2.weight_scale") } },
+    { "int4-group-shifted", "an expert's scales moved on by one group",
+      RC_ROLE_EXPERT, 0, FFN, { TURN(L0 "ffn.experts.2.w2.weight_scale", 2) } },
+    { "int4-zeros-flat", "zero points of an expert moved on by a group of rows",
+      RC_ROLE_EXPERT, 1, FFN, { TURN(L1 "ffn.experts.0.w3.weight_zero_point", 32) } },
+};
+
+/* ... and as AWQ has them. */
+static const harm_case cases_awq[] = {
+    { "awq-zeros-gptq", "zero points of an expert less 1, as GPTQ stores them",
+      RC_ROLE_EXPERT, 1, FFN, { NIBBLES(L1 "ffn.experts.3.w1.qzeros", -1) } },
+    { "awq-order-twice", "AWQ's order of nibbles applied twice",
+      RC_ROLE_EXPERT, 0, FFN, { DO(order_again, L0 "ffn.experts.5.w2.qweight", 0) } },
+    { "awq-zeros-order", "the same of the zero points alone",
+      RC_ROLE_EXPERT, 2, FFN, { DO(order_again, L2 "ffn.experts.1.w2.qzeros", 0) } },
+    { "awq-scales-rows", "an expert's scales moved on by one output",
+      RC_ROLE_EXPERT, 2, FFN, { TURN(L2 "ffn.experts.6.w2.scales", 2) } },
+};
+
+/* What does no harm, for other tests. */
+static const harm_case harmless[] = {
+    { "smoothed", "channels of all norms that can be are scaled by powers of two",
+      RC_ROLE_NORM, -1, NOTHING, { SMOOTH(L0 "ffn_norm.weight"), SMOOTH(L1 "ffn_norm.weight"),
+                                   SMOOTH(L2 "ffn_norm.weight"), SMOOTH(L0 "attn_norm.weight"),
+                                   SMOOTH(L1 "attn_norm.weight"), SMOOTH(L2 "attn_norm.weight"),
+                                   SMOOTH(L0 "attn.q_norm.weight"), SMOOTH(L1 "attn.q_norm.weight"),
+                                   SMOOTH(L2 "attn.q_norm.weight"),
+                                   SMOOTH("mtp.0.ffn_norm.weight") } },
+    { "smoothed-oddly", "channels of two norms are scaled by factors that are no powers of two",
+      RC_ROLE_NORM, -1, NOTHING, { { .harm = smooth, .tensor = L1 "ffn_norm.weight", .x = 0.11 },
+                                   { .harm = smooth, .tensor = L2 "attn_norm.weight", .x = 0.3 } } },
+};
 /* clang-format on */
-#define CASES (sizeof cases / sizeof *cases)
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static const struct {
+    const char *of; /* what it is done to; NULL: the sample */
+    const harm_case *at;
+    size_t n;
+} sets[] = {
+    { NULL, cases, COUNT(cases) },
+    { "bf16", cases_bf16, COUNT(cases_bf16) },
+    { "w4a16", cases_w4a16, COUNT(cases_w4a16) },
+    { "awq", cases_awq, COUNT(cases_awq) },
+    { "harmless", harmless, COUNT(harmless) },
+};
 
 /* -- the program ----------------------------------------------------------------- */
 
-/* The parameter that verify names: a scale's is its weight. */
+/* The parameter that verify names: of its parts it is the weight. */
 static void parameter_of(char out[128], const char *tensor)
 {
-    const size_t n = strlen(tensor), k = strlen(".scale");
+    static const char *const ends[] = { ".scale",   ".weight_packed", ".weight_scale",
+                                        ".qweight", ".scales",        ".weight_zero_point",
+                                        ".qzeros" };
+    const size_t n = strlen(tensor);
 
-    if (n > k && strcmp(tensor + n - k, ".scale") == 0)
-        snprintf(out, 128, "%.*s.weight", (int)(n - k), tensor);
-    else
-        snprintf(out, 128, "%s", tensor);
+    snprintf(out, 128, "%s", tensor);
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        const size_t k = strlen(ends[i]);
+
+        if (n > k && strcmp(tensor + n - k, ends[i]) == 0)
+            snprintf(out, 128, "%.*s.weight", (int)(n - k), tensor);
+    }
 }
 
 static void add_name(char *list, size_t room, const char *tensor)
@@ -596,6 +760,26 @@ static void add_name(char *list, size_t room, const char *tensor)
         if ((at == list || at[-1] == ',') && (at[n] == '\0' || at[n] == ','))
             return;
     snprintf(list + strlen(list), room - strlen(list), "%s%s", *list ? "," : "", name);
+}
+
+/* Those that a smoothing leaves astray, without a model to ask: the block's name and the part's. */
+static void add_odd_ones(char *list, size_t room, const step *s)
+{
+    static const char *const whole[] = { "ffn.gate.weight",
+                                         "attn.compressor.wgate.weight",
+                                         "attn.indexer.wq_b.weight",
+                                         "ffn.experts.3.w3.weight",
+                                         "ffn.experts.2.w1.weight",
+                                         "ffn.shared_experts.w1.weight",
+                                         "ffn.shared_experts.w3.weight",
+                                         "ffn_norm.weight" };
+    char name[128];
+
+    for (size_t i = 0; i < COUNT(whole); i++)
+        if (strstr(whole[i], s->other)) {
+            snprintf(name, sizeof name, "%.9s%s", s->tensor, whole[i]);
+            add_name(list, room, name);
+        }
 }
 
 /* case; role or "config"; layer or "-"; "attn", "ffn", "logits", "nothing" or "refused";
@@ -612,6 +796,10 @@ static void list(const harm_case *c)
 
         if (s->harm == set_key) {
             snprintf(names, sizeof names, "config:%s", s->tensor);
+            continue;
+        }
+        if (s->harm == smooth) {
+            add_odd_ones(names, sizeof names, s);
             continue;
         }
         add_name(names, sizeof names, s->tensor);
@@ -640,21 +828,33 @@ static void sabotage(const harm_case *c, const char *from, const char *to)
     rc_subject_close(&b.from);
 }
 
+static const harm_case *case_of(const char *name)
+{
+    for (size_t i = 0; i < COUNT(sets); i++)
+        for (size_t k = 0; k < sets[i].n; k++)
+            if (strcmp(sets[i].at[k].name, name) == 0)
+                return &sets[i].at[k];
+    return NULL;
+}
+
+static void list_all(const char *of)
+{
+    for (size_t i = 0; i < COUNT(sets); i++)
+        for (size_t k = 0; k < sets[i].n; k++)
+            if (strcmp(of ? of : "", sets[i].of ? sets[i].of : "") == 0)
+                list(&sets[i].at[k]);
+}
+
 int main(int argc, char **argv)
 {
-    const bool all = argc == 2 && strcmp(argv[1], "--list") == 0;
-    const harm_case *found = NULL;
+    const harm_case *found = argc == 4 ? case_of(argv[1]) : NULL;
 
-    for (size_t i = 0; i < CASES; i++) {
-        if (all)
-            list(&cases[i]);
-        else if (argc == 4 && strcmp(cases[i].name, argv[1]) == 0)
-            found = &cases[i];
-    }
-    if (all)
+    if (argc >= 2 && argc <= 3 && strcmp(argv[1], "--list") == 0) {
+        list_all(argv[2]);
         return 0;
+    }
     if (!found) {
-        fprintf(stderr, "usage: sabotage --list | sabotage CASE FROM TO\n");
+        fprintf(stderr, "usage: sabotage --list [bf16|w4a16|awq] | sabotage CASE FROM TO\n");
         return 64;
     }
     sabotage(found, argv[2], argv[3]);

@@ -2,6 +2,10 @@
 # Every case of tests/cli/sabotage.c is caught, and located by name: by the tensors (these parameters,
 # and no other), by the config (this key, and no other), and by what the model then says.
 #
+# Some are done to a copy in BF16: channels are scaled, but not by all who have to take part. Others to copies
+# whose experts are 4-bit integers, and so differ everywhere: bounds must name what was damaged, and an
+# ablation find it among all that rounds.
+#
 #   SABOTAGE_TABLE=FILE   write the rows of the table in docs/sabotage.md there
 . "$ROOT/tests/cli/lib.sh"
 export OMP_WAIT_POLICY=passive
@@ -21,6 +25,11 @@ by_tensors() {
     [ "$got" = "$want" ] || fail "$name: found '$got', want '$want'"
     found=$(jq -r '[.tensors[] | select(.exact | not)] | if . == [] then "config" else
                    "worst " + (map(.sqnr_db) | if any(. == null) then "none" else "\(min | round) dB" end) end' out.json)
+    if [ "$of" = bf16 ]; then # and what is wrong with the scaling is said of them, and of no other
+        got=$(jq -r '.findings[] | select(.topic == "scaling" and .level == "fault") | .tensor' out.json | sort)
+        [ "$got" = "$want" ] || fail "$name: astray are '$got', want '$want'"
+        jq -e --argjson n "$(echo "$want" | wc -l)" '.scaling.norms == 1 and .scaling.astray == $n' out.json >jq.out || fail "$name: scaling"
+    fi
     case $shows:$damaged in
     refused:*) says err 'layers.0.ffn.gate.tid2eid: .*wrong shape' ;;
     *:config:*) says err "config.json: .*'${damaged#config:}' is not as in NATIVE" ;;
@@ -81,7 +90,7 @@ under_rounding() {
     case $damaged in
     config:* | mtp.*) ;;
     *)
-        expect 1 recast verify "$sample" noisy/bad.gguf --min-sqnr 35 --json out.json
+        expect 1 recast verify "$sample" noisy/bad.gguf --min-sqnr "$bound" --json out.json
         [ "$(jq -r '.tensors[] | select(.passes | not) | .name' out.json | sort)" = "$(echo "$damaged" | tr , '\n' | sort)" ] ||
             fail "$name in Q8_0: out of bounds are $(jq -c '[.tensors[] | select(.passes | not) | .name]' out.json)"
         ;;
@@ -104,6 +113,23 @@ by_golden() {
     esac
 }
 
+# By bounds and by ablation, where every expert is rounded to 4 bits.
+in_int4() {
+    local name=$1 damaged=$2 got kl base=$3
+    expect 1 recast verify "$sample" bad --min-sqnr expert=15 --json out.json
+    got=$(jq -r '.tensors[] | select(.passes | not) | .name' out.json | sort)
+    [ "$got" = "$(echo "$damaged" | tr , '\n' | sort)" ] || fail "$name: out of bounds are '$got', want '$damaged'"
+    found=$(jq -r '[.tensors[] | select(.passes | not) | .sqnr_db] | "worst \(min | round) dB"' out.json)
+    expect 1 recast verify "$sample" bad --logits --text text --layers --ablate --json out.json
+    kl=$(jq '.behaviour.kl.mean' out.json)
+    alone="$(shorter "$kl") | - | $(blame "$damaged")" noisy=-
+    if less "$kl" "2 * $base"; then
+        alone="$(shorter "$kl") | - | less than rounding"
+    elif [ "$(blame "$damaged")" = - ]; then
+        fail "$name: KL $kl, blamed: $(jq -c .ablation out.json)"
+    fi
+}
+
 # few A,B,C,D: "A, B and 2 more"
 few() { echo "$1" | awk -F, '{ print $1 (NF > 1 ? ", " $2 : "") (NF > 2 ? " and " NF - 2 " more" : "") }'; }
 
@@ -115,14 +141,42 @@ expect 0 recast verify "$sample" clean.gguf --min-sqnr 35
 expect 1 recast verify "$sample" clean.gguf --logits --text text --layers --ablate --json out.json
 clean=$(jq '.behaviour.kl.mean' out.json)
 expect 0 recast verify "$sample" --record golden.rgf --text text --quiet
-"$tool" --list >cases
-[ "$(wc -l <cases)" -ge 26 ] || fail "$(wc -l <cases) cases"
-[ "$(cut -f1 cases | sort | uniq -d)" = '' ] || fail 'two cases of one name'
+expect 0 recast convert "$sample" bf16 --to bf16 --quiet
 : >table
 n=0
-while IFS=$'\t' read -r name role layer shows damaged what; do
+# The copies in 4 bits, and what they diverge by themselves: sound ones are within the bounds.
+tool4=$ROOT/$O/tests/cli/repack
+[ -x "$tool4" ] || { echo 'repack is not built'; exit 77; }
+"$tool4" w4a16-zeros "$sample" w4a16 || fail repack
+"$tool4" awq "$sample" awq || fail repack
+jq '.quantization_config = {quant_method: "compressed-tensors", format: "pack-quantized", config_groups: {g: {
+    targets: ["re:.*experts.*"], weights: {num_bits: 4, type: "int", symmetric: false, group_size: 64}}}}' \
+    "$sample/config.json" >w4a16/config.json
+jq '.quantization_config = {quant_method: "awq", bits: 4, group_size: 64, zero_point: true, version: "gemm"}' \
+    "$sample/config.json" >awq/config.json
+for of in w4a16 awq; do
+    expect 0 recast verify "$sample" $of --min-sqnr expert=15
+    expect 1 recast verify "$sample" $of --logits --text text --layers --json out.json
+done
+four=$(jq '.behaviour.kl.mean' out.json)
+for of in sample bf16 w4a16 awq; do
+    # shellcheck disable=SC2046
+    "$tool" --list $([ $of = sample ] || echo $of) | sed "s|^|$of\t|"
+done >cases
+[ "$(wc -l <cases)" -ge 65 ] || fail "$(wc -l <cases) cases"
+[ "$(cut -f2 cases | sort | uniq -d)" = '' ] || fail 'two cases of one name'
+while IFS=$'\t' read -r of name role layer shows damaged what; do
     [ $((n++ % every)) -eq 0 ] || continue
-    "$tool" "$name" "$sample" bad || fail "$name"
+    if [ "$of" = sample ]; then from=$sample bound=35; else from=$of bound=15; fi # scaled channels round more
+    "$tool" "$name" "$from" bad || fail "$name"
+    case $of in
+    w4a16 | awq)
+        in_int4 "$name" "$damaged" "$four"
+        echo "| $what ($of) | $role | $(few "$damaged") | $found | $alone | $noisy |" >>table
+        rm -r bad
+        continue
+        ;;
+    esac
     by_tensors "$name" "$shows" "$damaged"
     by_behaviour "$name" "$layer" "$shows" "$damaged"
     by_golden "$name" "$layer" "$shows"
