@@ -16,12 +16,11 @@
 typedef struct rc_weights rc_weights;
 
 /** `swap`: which parameters come from another model, or NULL; it and the model are borrowed.
- *  `budget`: bytes of stored weights to hold at most; at least three of the largest pieces.
- *  `readers`: threads that read ahead; with none, or where the system refuses them, the caller
- *  reads.
- *    RC_E_OS         no memory
- *    RC_E_LIMIT      the budget is too small (says what is needed)
- *    RC_E_TENSORSET  a parameter of the other model has another shape (names it) */
+ *  `budget`: bytes of stored weights to hold at most; at least three of the largest pieces, and a
+ * few megabytes for each reader where there is something to turn (piece.h). `readers`: threads that
+ * read ahead; with none, or where the system refuses them, the caller reads. RC_E_OS         no
+ * memory RC_E_LIMIT      the budget is too small (says what is needed) RC_E_TENSORSET  a parameter
+ * of the other model has another shape (names it) */
 RC_MUST_CHECK
 rc_code rc_weights_open(rc_weights **out, rc_model *model, const rc_swap *swap, size_t budget,
                         unsigned readers, rc_mem *mem, rc_err *err);
@@ -39,7 +38,8 @@ RC_MUST_CHECK
 rc_code rc_weights_find(rc_weights *weights, const char *param, const rc_bound **bound,
                         rc_err *err);
 
-/** Into how many pieces a parameter is cut: rows [i * step, ..) each, step a multiple of 128. */
+/** Into how many pieces a parameter is cut: rows [i * step, ..) each, step a multiple of 128, or
+ * all rows where the layout can only be read whole. */
 size_t rc_weights_pieces(const rc_weights *weights, const rc_bound *bound);
 /** Rows of a piece but for the last. */
 uint64_t rc_weights_step(const rc_weights *weights, const rc_bound *bound);

@@ -128,7 +128,7 @@ static void check_container(bool awq)
     fx_dir dir = fx_open(NULL);
     rc_mem mem = { 0 };
     rc_source *src;
-    rc_ckpt *ckpt;
+    rc_ckpt *ckpt = NULL;
     rc_err err;
 
     write_matrix(&dir, awq);
