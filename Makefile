@@ -69,6 +69,8 @@ $(O)/%_avx512.o: isa_flags := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx51
 # What the assembler takes in is in no .d file.
 $(O)/formats/chat_template.o: formats/chat_template.jinja
 $(O)/verify/report_html.o: verify/report.css
+$(O)/runtime/calibration_text.o: $(wildcard runtime/calibration_text/*) runtime/plain_attention.c \
+    runtime/plain_experts.c kernels/pairs_avx2.c scripts/train-sample scripts/test docs/reliability.md
 
 # Changing a flag rebuilds what it touches.
 $(O)/flags: FORCE
@@ -112,8 +114,9 @@ $(O)/tests/cli/fault.so: tests/cli/fault.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -pthread -o $@ $< -ldl
 
-# They make checkpoints for verify to judge: damaged in known ways, and in the layouts of others.
-TOOLS := $(O)/tests/cli/sabotage $(O)/tests/cli/repack
+# They make checkpoints for verify to judge (damaged in known ways, in the layouts of others) and
+# statistics for convert; int4 lets oracles at the arithmetic.
+TOOLS := $(addprefix $(O)/tests/cli/,sabotage repack int4 statistics)
 $(TOOLS): $(O)/%: $(O)/%.o $(O)/librecast.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/librecast.a $(LIBS)
 
@@ -137,7 +140,7 @@ bench: all $(O)/tests/bench/bench ## Measure kernels and whole conversions as ra
 lint: ## Check formatting, layering, headers, static analysis and shell scripts
 	$(Q)CC='$(CC)' scripts/lint
 
-oracle: all ## Compare with safetensors, numpy and ml_dtypes (makes a virtual environment)
+oracle: all $(TOOLS) ## Compare with safetensors, numpy and ml_dtypes (makes a virtual environment)
 	$(Q)PYTHON='$(PYTHON)' RECAST=$(O)/recast scripts/oracle || [ $$? -eq 77 ]
 
 demo: all ## Make a sample checkpoint, convert it to FP8 and print the verdict

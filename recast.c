@@ -6,6 +6,7 @@
  *   verify   verify/cmd_verify.c      was anything lost?
  *   lint     verify/cmd_lint.c        will an engine's loader take it?
  *   run      runtime/cmd_run.c        text, logits, traces
+ *   calibrate runtime/cmd_calibrate.c what activations are like
  *   tokenize runtime/cmd_tokenize.c   text to ids, and back
  */
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include "convert/cmd_synth.h"
 #include "formats/base/cli.h"
 #include "formats/base/stop.h"
+#include "runtime/cmd_calibrate.h"
 #include "runtime/cmd_run.h"
 #include "runtime/cmd_tokenize.h"
 #include "verify/cmd_inspect.h"
@@ -34,6 +36,8 @@ static const struct {
     { "verify", "compare a converted checkpoint with its source: values, and what it says",
       rc_cmd_verify },
     { "lint", "will vLLM, SGLang, llama.cpp or ds4 take it? rule by rule", rc_cmd_lint },
+    { "calibrate", "statistics of activations for AWQ and for GGUF recipes, from a text",
+      rc_cmd_calibrate },
     { "tokenize", "text to token ids as the model reads it, and ids to text", rc_cmd_tokenize },
     { "run", "run a model, native or converted: text, logits, traces", rc_cmd_run },
     { "synth", "make a synthetic checkpoint of the true layout, at any size", rc_cmd_synth },

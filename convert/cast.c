@@ -24,16 +24,26 @@ static bool from_fp4(const rc_job *job)
     return job->scale && job->weight->dtype == RC_DTYPE_I8;
 }
 
+static bool is_awq(const rc_int4_layout *l)
+{
+    return l->group && l->store == RC_STORE_AWQ;
+}
+
 static uint64_t in_row_bytes(const rc_job *job)
 {
     if (job->op == RC_OP_COPY)
         return 1;
-    return from_fp4(job) ? job->cols / 2 : rc_dtype_row_bytes(job->weight->dtype, job->cols);
+    return from_fp4(job) || job->source_int4.group
+               ? job->cols / 2
+               : rc_dtype_row_bytes(job->weight->dtype, job->cols);
 }
 
 static uint64_t out_row_bytes(const rc_job *job)
 {
-    return job->op == RC_OP_COPY ? 1 : rc_dtype_row_bytes(job->out_weight.dtype, job->cols);
+    if (job->op == RC_OP_COPY)
+        return 1;
+    return job->int4.group ? job->cols / 2
+                           : rc_dtype_row_bytes(job->out[RC_PART_WEIGHT].dtype, job->cols);
 }
 
 static uint64_t chunk_unit(const rc_job *job)
@@ -55,9 +65,16 @@ static uint64_t rows_within(const rc_job *job, uint64_t budget)
     return rows ? rows : unit;
 }
 
+/* Energies are of the whole matrix, and a transposed one has no rows side by side. */
+static bool is_whole(const rc_job *job)
+{
+    return job->importance == RC_IMPORTANCE_ENERGY || is_awq(&job->int4) ||
+           is_awq(&job->source_int4);
+}
+
 uint64_t rc_chunk_rows(const rc_job *job, uint64_t budget)
 {
-    if (job->importance == RC_IMPORTANCE_ENERGY) /* of the whole matrix */
+    if (is_whole(job))
         return job->rows ? job->rows : 1;
     return rows_within(job, budget);
 }
@@ -69,15 +86,53 @@ uint64_t rc_chunk_count(const rc_job *job, uint64_t chunk_rows)
     return n ? n : 1; /* an empty tensor is still a tensor */
 }
 
-/* Rows of the scale that belong to rows [row, row + nrows), in bytes. */
-static void scale_range(const rc_tensor *scale, bool per_row, uint64_t row, uint64_t nrows,
-                        uint64_t rows, uint64_t *off, uint64_t *len)
+/* Rows [row, row + nrows), of which `unit` share a line of `bytes`. */
+static rc_span lines(uint64_t row, uint64_t nrows, uint64_t unit, uint64_t bytes)
 {
-    const uint64_t scale_rows = per_row ? rows : rc_ceil_div(rows, TILE);
-    const uint64_t row_bytes = scale_rows ? scale->nbytes / scale_rows : 0;
+    return (rc_span){ row / unit * bytes, rc_ceil_div(nrows, unit) * bytes };
+}
 
-    *off = (per_row ? row : row / TILE) * row_bytes;
-    *len = (per_row ? nrows : rc_ceil_div(nrows, TILE)) * row_bytes;
+static rc_span int4_span(const rc_job *job, const rc_int4_layout *l, rc_part part, uint64_t row,
+                         uint64_t nrows)
+{
+    const uint64_t groups = job->cols / l->group, width = rc_dtype_bits(l->scale) / 8;
+
+    if (part == RC_PART_SHAPE)
+        return (rc_span){ 0, row == 0 ? 2 * sizeof(int64_t) : 0 };
+    if (is_awq(l))
+        return (rc_span){ 0, part == RC_PART_SCALE  ? groups * job->rows * width
+                             : part == RC_PART_ZERO ? groups * job->rows / 2
+                                                    : job->cols * job->rows / 2 };
+    return part == RC_PART_SCALE  ? lines(row, nrows, 1, groups * width)
+           : part == RC_PART_ZERO ? lines(row, nrows, 8, groups * 4)
+                                  : lines(row, nrows, 1, job->cols / 2);
+}
+
+static rc_span in_span(const rc_job *job, rc_part part, uint64_t row, uint64_t nrows)
+{
+    const uint64_t unit = from_fp4(job) ? 1 : TILE;
+
+    if (!rc_job_in(job, part))
+        return (rc_span){ 0 };
+    if (job->op == RC_OP_INT4_REPACK)
+        return int4_span(job, &job->source_int4, part, row, nrows);
+    if (part == RC_PART_WEIGHT)
+        return lines(row, nrows, 1, in_row_bytes(job));
+    return lines(row, nrows, unit, /* a scale's */
+                 job->rows ? job->scale->nbytes / rc_ceil_div(job->rows, unit) : 0);
+}
+
+static rc_span out_span(const rc_job *job, rc_part part, uint64_t row, uint64_t nrows)
+{
+    const rc_dest *d = &job->out[part];
+
+    if (part == RC_PART_WEIGHT && !job->int4.group)
+        return lines(row, nrows, 1, out_row_bytes(job));
+    if (!d->name)
+        return (rc_span){ 0 };
+    if (job->int4.group)
+        return int4_span(job, &job->int4, part, row, nrows);
+    return lines(row, nrows, TILE, d->shape[1] * rc_dtype_bits(d->dtype) / 8);
 }
 
 /* Everything about rows [row, row + nrows) of a job. */
@@ -87,18 +142,9 @@ static void chunk_of_rows(rc_chunk *c, const rc_job *job, uint64_t row, uint64_t
     c->job = job;
     c->row = row;
     c->nrows = nrows;
-    c->in_off = row * in_row_bytes(job);
-    c->in_len = nrows * in_row_bytes(job);
-    c->out_off = row * out_row_bytes(job);
-    c->out_len = nrows * out_row_bytes(job);
-    if (job->scale)
-        scale_range(job->scale, from_fp4(job), row, nrows, total_rows(job), &c->in_scale_off,
-                    &c->in_scale_len);
-    if (job->out_scale.name) {
-        const uint64_t tile_row = job->out_scale.shape[1] * rc_dtype_bits(job->out_scale.dtype) / 8;
-
-        c->out_scale_off = row / TILE * tile_row;
-        c->out_scale_len = rc_ceil_div(nrows, TILE) * tile_row;
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        c->in[part] = in_span(job, (rc_part)part, row, nrows);
+        c->out[part] = out_span(job, (rc_part)part, row, nrows);
     }
 }
 
@@ -111,12 +157,25 @@ void rc_chunk_at(rc_chunk *c, const rc_job *job, uint64_t chunk_rows, uint64_t i
 
 bool rc_chunk_slice(rc_chunk *slice, const rc_chunk *c, uint64_t *done, uint64_t budget)
 {
-    const uint64_t rows = rows_within(c->job, c->job->op == RC_OP_ENCODE ? 0 : budget),
+    const uint64_t rows = rows_within(c->job, rc_cast_is_slow(c->job) ? 0 : budget),
                    left = c->nrows - *done;
 
     chunk_of_rows(slice, c->job, c->row + *done, left < rows ? left : rows);
     *done += slice->nrows;
     return slice->nrows != 0;
+}
+
+rc_pieces rc_pieces_of(const rc_chunk *s, const rc_chunk *c, const rc_pieces *all)
+{
+    rc_pieces at = { 0 };
+
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        if (s->in[part].len)
+            at.in[part] = all->in[part] + (s->in[part].off - c->in[part].off);
+        if (s->out[part].len)
+            at.out[part] = all->out[part] + (s->out[part].off - c->out[part].off);
+    }
+    return at;
 }
 
 /* ---------------------------------------------------------------- verdicts */
@@ -136,6 +195,14 @@ void rc_verdict_add(rc_verdict *sum, const rc_verdict *v)
     sum->signal += v->signal;
     sum->noise += v->noise;
     sum->nonzero |= v->nonzero;
+    sum->unknown |= v->unknown;
+    sum->by_moments |= v->by_moments;
+    sum->int4.groups += v->int4.groups;
+    sum->int4.clipped += v->int4.clipped;
+    sum->int4.subnormal += v->int4.subnormal;
+    sum->int4.lost += v->int4.lost;
+    sum->int4.loss_nearest += v->int4.loss_nearest;
+    sum->int4.loss += v->int4.loss;
     if (v->widest_spread > sum->widest_spread)
         sum->widest_spread = v->widest_spread;
 }
@@ -176,11 +243,11 @@ static rc_code check_codes(const rc_chunk *c, const uint8_t *weight, rc_verdict 
     rc_scan_result scan;
     uint64_t at;
 
-    rc_scan_best()(&scan, c->job->weight->dtype, weight, (size_t)c->in_len);
+    rc_scan_best()(&scan, c->job->weight->dtype, weight, (size_t)c->in[RC_PART_WEIGHT].len);
     v->nonzero = !scan.all_zero;
     if (!scan.nan)
         return RC_OK;
-    at = c->in_off + scan.first_bad;
+    at = c->in[RC_PART_WEIGHT].off + scan.first_bad;
     return rc_cast_fail(err, c->job->weight, at, "E4M3 code is NaN", at / c->job->cols,
                         at % c->job->cols, scan.nan);
 }
@@ -189,8 +256,8 @@ static rc_code check_scales(const rc_chunk *c, const uint8_t *scale, rc_err *err
 {
     const rc_tensor *t = c->job->scale;
     const size_t width = rc_dtype_bits(t->dtype) / 8;
-    const uint64_t first = c->in_scale_off / width;
-    const size_t n = (size_t)c->in_scale_len / width;
+    const uint64_t first = c->in[RC_PART_SCALE].off / width;
+    const size_t n = (size_t)c->in[RC_PART_SCALE].len / width;
     rc_scan_result scan;
 
     rc_scan_best()(&scan, t->dtype, scale, n);
@@ -217,11 +284,11 @@ static rc_code check_values(const rc_chunk *c, const uint8_t *weight, bool allow
     const size_t width = rc_dtype_bits(t->dtype) / 8;
     rc_scan_result scan;
 
-    rc_scan_best()(&scan, t->dtype, weight, (size_t)c->in_len / width);
+    rc_scan_best()(&scan, t->dtype, weight, (size_t)c->in[RC_PART_WEIGHT].len / width);
     v->nonzero = !scan.all_zero;
     v->nonfinite = scan.nan + scan.inf;
     if (v->nonfinite && !allow) {
-        const uint64_t at = c->in_off / width + scan.first_bad;
+        const uint64_t at = c->in[RC_PART_WEIGHT].off / width + scan.first_bad;
         const uint64_t cols = t->rank ? t->shape[t->rank - 1] : 1;
 
         (void)rc_cast_fail(err, t, at * width, "NaN or infinity", at / cols, at % cols,
@@ -232,10 +299,11 @@ static rc_code check_values(const rc_chunk *c, const uint8_t *weight, bool allow
     return RC_OK;
 }
 
-/* Blocks cannot hold them. */
+/* Blocks and groups cannot hold them. */
 static bool may_hold_nonfinite(const rc_job *job, const rc_cast_how *how)
 {
-    return how->allow_nonfinite && rc_dtype_block(job->out_weight.dtype) == 1;
+    return how->allow_nonfinite && !job->int4.group &&
+           rc_dtype_block(job->out[RC_PART_WEIGHT].dtype) == 1;
 }
 
 /* -------------------------------------------------------------- FP4 to FP8 */
@@ -244,7 +312,7 @@ static bool may_hold_nonfinite(const rc_job *job, const rc_cast_how *how)
  * as the F32 of the same power of two. */
 static void put_scale(const rc_chunk *c, uint8_t *out_scale, size_t tile, uint8_t byte)
 {
-    if (c->job->out_scale.dtype == RC_DTYPE_F32) {
+    if (c->job->out[RC_PART_SCALE].dtype == RC_DTYPE_F32) {
         float scale;
 
         rc_e8m0_to_f32(&scale, &byte, 1);
@@ -336,7 +404,7 @@ static void cast_fp8_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t
 {
     const uint64_t cols = c->job->cols, ntiles = rc_ceil_div(cols, TILE);
 
-    memcpy(out, weight, (size_t)c->in_len);
+    memcpy(out, weight, (size_t)c->in[RC_PART_WEIGHT].len);
     for (uint64_t row = 0; row < c->nrows; row += TILE)
         for (uint64_t t = 0; t < ntiles; t++) {
             const size_t tile = (size_t)(row / TILE * ntiles + t);
@@ -346,7 +414,7 @@ static void cast_fp8_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t
             bool exact = true;
             uint8_t byte;
 
-            if (c->job->out_scale.dtype == RC_DTYPE_F32) {
+            if (c->job->out[RC_PART_SCALE].dtype == RC_DTYPE_F32) {
                 memcpy(out_scale + 4 * tile, &x, 4);
             } else {
                 if (rc_f32_to_e8m0(&byte, &x, 1))
@@ -434,7 +502,7 @@ static rc_code refuse_infinite(const rc_chunk *c, const uint8_t *out, rc_err *er
     rc_scan_result scan;
     uint64_t at;
 
-    rc_scan_best()(&scan, RC_DTYPE_BF16, out, (size_t)c->out_len / 2);
+    rc_scan_best()(&scan, RC_DTYPE_BF16, out, (size_t)c->out[RC_PART_WEIGHT].len / 2);
     if (!scan.inf)
         return RC_OK;
     at = c->row * cols + scan.first_bad;
@@ -474,12 +542,14 @@ static rc_code cast_bf16(const rc_chunk *c, const uint8_t *weight, const uint8_t
 
 size_t rc_cast_work(const rc_job *job)
 {
+    if (job->op == RC_OP_INT4 || job->op == RC_OP_INT4_REPACK)
+        return rc_cast_int4_work(job);
     return job->op == RC_OP_ENCODE ? 2 * (size_t)job->cols * sizeof(float) : 0;
 }
 
 bool rc_cast_is_slow(const rc_job *job)
 {
-    return job->op == RC_OP_ENCODE;
+    return job->op == RC_OP_ENCODE || job->op == RC_OP_INT4 || job->op == RC_OP_INT4_REPACK;
 }
 
 /* Everything that has scales: are they and the codes numbers? */
@@ -492,16 +562,33 @@ static rc_code check_quantized(const rc_chunk *c, const uint8_t *weight, const u
     return check_codes(c, weight, v, err);
 }
 
-rc_code rc_cast_chunk(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint8_t *out,
-                      uint8_t *out_scale, const rc_cast_how *how, rc_verdict *v, rc_err *err)
+/* What is read besides: are the values numbers? */
+static rc_code check_input(const rc_chunk *c, const rc_pieces *at, const rc_cast_how *how,
+                           rc_verdict *v, rc_err *err)
 {
-    memset(v, 0, sizeof *v);
+    const rc_op op = c->job->op;
+
+    if (op == RC_OP_INT4_REPACK || op == RC_OP_I64_TO_I32)
+        return RC_OK; /* looked at on the way */
     if (c->job->scale)
-        RC_TRY(check_quantized(c, weight, scale, v, err));
+        return check_quantized(c, at->in[RC_PART_WEIGHT], at->in[RC_PART_SCALE], v, err);
+    return check_values(c, at->in[RC_PART_WEIGHT],
+                        op == RC_OP_COPY ? how->allow_nonfinite : may_hold_nonfinite(c->job, how),
+                        v, err);
+}
+
+rc_code rc_cast_chunk(const rc_chunk *c, const rc_pieces *at, const rc_cast_how *how,
+                      rc_verdict *v, rc_err *err)
+{
+    const uint8_t *weight = at->in[RC_PART_WEIGHT], *scale = at->in[RC_PART_SCALE];
+    uint8_t *out = at->out[RC_PART_WEIGHT], *out_scale = at->out[RC_PART_SCALE];
+
+    memset(v, 0, sizeof *v);
+    RC_TRY(check_input(c, at, how, v, err));
     switch (c->job->op) {
     case RC_OP_COPY:
-        RC_TRY(check_values(c, weight, how->allow_nonfinite, v, err));
-        memcpy(out, weight, (size_t)c->in_len);
+        if (c->nrows)
+            memcpy(out, weight, (size_t)c->in[RC_PART_WEIGHT].len);
         return RC_OK;
     case RC_OP_FP4_TO_FP8:
         cast_fp4_fp8(c, weight, scale, out, out_scale, v);
@@ -515,9 +602,11 @@ rc_code rc_cast_chunk(const rc_chunk *c, const uint8_t *weight, const uint8_t *s
     case RC_OP_I64_TO_I32:
         return rc_cast_i32(c, weight, out, v, err);
     case RC_OP_ENCODE:
-        if (!c->job->scale)
-            RC_TRY(check_values(c, weight, may_hold_nonfinite(c->job, how), v, err));
         return rc_cast_encode(c, weight, scale, out, how, v, err);
+    case RC_OP_INT4:
+        return rc_cast_int4(c, at, how, v, err);
+    case RC_OP_INT4_REPACK:
+        return rc_cast_int4_repack(c, at, how, v, err);
     default:
         return cast_bf16(c, weight, scale, out, v, err);
     }

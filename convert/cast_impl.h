@@ -17,6 +17,13 @@ void rc_cast_count(rc_verdict *v, bool exact);
 void rc_cast_scales(const rc_chunk *c, const uint8_t *scale, uint64_t row, uint64_t col, size_t n,
                     float *out);
 
+/** Row `row` of the chunk as numbers, whatever it is stored as; not of 4-bit integers. `aligned`
+ *  has room for 2 cols bytes. */
+void rc_cast_decode_row(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                        uint64_t row, float *x, void *aligned);
+/** x[i] *= factors[i]; factors may be NULL. */
+void rc_cast_scale_row(float *x, const float *factors, size_t n);
+
 /* One operation each; see rc_cast_chunk(). */
 void rc_cast_mxfp4(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint8_t *out,
                    rc_verdict *v);
@@ -26,5 +33,13 @@ rc_code rc_cast_i32(const rc_chunk *c, const uint8_t *weight, uint8_t *out, rc_v
 RC_MUST_CHECK
 rc_code rc_cast_encode(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint8_t *out,
                        const rc_cast_how *how, rc_verdict *v, rc_err *err);
+/** Bytes of work for INT4 and INT4_REPACK. */
+size_t rc_cast_int4_work(const rc_job *job);
+RC_MUST_CHECK
+rc_code rc_cast_int4(const rc_chunk *c, const rc_pieces *at, const rc_cast_how *how, rc_verdict *v,
+                     rc_err *err);
+RC_MUST_CHECK
+rc_code rc_cast_int4_repack(const rc_chunk *c, const rc_pieces *at, const rc_cast_how *how,
+                            rc_verdict *v, rc_err *err);
 
 #endif

@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "convert/convert.h"
+#include "convert/cmd_convert_int4.h"
 #include "convert/cmd_convert_print.h"
+#include "convert/convert.h"
 #include "formats/base/cli.h"
 #include "formats/base/io.h"
 #include "formats/base/par.h"
@@ -15,6 +16,7 @@ typedef struct options {
     const char *to, *scale_dtype, *exact, *draft, *recipe, *imatrix, *effort;
     uint64_t threads, mem_limit, shard_size, split_size;
     rc_opt_list tensors, types;
+    rc_int4_words int4;
     bool dry_run, hollow, json, force, restart, allow_nonfinite, allow_zero;
 } options;
 
@@ -23,6 +25,11 @@ static const char about[] =
     "  fp8   routed experts become F8_E4M3 with 128x128 scales (for Hopper: vLLM, SGLang);\n"
     "        everything else keeps its bytes\n"
     "  bf16  every quantized weight becomes BF16 (input of other quantizers)\n"
+    "  awq, w4a16  experts (--scope all: attention, too) become 4-bit integers, in AutoAWQ's "
+    "container\n"
+    "        or compressed-tensors'; --stats of recast calibrate make them better. A checkpoint of "
+    "one\n"
+    "        of the two becomes the other with the same integers\n"
     "  gguf:RECIPE  one file for llama.cpp or ds4, DST.gguf; recipes (the experts' type):\n"
     "        mxfp4 (default: experts exact, what was FP8 in Q8_0), mxfp4-bf16 (all exact), q8_0 "
     "q6_k\n"
@@ -38,6 +45,9 @@ static const char about[] =
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8 --to fp8\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8 --to fp8 --dry-run\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8-sglang --to fp8 --scale-dtype e8m0\n"
+    "  recast calibrate DeepSeek-V4-Flash --text domain.txt -o flash.stats\n"
+    "  recast convert DeepSeek-V4-Flash V4-Flash-W4A16 --to w4a16 --stats flash.stats\n"
+    "  recast convert V4-Flash-W4A16 V4-Flash-AWQ --to awq\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash.gguf --to gguf\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-Q4_K.gguf --to gguf:q4_k --imatrix im.gguf \\\n"
     "      --type 'blk.[012].ffn_down_exps.weight=q6_k' --split-size 40G\n";
@@ -58,6 +68,7 @@ static void say_what_is_left(const rc_convert_report *report, rc_err *err)
 typedef struct held {
     rc_gguf_recipe *gguf;
     rc_imatrix *imatrix;
+    rc_calib *stats;
     char stem[RC_PLAN_NAME];
 } held;
 
@@ -114,10 +125,20 @@ static rc_code load_gguf(held *h, const options *o, const char *dst, rc_mem *mem
     return rc;
 }
 
+static rc_plan_target target_of(const options *o)
+{
+    static const char *const words[] = { "fp8", "bf16", "awq", "w4a16" };
+
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(o->to, words[i]) == 0)
+            return (rc_plan_target)i;
+    return RC_TO_GGUF;
+}
+
 static rc_recipe recipe_of(const options *o, const held *h)
 {
     const char *slash = o->imatrix ? strrchr(o->imatrix, '/') : NULL;
-    rc_recipe r = { .target = strcmp(o->to, "fp8") == 0 ? RC_TO_FP8 : RC_TO_BF16,
+    rc_recipe r = { .target = target_of(o),
                     .scale_dtype = RC_DTYPE_F32,
                     .draft = draft_of(o),
                     .shard_size = o->shard_size ? o->shard_size : o->split_size,
@@ -128,7 +149,6 @@ static rc_recipe recipe_of(const options *o, const held *h)
         r.scale_dtype = RC_DTYPE_F8_E8M0;
     if (!to_gguf(o))
         return r;
-    r.target = RC_TO_GGUF;
     r.gguf = h->gguf;
     r.imatrix = h->imatrix;
     r.imatrix_name = slash ? slash + 1 : o->imatrix;
@@ -137,22 +157,39 @@ static rc_recipe recipe_of(const options *o, const held *h)
     return r;
 }
 
+/* Scalings are found, then tensors converted: each with a progress of its own. */
+typedef struct progress {
+    rc_progress smoothing, converting;
+    rc_ticker *smoother, *converter;
+} progress;
+
+static void start(progress *p, const rc_plan *plan, rc_mem *mem)
+{
+    const size_t sites = rc_smooth_sites(plan, mem);
+
+    p->smoothing.unit = "norms";
+    p->smoothing.total = sites;
+    if (sites)
+        p->smoother = rc_ticker_start("searched scalings of", &p->smoothing);
+    p->converter = rc_ticker_start("converted", &p->converting);
+}
+
 static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, rc_mem *mem,
                         rc_err *err)
 {
-    rc_progress progress = { 0 };
+    progress told = { 0 };
     const rc_convert_opts opts = {
         .execute = { .threads = (unsigned)o->threads,
                      .require_exact = !o->exact || strcmp(o->exact, "require") == 0,
                      .allow_nonfinite = o->allow_nonfinite,
                      .allow_zero = o->allow_zero,
-                     .progress = &progress },
+                     .progress = &told.converting },
         .force = o->force,
         .restart = o->restart,
         .log = rc_cli_log(),
+        .smoothed = &told.smoothing.done,
     };
     rc_convert_report report = { 0 };
-    rc_ticker *ticker;
     rc_code rc;
 
     if (o->dry_run) {
@@ -176,13 +213,15 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
                 dst, rc_plan_tensors(plan));
         return rc;
     }
-    ticker = rc_ticker_start("converted", &progress);
+    start(&told, plan, mem);
     rc = rc_convert(plan, dst, &opts, &report, mem, err);
-    rc_ticker_stop(&ticker);
+    rc_ticker_stop(&told.smoother);
+    rc_ticker_stop(&told.converter);
     if (rc != RC_OK) {
         say_what_is_left(&report, err);
         return rc;
     }
+    rc_int4_warn(plan, &report.totals.int4);
     if (o->json)
         return rc_print_summary(plan, dst, mem, err);
     if (rc_cli.quiet)
@@ -190,7 +229,7 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
     if (report.already_complete)
         printf("%s was complete already\n", dst);
     else
-        rc_print_verdict(plan, dst, &report, progress.kept);
+        rc_print_verdict(plan, dst, &report, told.converting.kept);
     return RC_OK;
 }
 
@@ -223,6 +262,8 @@ static rc_code run(const char *src, const char *dst, const options *o, rc_mem *m
     rc = rc_model_new(&model, ckpt, mem, err);
     if (rc == RC_OK)
         rc = rc_model_require_whole(model, err);
+    if (rc == RC_OK && rc_int4_is_target(o->to))
+        rc = rc_int4_recipe_of(&recipe.int4, &h.stats, &o->int4, o->to, model, mem, err);
     if (rc == RC_OK && rc_cli.strict && rc_cli_warned())
         rc = rc_fail(err, RC_E_DATA, RC_NO_OFFSET, "stopped at the warnings above (--strict)");
     if (rc == RC_OK)
@@ -235,18 +276,24 @@ done:
     rc_ckpt_close(&ckpt);
     rc_gguf_recipe_free(&h.gguf);
     rc_imatrix_free(&h.imatrix);
+    rc_calib_free(&h.stats);
     return rc;
 }
 
 /* What goes with one target and not with another: -1, or the exit code of a usage error. */
-static int check_options(const options *o)
+static int check_options(const options *o, const char *src)
 {
+    int code;
+
     const bool gguf = o->to && to_gguf(o);
 
     if (!o->to)
-        return rc_cli_usage("convert needs --to fp8, --to bf16 or --to gguf:RECIPE");
-    if (!gguf && strcmp(o->to, "fp8") != 0 && strcmp(o->to, "bf16") != 0)
-        return rc_cli_usage("--to %s: there are fp8, bf16 and gguf:RECIPE", o->to);
+        return rc_cli_usage("convert needs --to fp8, bf16, awq, w4a16 or gguf:RECIPE");
+    if (!gguf && target_of(o) == RC_TO_GGUF)
+        return rc_cli_usage("--to %s: there are fp8, bf16, awq, w4a16 and gguf:RECIPE", o->to);
+    code = rc_int4_check(&o->int4, o->to, src);
+    if (code >= 0)
+        return code;
     if (o->scale_dtype && strcmp(o->to, "fp8") != 0)
         return rc_cli_usage("--scale-dtype goes with --to fp8, not with --to %s", o->to);
     if (!gguf && (o->hollow || o->recipe || o->types.n || o->imatrix || o->effort || o->split_size))
@@ -268,7 +315,7 @@ int rc_cmd_convert(int argc, char **argv)
 {
     options o = { .threads = rc_par_cpus() };
     const rc_opt opts[] = {
-        { "to", RC_OPT_STR, "fp8|bf16|gguf:RECIPE", "what to make (needed)", &o.to, 0, 0 },
+        { "to", RC_OPT_STR, "fp8|bf16|awq|w4a16|gguf:RECIPE", "what to make (needed)", &o.to, 0, 0 },
         { "scale-dtype", RC_OPT_CHOICE, "f32|e8m0",
           "scales of fp8: f32 as vLLM needs (default), e8m0 as published for SGLang",
           &o.scale_dtype, 0, 0 },
@@ -292,13 +339,36 @@ int rc_cmd_convert(int argc, char **argv)
           "gguf: ggml's search (default), or a better one where there is one", &o.effort, 0, 0 },
         { "split-size", RC_OPT_SIZE, "BYTES", "gguf: tensor bytes per file (default: one file)",
           &o.split_size, 1 << 20, UINT64_MAX >> 1 },
+        { "group", RC_OPT_CHOICE, "128|64|32", "awq, w4a16: columns under one scale (default 128)",
+          &o.int4.group, 0, 0 },
+        { "symmetric", RC_OPT_FLAG, NULL, "w4a16: no zero points (default)", &o.int4.symmetric, 0,
+          0 },
+        { "asymmetric", RC_OPT_FLAG, NULL, "w4a16: zero points, as awq always has them",
+          &o.int4.asymmetric, 0, 0 },
+        { "scope", RC_OPT_CHOICE, "experts|all",
+          "awq, w4a16: what becomes 4-bit: routed experts (default), or attention, shared experts "
+          "and drafts' projections too",
+          &o.int4.scope, 0, 0 },
+        { "stats", RC_OPT_STR, "FILE", "awq, w4a16: statistics of recast calibrate",
+          &o.int4.stats, 0, 0 },
+        { "method", RC_OPT_CHOICE, "rtn|awq|awq+",
+          "awq, w4a16: ranges by weights alone (default without --stats), by importance and with "
+          "scaled channels (default with), or the best that is known",
+          &o.int4.method, 0, 0 },
+        { "smooth", RC_OPT_CHOICE, "off|pow2|free",
+          "awq, w4a16: scale channels not at all, by powers of two, which norms and router keep "
+          "exactly (default), or by any number",
+          &o.int4.smooth, 0, 0 },
+        { "names", RC_OPT_CHOICE, "deepseek|hf",
+          "awq, w4a16: tensor names of the release (default), or of transformers", &o.int4.names,
+          0, 0 },
         { "tensors", RC_OPT_LIST, "GLOB", "only tensors that match (may be repeated)", &o.tensors,
           0, 0 },
         { "shard-size", RC_OPT_SIZE, "BYTES", "tensor bytes per shard (default: as the source)",
           &o.shard_size, 1 << 20, UINT64_MAX >> 1 },
         { "threads", RC_OPT_U64, "N", "computing threads (default: processors)", &o.threads, 1,
           RC_PAR_MAX_SLOTS },
-        { "mem-limit", RC_OPT_SIZE, "BYTES", "memory to stay under (default: 512M)", &o.mem_limit,
+        { "mem-limit", RC_OPT_SIZE, "BYTES", "memory to stay under (default: 512M; awq, w4a16: 1536M)", &o.mem_limit,
           1 << 20, UINT64_MAX >> 1 },
         { "allow-nonfinite", RC_OPT_FLAG, NULL, "copy NaN and Inf of BF16 and F32 tensors",
           &o.allow_nonfinite, 0, 0 },
@@ -316,7 +386,7 @@ int rc_cmd_convert(int argc, char **argv)
     };
     const rc_cmd cmd = {
         .name = "convert",
-        .usage = "SRC DST --to fp8|bf16|gguf[:RECIPE] [options]",
+        .usage = "SRC DST --to fp8|bf16|awq|w4a16|gguf[:RECIPE] [options]",
         .summary = "Convert a checkpoint, resumable and proven.",
         .about = about,
         .min_args = 2,
@@ -331,9 +401,9 @@ int rc_cmd_convert(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    code = check_options(&o);
+    code = check_options(&o, args[0]);
     if (code >= 0)
         return code;
-    mem.limit = o.mem_limit ? (size_t)o.mem_limit : (size_t)512 << 20;
+    mem.limit = o.mem_limit ? (size_t)o.mem_limit : (size_t)(rc_int4_is_target(o.to) ? 1536 : 512) << 20;
     return run(args[0], args[1], &o, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "convert/cmd_convert_int4.h"
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
 
@@ -28,12 +29,12 @@ static void add_shares(const rc_plan *plan, shares by)
 {
     for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
         const rc_job *job = rc_plan_job(plan, i);
-        share *s = &by[job->role][job->out_weight.dtype];
+        share *s = &by[job->role][job->out[RC_PART_WEIGHT].dtype];
         uint64_t n = 1;
 
-        for (unsigned d = 0; d < job->out_weight.rank; d++)
-            n *= job->out_weight.shape[d];
-        s->bytes += job->out_weight.nbytes;
+        for (unsigned d = 0; d < job->out[RC_PART_WEIGHT].rank; d++)
+            n *= job->out[RC_PART_WEIGHT].shape[d];
+        s->bytes += job->out[RC_PART_WEIGHT].nbytes;
         s->weights += n;
     }
 }
@@ -140,7 +141,7 @@ static double encode_seconds(const rc_plan *plan)
 
         if (job->op == RC_OP_ENCODE)
             seconds += (double)job->rows * (double)job->cols /
-                       encode_rate(job->out_weight.dtype, rc_plan_recipe(plan)->effort);
+                       encode_rate(job->out[RC_PART_WEIGHT].dtype, rc_plan_recipe(plan)->effort);
     }
     return seconds;
 }
@@ -234,6 +235,7 @@ void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_rep
 
     print_exactness(plan, t);
     print_rounding(t);
+    rc_int4_print(plan, &t->int4);
     if (t->nonfinite)
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
     printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),

@@ -312,6 +312,16 @@ static void hash_gguf(rc_hasher *hasher, const rc_plan *plan)
         rc_hash_field(hasher, rc_plan_shard_at(plan, i)->head, rc_plan_shard_at(plan, i)->head_len);
 }
 
+static void hash_int4(rc_hasher *hasher, const rc_int4_recipe *r)
+{
+    const uint64_t stats = r->stats ? rc_imatrix_digest(rc_calib_imatrix(r->stats)) : 0;
+    const uint32_t words[] = { r->group, r->symmetric, r->scale, r->scope, r->method, r->smooth,
+                               r->hf_names, r->repack };
+
+    rc_hash_field(hasher, words, sizeof words);
+    rc_hash_field(hasher, &stats, sizeof stats);
+}
+
 static rc_journal_id identity(const rc_plan *plan)
 {
     _Alignas(64) rc_hasher hasher;
@@ -333,6 +343,8 @@ static rc_journal_id identity(const rc_plan *plan)
         rc_hash_field(&hasher, recipe->globs[i], strlen(recipe->globs[i]));
     if (recipe->target == RC_TO_GGUF)
         hash_gguf(&hasher, plan);
+    if (rc_recipe_is_int4(recipe))
+        hash_int4(&hasher, &recipe->int4);
     id.recipe_digest = rc_hash_end(&hasher);
 
     rc_hash_begin(&hasher);
@@ -365,12 +377,33 @@ static bool only_journal_left(const rc_plan *plan, const rc_dir *dir, const rc_j
     return rc_publish_is_complete(plan, dir) && rc_journal_has_publish(journal);
 }
 
+/* Scalings first: every tensor depends on them. */
+static rc_code execute(const rc_plan *plan, const rc_dir *dir, rc_journal *journal,
+                       const rc_journal_id *id, const rc_convert_opts *opts, rc_smooth **smooth,
+                       rc_mem *mem, rc_err *err)
+{
+    const rc_smooth_opts find = { .threads = opts->execute.threads,
+                                  .identity = rc_hash(id, sizeof *id),
+                                  .steps = opts->smoothed,
+                                  .log = opts->log };
+    rc_execute_opts how = opts->execute;
+
+    if (!rc_journal_is_resumed(journal)) /* what is left of a run that was given up */
+        RC_TRY(rc_dir_remove(dir, rc_plan_names_of(plan)->smooth, err));
+    RC_TRY(rc_smooth_find(smooth, plan, dir, rc_plan_names_of(plan)->smooth, &find, mem, err));
+    if (*smooth)
+        RC_TRY(rc_journal_bind(journal, rc_smooth_digest(*smooth), err));
+    how.smooth = *smooth;
+    return rc_execute(plan, dir, journal, &how, mem, err);
+}
+
 static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
                           rc_convert_report *report, rc_mem *mem, rc_err *err)
 {
     const double started = rc_now();
     const rc_journal_id id = identity(plan);
     rc_journal *journal;
+    rc_smooth *smooth = NULL;
     rc_code rc;
 
     /* Once more, under the lock: another run may have finished since the preflight. */
@@ -389,15 +422,19 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
         return refuse_finished(plan, dir, err);
     }
     report->run.resumed = rc_journal_is_resumed(journal);
-    rc = rc_execute(plan, dir, journal, &opts->execute, mem, err);
+    rc = execute(plan, dir, journal, &id, opts, &smooth, mem, err);
     report->jobs = rc_plan_jobs(plan);
     report->jobs_done = rc_journal_done(journal);
     report->run.seconds = rc_now() - started;
     if (rc == RC_OK) {
-        rc_totals_of(plan, journal, &report->totals);
-        rc = rc_publish(plan, dir, journal, &report->run, &report->totals, opts->force, opts->log,
-                        mem, err);
+        const rc_finished done = { plan, journal, smooth };
+
+        rc = rc_totals_of(&done, &report->totals, err);
+        if (rc == RC_OK)
+            rc = rc_publish(&done, dir, &report->run, &report->totals, opts->force, opts->log, mem,
+                            err);
     }
+    rc_smooth_free(&smooth);
     rc_journal_close(&journal);
     return rc;
 }

@@ -10,6 +10,7 @@ typedef struct rc_convert_opts {
     bool force;   /* replace a finished result, or use a folder that holds other things */
     bool restart; /* discard an unfinished run */
     const rc_log *log;
+    _Atomic uint64_t *smoothed; /* counts blocks whose scalings are found; may be NULL */
 } rc_convert_opts;
 
 typedef struct rc_convert_report {

@@ -42,7 +42,7 @@ rc_code rc_cast_i32(const rc_chunk *c, const uint8_t *weight, uint8_t *out, rc_v
         narrow = (int32_t)wide;
         v->nonzero |= wide != 0;
         if (narrow != wide) {
-            (void)rc_cast_fail(err, c->job->weight, c->in_off + 8 * i,
+            (void)rc_cast_fail(err, c->job->weight, c->in[RC_PART_WEIGHT].off + 8 * i,
                                "an integer that does not fit into 32 bits", c->row + i / cols,
                                i % cols, 1);
             rc_err_got(err, "%" PRId64, wide);
@@ -69,10 +69,9 @@ static void decode_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t *
     }
 }
 
-/* Row `row` of the chunk, whatever it is stored as. BF16 and F16 of a file need not be
- * aligned: `aligned` has room for a row. */
-static void decode_row(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, uint64_t row,
-                       float *x, void *aligned)
+/* BF16 and F16 of a file need not be aligned. */
+void rc_cast_decode_row(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale,
+                        uint64_t row, float *x, void *aligned)
 {
     const rc_job *job = c->job;
     const size_t cols = (size_t)job->cols;
@@ -98,14 +97,20 @@ static void decode_row(const rc_chunk *c, const uint8_t *weight, const uint8_t *
     }
 }
 
-void rc_cast_energy(const rc_chunk *c, const uint8_t *weight, const uint8_t *scale, float *energy,
-                    float *work)
+void rc_cast_scale_row(float *x, const float *factors, size_t n)
+{
+    for (size_t i = 0; factors && i < n; i++)
+        x[i] *= factors[i];
+}
+
+void rc_cast_energy(const rc_chunk *c, const rc_pieces *at, float *energy, float *work)
 {
     const size_t cols = (size_t)c->job->cols;
 
     memset(energy, 0, cols * sizeof *energy);
     for (uint64_t row = 0; row < c->nrows; row++) {
-        decode_row(c, weight, scale, row, work, work + cols);
+        rc_cast_decode_row(c, at->in[RC_PART_WEIGHT], at->in[RC_PART_SCALE], row, work,
+                           work + cols);
         for (size_t i = 0; i < cols; i++)
             energy[i] += work[i] * work[i];
     }
@@ -126,7 +131,7 @@ static void encode_fp4_q8_0(const rc_chunk *c, const uint8_t *weight, const uint
 static void encode_row(const rc_job *job, const float *x, uint8_t *out, const rc_cast_how *how)
 {
     const size_t cols = (size_t)job->cols;
-    const rc_dtype to = job->out_weight.dtype;
+    const rc_dtype to = job->out[RC_PART_WEIGHT].dtype;
 
     switch (to) {
     case RC_DTYPE_F32:
@@ -148,7 +153,7 @@ static void read_back(const rc_job *job, const uint8_t *out, float *y)
 {
     const size_t cols = (size_t)job->cols;
 
-    switch (job->out_weight.dtype) {
+    switch (job->out[RC_PART_WEIGHT].dtype) {
     case RC_DTYPE_F32:
         memcpy(y, out, 4 * cols);
         break;
@@ -159,7 +164,7 @@ static void read_back(const rc_job *job, const uint8_t *out, float *y)
         rc_f16_to_f32_best()(y, (const uint16_t *)(const void *)out, cols);
         break;
     default:
-        rc_dequant_blocks_best(job->out_weight.dtype)(y, out, cols);
+        rc_dequant_blocks_best(job->out[RC_PART_WEIGHT].dtype)(y, out, cols);
     }
 }
 
@@ -190,7 +195,7 @@ static rc_code refuse_infinite(const rc_chunk *c, uint64_t row, const float *y, 
     rc_scan_best()(&scan, RC_DTYPE_F32, (const uint8_t *)y, (size_t)cols);
     if (!scan.inf && !scan.nan)
         return RC_OK;
-    return rc_cast_fail(err, c->job->weight, c->in_off + row * (c->in_len / c->nrows),
+    return rc_cast_fail(err, c->job->weight, c->in[RC_PART_WEIGHT].off + row * (c->in[RC_PART_WEIGHT].len / c->nrows),
                         "a value too large for the type that it is to become", c->row + row,
                         scan.first_bad, scan.inf + scan.nan);
 }
@@ -199,14 +204,15 @@ rc_code rc_cast_encode(const rc_chunk *c, const uint8_t *weight, const uint8_t *
                        const rc_cast_how *how, rc_verdict *v, rc_err *err)
 {
     const rc_job *job = c->job;
-    const uint64_t out_row = rc_dtype_row_bytes(job->out_weight.dtype, job->cols);
-    const bool lookup = job->weight->dtype == RC_DTYPE_I8 && job->out_weight.dtype == RC_DTYPE_Q8_0;
+    const uint64_t out_row = rc_dtype_row_bytes(job->out[RC_PART_WEIGHT].dtype, job->cols);
+    const bool lookup = job->weight->dtype == RC_DTYPE_I8 && job->out[RC_PART_WEIGHT].dtype == RC_DTYPE_Q8_0;
     float *x = how->work, *y = how->work + job->cols;
 
     for (uint64_t row = 0; row < c->nrows; row++) {
         uint8_t *to = out + row * out_row;
 
-        decode_row(c, weight, scale, row, x, y);
+        rc_cast_decode_row(c, weight, scale, row, x, y);
+        rc_cast_scale_row(x, how->factors, (size_t)job->cols);
         if (lookup)
             encode_fp4_q8_0(c, weight, scale, row, to);
         else

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "convert/columns.h"
 #include "convert/ledger.h"
 #include "formats/base/hash.h"
 #include "formats/base/par.h"
@@ -22,7 +23,7 @@ enum {
 };
 
 typedef struct hashes {
-    _Alignas(64) rc_hasher in_weight, in_scale, out_weight, out_scale;
+    _Alignas(64) rc_hasher in[RC_PART_COUNT], out[RC_PART_COUNT];
 } hashes;
 
 /* A job under way: from its first chunk to its last. */
@@ -44,8 +45,9 @@ typedef struct item {
 } item;
 
 typedef struct slot {
-    uint8_t *in, *in_scale, *out, *out_scale; /* page-aligned, made once, used again and again */
-    float *work, *importance;
+    uint8_t *in[RC_PART_COUNT], *out[RC_PART_COUNT]; /* page-aligned, used again and again */
+    float *work;
+    rc_columns columns;
     rc_verdict *verdicts; /* of a chunk's slices, until their turn comes */
 } slot;
 
@@ -61,8 +63,9 @@ typedef struct run {
     item *items;
     size_t nitems;
     uint64_t chunk_budget;
-    size_t in_max, in_scale_max, out_max, out_scale_max; /* over all chunks to do */
-    size_t work_max, importance_max, verdicts_max;       /* bytes */
+    size_t in_max[RC_PART_COUNT], out_max[RC_PART_COUNT]; /* bytes, over all chunks to do */
+    size_t work_max, verdicts_max;
+    rc_columns_room columns_room;
     slot slots[RC_PAR_MAX_SLOTS];
     unsigned nslots;
 } run;
@@ -81,7 +84,11 @@ static void count(const run *r, uint64_t nbytes)
 
 static uint64_t job_out_bytes(const rc_job *job)
 {
-    return job->out_weight.nbytes + job->out_scale.nbytes;
+    uint64_t n = 0;
+
+    for (unsigned part = 0; part < RC_PART_COUNT; part++)
+        n += job->out[part].nbytes;
+    return n;
 }
 
 /* ------------------------------------------------ what an earlier run left */
@@ -142,9 +149,8 @@ static rc_code recheck_shard(run *r, size_t s, rc_err *err)
 
         if (!result || job->shard != s)
             continue;
-        rc = rehash(out, &job->out_weight, &result->out_weight, buf, &same, err);
-        if (rc == RC_OK)
-            rc = rehash(out, &job->out_scale, &result->out_scale, buf, &same, err);
+        for (unsigned part = 0; part < RC_PART_COUNT && rc == RC_OK; part++)
+            rc = rehash(out, &job->out[part], &result->out[part], buf, &same, err);
         if (rc == RC_OK && !same)
             rc = rc_journal_forget(r->journal, i, err);
     }
@@ -274,8 +280,10 @@ static rc_code list_items(run *r, rc_err *err)
     if (!r->items)
         return rc_fail_nomem(err, r->mem, total * sizeof *r->items);
     r->nitems = 0;
-    r->in_max = r->in_scale_max = r->out_max = r->out_scale_max = 0;
-    r->work_max = r->importance_max = r->verdicts_max = 0;
+    memset(r->in_max, 0, sizeof r->in_max);
+    memset(r->out_max, 0, sizeof r->out_max);
+    memset(&r->columns_room, 0, sizeof r->columns_room);
+    r->work_max = r->verdicts_max = 0;
     for (size_t i = 0; i < n; i++) {
         const rc_job *job = rc_plan_job(r->plan, i);
         const uint64_t rows = rc_chunk_rows(job, r->chunk_budget);
@@ -285,13 +293,12 @@ static rc_code list_items(run *r, rc_err *err)
         if (is_done(r, i))
             continue;
         rc_chunk_at(&c, job, rows, 0); /* the first is the largest */
-        r->in_max = max_size(r->in_max, c.in_len);
-        r->in_scale_max = max_size(r->in_scale_max, c.in_scale_len);
-        r->out_max = max_size(r->out_max, c.out_len);
-        r->out_scale_max = max_size(r->out_scale_max, c.out_scale_len);
+        for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+            r->in_max[part] = max_size(r->in_max[part], c.in[part].len);
+            r->out_max[part] = max_size(r->out_max[part], c.out[part].len);
+        }
         r->work_max = max_size(r->work_max, rc_cast_work(job));
-        if (job->importance != RC_IMPORTANCE_NONE)
-            r->importance_max = max_size(r->importance_max, job->cols * sizeof(float));
+        rc_columns_need(&r->columns_room, job, rc_plan_recipe(r->plan));
         if (rc_cast_is_slow(job))
             r->verdicts_max = max_size(r->verdicts_max, slice_count(&c) * sizeof(rc_verdict));
         r->active[i].chunks_left = chunks;
@@ -305,22 +312,28 @@ static rc_code list_items(run *r, rc_err *err)
  * what the allocator adds to blocks on page boundaries. */
 static size_t slot_bytes(const run *r)
 {
-    return r->in_max + r->in_scale_max + r->out_max + r->out_scale_max + r->work_max +
-           r->importance_max + r->verdicts_max + sizeof(hashes) + 20 * RC_PAGE;
+    size_t n = r->work_max + rc_columns_bytes(&r->columns_room) + r->verdicts_max +
+               sizeof(hashes) + 8 * RC_PAGE;
+
+    for (unsigned part = 0; part < RC_PART_COUNT; part++)
+        n += r->in_max[part] + r->out_max[part] + 5 * RC_PAGE;
+    return n;
 }
 
 static rc_code make_slot(run *r, slot *s, rc_err *err)
 {
-    s->in = rc_mem_get_pages(r->mem, r->in_max + 2 * RC_PAGE);
-    s->in_scale = rc_mem_get_pages(r->mem, r->in_scale_max + 2 * RC_PAGE);
-    s->out = rc_mem_get_pages(r->mem, r->out_max + RC_PAGE);
-    s->out_scale = rc_mem_get_pages(r->mem, r->out_scale_max + RC_PAGE);
+    bool whole = true;
+
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        s->in[part] = rc_mem_get_pages(r->mem, r->in_max[part] + 2 * RC_PAGE);
+        s->out[part] = rc_mem_get_pages(r->mem, r->out_max[part] + RC_PAGE);
+        whole &= s->in[part] && s->out[part];
+    }
     s->work = rc_mem_get_pages(r->mem, r->work_max);
-    s->importance = rc_mem_get_pages(r->mem, r->importance_max);
     s->verdicts = rc_mem_get(r->mem, r->verdicts_max);
-    if (s->in && s->in_scale && s->out && s->out_scale && s->work && s->importance && s->verdicts)
-        return RC_OK;
-    return rc_fail_nomem(err, r->mem, slot_bytes(r));
+    if (!whole || !s->work || !s->verdicts)
+        return rc_fail_nomem(err, r->mem, slot_bytes(r));
+    return rc_columns_make(&s->columns, &r->columns_room, r->mem, err);
 }
 
 /* As many slots as the limit pays for; smaller chunks before fewer than one per
@@ -390,10 +403,10 @@ static rc_code begin_chunk(run *r, size_t job, rc_out **out, rc_err *err)
         if (!a->hashes) {
             rc = rc_fail_nomem(err, r->mem, sizeof *a->hashes);
         } else {
-            rc_hash_begin(&a->hashes->in_weight);
-            rc_hash_begin(&a->hashes->in_scale);
-            rc_hash_begin(&a->hashes->out_weight);
-            rc_hash_begin(&a->hashes->out_scale);
+            for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+                rc_hash_begin(&a->hashes->in[part]);
+                rc_hash_begin(&a->hashes->out[part]);
+            }
         }
     }
     if (rc == RC_OK && !r->opts->discard)
@@ -402,18 +415,19 @@ static rc_code begin_chunk(run *r, size_t job, rc_out **out, rc_err *err)
     return rc;
 }
 
-static rc_code read_chunk(run *r, const rc_chunk *c, const slot *s, const uint8_t **weight,
-                          const uint8_t **scale, rc_err *err)
+static rc_code read_chunk(run *r, const rc_chunk *c, const slot *s, rc_pieces *at, rc_err *err)
 {
     rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(r->plan));
 
-    *scale = NULL;
-    RC_TRY(rc_ckpt_read(ckpt, c->job->weight, c->in_off, (size_t)c->in_len, s->in,
-                        r->in_max + 2 * RC_PAGE, weight, err));
-    if (!c->job->scale)
-        return RC_OK;
-    return rc_ckpt_read(ckpt, c->job->scale, c->in_scale_off, (size_t)c->in_scale_len, s->in_scale,
-                        r->in_scale_max + 2 * RC_PAGE, scale, err);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        const rc_tensor *t = rc_job_in(c->job, (rc_part)part);
+
+        at->in[part] = NULL;
+        if (t)
+            RC_TRY(rc_ckpt_read(ckpt, t, c->in[part].off, (size_t)c->in[part].len, s->in[part],
+                                r->in_max[part] + 2 * RC_PAGE, &at->in[part], err));
+    }
+    return RC_OK;
 }
 
 static const char *source_file(const run *r, const rc_job *job)
@@ -447,120 +461,97 @@ static rc_code fail_nonfinite(const run *r, const rc_job *job, const rc_verdict 
     return RC_E_NUMERIC;
 }
 
-/* The bytes of a chunk on their way: where its slices begin is their offset less its own. */
-typedef struct flow {
-    const uint8_t *weight, *scale;
-    uint8_t *out, *out_scale;
-} flow;
-
-static void hash_slice(hashes *h, const rc_chunk *s, const flow *at)
+static void hash_chunk(hashes *h, const rc_chunk *c, const rc_pieces *at)
 {
-    rc_hash_add(&h->in_weight, at->weight, (size_t)s->in_len);
-    if (s->in_scale_len)
-        rc_hash_add(&h->in_scale, at->scale, (size_t)s->in_scale_len);
-    if (s->job->op != RC_OP_COPY) /* a copy has the digest of its source */
-        rc_hash_add(&h->out_weight, at->out, (size_t)s->out_len);
-    if (s->out_scale_len)
-        rc_hash_add(&h->out_scale, at->out_scale, (size_t)s->out_scale_len);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        if (c->in[part].len)
+            rc_hash_add(&h->in[part], at->in[part], (size_t)c->in[part].len);
+        if (c->out[part].len && c->job->op != RC_OP_COPY) /* has the digest of its source */
+            rc_hash_add(&h->out[part], at->out[part], (size_t)c->out[part].len);
+    }
 }
 
 /* Arithmetic knows which tensor is wrong, and where, but not the file. */
 static rc_code name_file(const run *r, const rc_job *job, rc_err *err)
 {
-    const bool of_scale = job->scale && strcmp(err->tensor, job->scale->name) == 0;
-    const rc_tensor *t = of_scale ? job->scale : job->weight;
+    const rc_tensor *t = job->weight;
 
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        const rc_tensor *in = rc_job_in(job, (rc_part)part);
+
+        if (in && strcmp(err->tensor, in->name) == 0)
+            t = in;
+    }
     rc_err_file(err, rc_ckpt_shard(rc_model_ckpt(rc_plan_model(r->plan)), t->shard)->name);
     return err->code;
 }
 
-static flow flow_of(const rc_chunk *s, const rc_chunk *c, const flow *f)
+/* What the job's columns, or its one row, are multiplied by. */
+static const float *factors_of(const run *r, const rc_job *job)
 {
-    return (flow){
-        .weight = f->weight + (s->in_off - c->in_off),
-        .scale = f->scale ? f->scale + (s->in_scale_off - c->in_scale_off) : NULL,
-        .out = f->out + (s->out_off - c->out_off),
-        .out_scale = f->out_scale + (s->out_scale_off - c->out_scale_off),
-    };
+    return job->smoothed ? rc_smooth_factors(r->opts->smooth, job->param) : NULL;
 }
 
-static rc_code cast_slice(const run *r, const rc_chunk *s, const flow *at, const slot *own,
+static rc_code cast_slice(const run *r, const rc_chunk *s, const rc_pieces *at, const slot *own,
                           rc_verdict *v, rc_err *err)
 {
+    const rc_recipe *recipe = rc_plan_recipe(r->plan);
     const rc_cast_how how = {
         .allow_nonfinite = r->opts->allow_nonfinite,
-        .effort = rc_plan_recipe(r->plan)->effort,
-        .importance = s->job->importance == RC_IMPORTANCE_NONE ? NULL : own->importance,
+        .effort = recipe->effort,
+        .method = recipe->int4.method,
+        .factors = factors_of(r, s->job),
+        .importance = s->job->importance == RC_IMPORTANCE_NONE ? NULL : own->columns.importance,
+        .feedback = own->columns.has_feedback ? own->columns.feedback : NULL,
         .work = own->work,
     };
 
-    if (rc_cast_chunk(s, at->weight, at->scale, at->out, at->out_scale, &how, v, err) != RC_OK)
+    if (rc_cast_chunk(s, at, &how, v, err) != RC_OK)
         return name_file(r, s->job, err);
+    v->unknown = own->columns.unknown && s->job->importance == RC_IMPORTANCE_STATS;
+    v->by_moments = how.feedback != NULL && s->job->op == RC_OP_INT4;
     return RC_OK;
 }
 
-static rc_code take_verdict(const run *r, active *a, const rc_chunk *s, const flow *at,
-                            const rc_verdict *v, rc_err *err)
+static rc_code take_verdict(const run *r, active *a, const rc_chunk *s, const rc_verdict *v,
+                            rc_err *err)
 {
     rc_verdict_add(&a->verdict, v);
     if (r->opts->require_exact && v->exact != v->tiles)
         return fail_inexact(r, s->job, &a->verdict, err);
-    hash_slice(a->hashes, s, at);
     return RC_OK;
 }
 
 /* Check, cast and hash, slice by slice: each stays in the core's own cache for all
  * three. */
-static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const flow *f,
+static rc_code cast_slices(const run *r, active *a, const rc_chunk *c, const rc_pieces *all,
                            const slot *own, rc_err *err)
 {
     uint64_t done = 0;
     rc_chunk s;
 
     while (rc_chunk_slice(&s, c, &done, SLICE)) {
-        const flow at = flow_of(&s, c, f);
+        const rc_pieces at = rc_pieces_of(&s, c, all);
         rc_verdict v;
 
         RC_TRY(cast_slice(r, &s, &at, own, &v, err));
-        RC_TRY(take_verdict(r, a, &s, &at, &v, err));
-    }
-    return RC_OK;
-}
-
-/* The weights of the columns, for the whole chunk. */
-static rc_code load_importance(const run *r, const rc_chunk *c, const flow *f, const slot *own,
-                               rc_err *err)
-{
-    const rc_job *job = c->job;
-    rc_imatrix_found found;
-
-    if (job->importance == RC_IMPORTANCE_ENERGY)
-        rc_cast_energy(c, f->weight, f->scale, own->importance, own->work);
-    for (uint64_t i = 0; job->importance == RC_IMPORTANCE_EQUAL && i < job->cols; i++)
-        own->importance[i] = 1;
-    if (job->importance != RC_IMPORTANCE_MATRIX)
-        return RC_OK;
-    RC_TRY(rc_imatrix_get(rc_plan_recipe(r->plan)->imatrix, job->out_weight.name, job->expert,
-                          job->experts, job->cols, own->importance, &found, err));
-    if (found != RC_IMATRIX_FOUND) {
-        rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the importance matrix has changed");
-        rc_err_tensor(err, job->out_weight.name);
-        return RC_E_INTEGRITY;
+        RC_TRY(take_verdict(r, a, &s, &v, err));
+        hash_chunk(a->hashes, &s, &at);
     }
     return RC_OK;
 }
 
 /* What takes long is cast before its turn, by as many at once as may compute. */
-static rc_code cast_ahead(const run *r, const rc_chunk *c, const flow *f, const slot *own,
+static rc_code cast_ahead(const run *r, const rc_chunk *c, const rc_pieces *all, slot *own,
                           rc_err *err)
 {
     rc_verdict *v = own->verdicts;
     uint64_t done = 0;
     rc_chunk s;
 
-    RC_TRY(load_importance(r, c, f, own, err));
+    RC_TRY(rc_columns_load(&own->columns, r->plan, c, all, factors_of(r, c->job), own->work, err));
     while (rc_chunk_slice(&s, c, &done, SLICE)) {
-        const flow at = flow_of(&s, c, f);
+        const rc_pieces at = rc_pieces_of(&s, c, all);
 
         RC_TRY(rc_stop_check(err));
         RC_TRY(cast_slice(r, &s, &at, own, v++, err));
@@ -568,25 +559,24 @@ static rc_code cast_ahead(const run *r, const rc_chunk *c, const flow *f, const 
     return RC_OK;
 }
 
-static rc_code take_verdicts(const run *r, active *a, const rc_chunk *c, const flow *f,
+/* Hashed whole: a slice of a transposed tensor has no run of bytes of its own. */
+static rc_code take_verdicts(const run *r, active *a, const rc_chunk *c, const rc_pieces *all,
                              const slot *own, rc_err *err)
 {
     const rc_verdict *v = own->verdicts;
     uint64_t done = 0;
     rc_chunk s;
 
-    while (rc_chunk_slice(&s, c, &done, SLICE)) {
-        const flow at = flow_of(&s, c, f);
-
-        RC_TRY(take_verdict(r, a, &s, &at, v++, err));
-    }
+    while (rc_chunk_slice(&s, c, &done, SLICE))
+        RC_TRY(take_verdict(r, a, &s, v++, err));
+    hash_chunk(a->hashes, c, all);
     return RC_OK;
 }
 
 /* Digests and verdict of a tensor take its rows in order, whoever read them. The
  * turn comes first, then the permit: who holds a permit never waits for a turn. */
 static rc_code cast_in_turn(const run *r, rc_par *par, active *a, const rc_chunk *c,
-                            uint64_t ticket, const flow *f, const slot *own, rc_err *err)
+                            uint64_t ticket, const rc_pieces *f, slot *own, rc_err *err)
 {
     const bool slow = rc_cast_is_slow(c->job);
     rc_code rc = RC_OK;
@@ -619,16 +609,13 @@ static rc_code write_dest(rc_out *out, const rc_dest *d, uint64_t off, const uin
     return RC_OK;
 }
 
-static rc_code write_chunk(rc_out *out, const rc_chunk *c, const uint8_t *data,
-                           const uint8_t *scale, rc_err *err)
+static rc_code write_chunk(rc_out *out, const rc_chunk *c, const rc_pieces *at, rc_err *err)
 {
-    const rc_job *job = c->job;
-
-    RC_TRY(write_dest(out, &job->out_weight, c->out_off, data, c->out_len, err));
-    if (!c->out_scale_len)
-        return RC_OK;
-    return rc_out_write(out, job->out_scale.begin + c->out_scale_off, scale,
-                        (size_t)c->out_scale_len, err);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++)
+        if (c->out[part].len)
+            RC_TRY(write_dest(out, &c->job->out[part], c->out[part].off, at->out[part],
+                              c->out[part].len, err));
+    return RC_OK;
 }
 
 /* ------------------------------------------------------- the end of a job */
@@ -680,13 +667,14 @@ static rc_code finish_job(run *r, size_t index, rc_err *err)
     bool last;
 
     RC_TRY(refuse_zeros(r, job, &a->verdict, err));
-    result.in_weight = rc_hash_end(&a->hashes->in_weight);
-    result.out_weight =
-        job->op == RC_OP_COPY ? result.in_weight : rc_hash_end(&a->hashes->out_weight);
-    if (job->scale)
-        result.in_scale = rc_hash_end(&a->hashes->in_scale);
-    if (job->out_scale.name)
-        result.out_scale = rc_hash_end(&a->hashes->out_scale);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        if (rc_job_in(job, (rc_part)part))
+            result.in[part] = rc_hash_end(&a->hashes->in[part]);
+        if (job->op == RC_OP_COPY)
+            result.out[part] = result.in[part];
+        else if (job->out[part].name)
+            result.out[part] = rc_hash_end(&a->hashes->out[part]);
+    }
     rc_mem_put(r->mem, a->hashes);
     a->hashes = NULL;
     if (r->opts->discard)
@@ -713,20 +701,23 @@ static rc_code do_chunk(void *ctx, rc_par *par, unsigned slot_index, uint64_t i,
     run *r = ctx;
     const item *it = &r->items[i];
     const rc_job *job = rc_plan_job(r->plan, it->job);
-    const slot *s = &r->slots[slot_index];
+    slot *s = &r->slots[slot_index];
+    uint64_t written = 0;
     rc_chunk c;
     rc_out *out;
-    flow f;
+    rc_pieces at;
 
     rc_chunk_at(&c, job, rc_chunk_rows(job, r->chunk_budget), it->chunk);
     RC_TRY(begin_chunk(r, it->job, &out, err));
-    RC_TRY(read_chunk(r, &c, s, &f.weight, &f.scale, err));
-    f.out = rc_out_place(s->out, job->out_weight.begin + c.out_off);
-    f.out_scale = rc_out_place(s->out_scale, job->out_scale.begin + c.out_scale_off);
-    RC_TRY(cast_in_turn(r, par, &r->active[it->job], &c, it->chunk, &f, s, err));
+    RC_TRY(read_chunk(r, &c, s, &at, err));
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        at.out[part] = rc_out_place(s->out[part], job->out[part].begin + c.out[part].off);
+        written += c.out[part].len;
+    }
+    RC_TRY(cast_in_turn(r, par, &r->active[it->job], &c, it->chunk, &at, s, err));
     if (!r->opts->discard)
-        RC_TRY(write_chunk(out, &c, f.out, f.out_scale, err));
-    count(r, c.out_len + c.out_scale_len);
+        RC_TRY(write_chunk(out, &c, &at, err));
+    count(r, written);
     return last_chunk(r, it->job) ? finish_job(r, it->job, err) : RC_OK;
 }
 
@@ -815,12 +806,12 @@ static rc_code clean_up(run *r, rc_code rc)
     for (size_t i = 0; r->active && i < rc_plan_jobs(r->plan); i++)
         rc_mem_put(r->mem, r->active[i].hashes);
     for (unsigned i = 0; i < RC_PAR_MAX_SLOTS; i++) {
-        rc_mem_put(r->mem, r->slots[i].in);
-        rc_mem_put(r->mem, r->slots[i].in_scale);
-        rc_mem_put(r->mem, r->slots[i].out);
-        rc_mem_put(r->mem, r->slots[i].out_scale);
+        for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+            rc_mem_put(r->mem, r->slots[i].in[part]);
+            rc_mem_put(r->mem, r->slots[i].out[part]);
+        }
         rc_mem_put(r->mem, r->slots[i].work);
-        rc_mem_put(r->mem, r->slots[i].importance);
+        rc_columns_drop(&r->slots[i].columns, r->mem);
         rc_mem_put(r->mem, r->slots[i].verdicts);
     }
     rc_mem_put(r->mem, r->items);

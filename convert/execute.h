@@ -9,6 +9,7 @@
 #define RC_CONVERT_EXECUTE_H
 
 #include "convert/journal.h"
+#include "convert/smooth.h"
 #include "formats/base/cli.h"
 #include "formats/base/log.h"
 
@@ -16,6 +17,7 @@ typedef struct rc_execute_opts {
     unsigned threads;
     bool require_exact;
     bool allow_nonfinite, allow_zero;
+    const rc_smooth *smooth; /* scalings of channels; or NULL */
     bool discard;          /* drop the output instead of writing it (benchmarks) */
     rc_progress *progress; /* bytes written; may be NULL */
 } rc_execute_opts;

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RECORD = 256, PAYLOAD = 232 };
-enum { KIND_ID = 1, KIND_JOB, KIND_SHARD, KIND_PUBLISH, KIND_FORGET_JOB, KIND_FORGET_SHARD };
-static const char magic[4] = { 'R', 'C', 'J', '1' };
+enum { RECORD = 320, PAYLOAD = 296 };
+enum { KIND_ID = 1, KIND_JOB, KIND_SHARD, KIND_PUBLISH, KIND_FORGET_JOB, KIND_FORGET_SHARD, KIND_SMOOTH };
+static const char magic[4] = { 'R', 'C', 'J', '2' };
 
 typedef struct record {
     char magic[4];
@@ -34,6 +34,8 @@ struct rc_journal {
     uint8_t *has_shard;
     size_t njobs, nshards, ndone;
     bool publish, resumed;
+    bool bound; /* to scalings of this digest */
+    uint64_t smooth;
 };
 
 static uint64_t checksum(const record *r)
@@ -79,6 +81,9 @@ static void load(rc_journal *j, const record *r)
         j->has_shard[r->index] = 0;
     } else if (r->kind == KIND_PUBLISH) {
         j->publish = true;
+    } else if (r->kind == KIND_SMOOTH) {
+        j->bound = true;
+        j->smooth = r->index;
     }
 }
 
@@ -93,8 +98,8 @@ static rc_code same_work(const char *name, const rc_journal_id *then, const rc_j
         what = "another version of recast";
     else if (!rc_digest_equal(&then->recipe_digest, &now->recipe_digest))
         what = same_text
-                   ? "the same options, but of other rules, or with another importance matrix, "
-                     "tokenizer or chat template"
+                   ? "the same options, but of other rules, or with other statistics, another importance "
+                     "matrix, tokenizer or chat template"
                    : "other options";
     else if (!rc_digest_equal(&then->source_digest, &now->source_digest))
         what = "another source (its files have changed, or it is another checkpoint)";
@@ -234,6 +239,22 @@ void rc_journal_close(rc_journal **journal)
     rc_mem_put(j->mem, j->has_result);
     rc_mem_put(j->mem, j->has_shard);
     rc_mem_put(j->mem, j);
+}
+
+rc_code rc_journal_bind(rc_journal *j, uint64_t smooth, rc_err *err)
+{
+    if (!j->bound || (j->smooth != smooth && !j->ndone)) {
+        j->bound = true;
+        j->smooth = smooth;
+        return append(j, KIND_SMOOTH, smooth, NULL, 0, true, err);
+    }
+    if (j->smooth == smooth)
+        return RC_OK;
+    rc_fail(err, RC_E_RESUME, RC_NO_OFFSET,
+            "what is done was made with other scalings of channels than are found now");
+    rc_err_file(err, j->name);
+    rc_err_hint(err, "add --restart to discard what was done");
+    return RC_E_RESUME;
 }
 
 const rc_result *rc_journal_result(const rc_journal *j, size_t job)

@@ -5,7 +5,7 @@
  * It says what was *written*; whether the bytes survived is for the resume to
  * check, except for shards recorded as synced.
  *
- *     record: | magic 4 | kind 4 | index 8 | payload 232 | XXH3-64 of the rest 8 |  */
+ *     record: | magic 4 | kind 4 | index 8 | payload 296 | XXH3-64 of the rest 8 |  */
 #ifndef RC_CONVERT_JOURNAL_H
 #define RC_CONVERT_JOURNAL_H
 
@@ -17,7 +17,7 @@
 /* All that is known of a finished job. */
 typedef struct rc_result {
     rc_verdict verdict;
-    rc_digest in_weight, in_scale, out_weight, out_scale; /* zero where there is no scale */
+    rc_digest in[RC_PART_COUNT], out[RC_PART_COUNT]; /* zero where there is none */
 } rc_result;
 
 /* What must be the same for a resume to make sense. */
@@ -36,6 +36,11 @@ rc_code rc_journal_open(rc_journal **out, const rc_dir *dir, const char *name,
                         const rc_journal_id *id, size_t njobs, size_t nshards, bool restart,
                         const rc_log *log, rc_mem *mem, rc_err *err);
 void rc_journal_close(rc_journal **journal);
+
+/** Jobs depend on scalings of this digest, from here on.
+ *    RC_E_RESUME  those that are done depend on others */
+RC_MUST_CHECK
+rc_code rc_journal_bind(rc_journal *journal, uint64_t smooth, rc_err *err);
 
 /** The result of a finished job, or NULL. */
 const rc_result *rc_journal_result(const rc_journal *journal, size_t job);

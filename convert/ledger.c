@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "convert/ledger_int4.h"
 #include "formats/base/json.h"
 
 static bool is_cast(const rc_job *job)
@@ -14,7 +15,7 @@ static bool is_cast(const rc_job *job)
 /* Loss is the point of it: what counts is how much. */
 static bool is_rounded(const rc_job *job)
 {
-    return job->op == RC_OP_ENCODE && job->tiles == 0;
+    return job->op == RC_OP_INT4 || (job->op == RC_OP_ENCODE && job->tiles == 0);
 }
 
 double rc_sqnr_db(double signal, double noise)
@@ -22,23 +23,43 @@ double rc_sqnr_db(double signal, double noise)
     return noise > 0 ? 10 * log10(signal / noise) : (double)INFINITY;
 }
 
-void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *t)
+/* Weight and scale always, as it was before there were more; then what else there is. */
+static void hash_digests(rc_hasher *hasher, const rc_digest digests[RC_PART_COUNT],
+                         const bool there[RC_PART_COUNT])
+{
+    for (unsigned part = 0; part < RC_PART_COUNT; part++)
+        if (part <= RC_PART_SCALE || there[part])
+            rc_hash_add(hasher, digests[part].bytes, 16);
+}
+
+static void hash_job(rc_hasher *source, rc_hasher *output, const rc_job *job, const rc_result *r)
+{
+    bool in[RC_PART_COUNT], out[RC_PART_COUNT];
+
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        in[part] = rc_job_in(job, (rc_part)part) != NULL;
+        out[part] = job->out[part].name != NULL;
+    }
+    hash_digests(source, r->in, in);
+    hash_digests(output, r->out, out);
+}
+
+rc_code rc_totals_of(const rc_finished *done, rc_totals *t, rc_err *err)
 {
     _Alignas(64) rc_hasher source, output;
+    const rc_plan *plan = done->plan;
 
     memset(t, 0, sizeof *t);
     rc_hash_begin(&source);
     rc_hash_begin(&output);
     for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
         const rc_job *job = rc_plan_job(plan, i);
-        const rc_result *r = rc_journal_result(journal, i);
+        const rc_result *r = rc_journal_result(done->journal, i);
 
         t->jobs++;
         t->nonfinite += r->verdict.nonfinite;
-        rc_hash_add(&source, r->in_weight.bytes, 16);
-        rc_hash_add(&source, r->in_scale.bytes, 16);
-        rc_hash_add(&output, r->out_weight.bytes, 16);
-        rc_hash_add(&output, r->out_scale.bytes, 16);
+        hash_job(&source, &output, job, r);
+        RC_TRY(rc_totals_int4(&t->int4, done, job, r, err));
         if (is_rounded(job)) {
             t->converted++;
             t->rounded++;
@@ -61,6 +82,7 @@ void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *t)
     }
     t->source = rc_hash_end(&source);
     t->output = rc_hash_end(&output);
+    return RC_OK;
 }
 
 static void write_side(rc_jsonw *w, const char *key, const char *name, rc_dtype dtype,
@@ -83,14 +105,11 @@ static void write_side(rc_jsonw *w, const char *key, const char *name, rc_dtype 
     rc_jsonw_object_end(w);
 }
 
-static void write_source(rc_jsonw *w, const char *key, const rc_tensor *t, const rc_digest *digest)
+static const char *part_word(rc_part part)
 {
-    write_side(w, key, t->name, t->dtype, t->rank, t->shape, t->nbytes, digest);
-}
+    static const char *const words[RC_PART_COUNT] = { "weight", "scale", "zero_point", "shape" };
 
-static void write_dest(rc_jsonw *w, const char *key, const rc_dest *d, const rc_digest *digest)
-{
-    write_side(w, key, d->name, d->dtype, d->rank, d->shape, d->nbytes, digest);
+    return words[part];
 }
 
 static void write_verdict(rc_jsonw *w, const rc_verdict *v)
@@ -112,7 +131,8 @@ static void write_verdict(rc_jsonw *w, const rc_verdict *v)
 /* How the columns' errors were weighted. */
 static const char *importance_word(rc_importance importance)
 {
-    static const char *const words[] = { "none", "imatrix", "equal", "energy" };
+    static const char *const words[] = { "none", "imatrix", "statistics", "equal",
+                                         "energy" };
 
     return words[importance];
 }
@@ -124,50 +144,75 @@ static void write_rounding(rc_jsonw *w, const rc_job *job, const rc_verdict *v)
         rc_jsonw_kf64(w, "sqnr_db", rc_sqnr_db(v->signal, v->noise));
         rc_jsonw_kf64(w, "rel_error", sqrt(v->noise / v->signal));
     }
-    rc_jsonw_kstr(w, "importance", importance_word(job->importance));
+    rc_jsonw_kstr(w, "importance",
+                  importance_word(v->unknown ? RC_IMPORTANCE_EQUAL : job->importance));
 }
 
-static void write_job(rc_jsonw *w, const rc_plan *plan, const rc_job *job, const rc_result *r)
+static void write_sources(rc_jsonw *w, const rc_job *job, const rc_digest in[RC_PART_COUNT])
+{
+    rc_jsonw_key(w, "in");
+    rc_jsonw_object(w);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        const rc_tensor *t = rc_job_in(job, (rc_part)part);
+
+        if (t)
+            write_side(w, part_word((rc_part)part), t->name, t->dtype, t->rank, t->shape,
+                       t->nbytes, &in[part]);
+    }
+    rc_jsonw_object_end(w);
+}
+
+static void write_dests(rc_jsonw *w, const rc_job *job, const rc_digest out[RC_PART_COUNT])
+{
+    rc_jsonw_key(w, "out");
+    rc_jsonw_object(w);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        const rc_dest *d = &job->out[part];
+
+        if (d->name)
+            write_side(w, part_word((rc_part)part), d->name, d->dtype, d->rank, d->shape,
+                       d->nbytes, &out[part]);
+    }
+    rc_jsonw_object_end(w);
+}
+
+static rc_code write_job(rc_jsonw *w, const rc_finished *done, const rc_job *job,
+                         const rc_result *r, rc_err *err)
 {
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "tensor", job->name);
     rc_jsonw_kstr(w, "op", rc_op_name(job->op));
-    rc_jsonw_kstr(w, "shard", rc_plan_shard_at(plan, job->shard)->name);
+    rc_jsonw_kstr(w, "shard", rc_plan_shard_at(done->plan, job->shard)->name);
     if (is_cast(job))
         write_verdict(w, &r->verdict);
     if (is_rounded(job))
         write_rounding(w, job, &r->verdict);
+    RC_TRY(rc_ledger_int4(w, done, job, r, err));
     if (job->experts > 1)
         rc_jsonw_ku64(w, "expert", job->expert);
     if (r->verdict.nonfinite)
         rc_jsonw_ku64(w, "nonfinite", r->verdict.nonfinite);
-    rc_jsonw_key(w, "in");
-    rc_jsonw_object(w);
-    write_source(w, "weight", job->weight, &r->in_weight);
-    if (job->scale)
-        write_source(w, "scale", job->scale, &r->in_scale);
+    write_sources(w, job, r->in);
+    write_dests(w, job, r->out);
     rc_jsonw_object_end(w);
-    rc_jsonw_key(w, "out");
-    rc_jsonw_object(w);
-    write_dest(w, "weight", &job->out_weight, &r->out_weight);
-    if (job->out_scale.name)
-        write_dest(w, "scale", &job->out_scale, &r->out_scale);
-    rc_jsonw_object_end(w);
-    rc_jsonw_object_end(w);
+    return RC_OK;
 }
 
-rc_code rc_ledger_each(const rc_plan *plan, const rc_journal *journal, rc_ledger_line_fn *fn,
-                       void *ctx, rc_mem *mem, rc_err *err)
+rc_code rc_ledger_each(const rc_finished *done, rc_ledger_line_fn *fn, void *ctx, rc_mem *mem,
+                       rc_err *err)
 {
     rc_jsonw *w = rc_jsonw_new(mem, 0);
     rc_code rc = w ? RC_OK : rc_fail_nomem(err, mem, 1);
 
-    for (size_t i = 0; i < rc_plan_jobs(plan) && rc == RC_OK; i++) {
+    for (size_t i = 0; i < rc_plan_jobs(done->plan) && rc == RC_OK; i++) {
         const char *line;
         size_t len;
 
         rc_jsonw_reset(w);
-        write_job(w, plan, rc_plan_job(plan, i), rc_journal_result(journal, i));
+        rc = write_job(w, done, rc_plan_job(done->plan, i), rc_journal_result(done->journal, i),
+                       err);
+        if (rc != RC_OK)
+            break;
         line = rc_jsonw_text(w, &len);
         rc = line ? fn(ctx, line, len, err) : rc_fail_nomem(err, mem, 1);
     }
@@ -188,6 +233,8 @@ static void write_recipe(rc_jsonw *w, const rc_recipe *recipe)
         if (recipe->imatrix)
             rc_jsonw_kstr(w, "imatrix", recipe->imatrix_name);
     }
+    if (rc_recipe_is_int4(recipe))
+        rc_recipe_int4(w, recipe);
     rc_jsonw_kstr(w, "draft", rc_recipe_draft(recipe));
     rc_jsonw_ku64(w, "shard_size", recipe->shard_size);
     rc_jsonw_key(w, "tensors");
@@ -224,6 +271,8 @@ static void write_totals(rc_jsonw *w, const rc_plan *plan, const rc_totals *t)
     rc_jsonw_ku64(w, "rounded", t->rounded);
     if (t->rounded)
         write_sqnr(w, t);
+    if (t->int4.tensors)
+        rc_summary_int4(w, &t->int4);
     rc_jsonw_object_end(w);
 }
 
@@ -240,9 +289,10 @@ void rc_write_shards(rc_jsonw *w, const rc_plan *plan)
     rc_jsonw_array_end(w);
 }
 
-rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_digest *ledger,
+rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const rc_digest *ledger,
                         const rc_run *run, char **out, size_t *len, rc_mem *mem, rc_err *err)
 {
+    const rc_plan *plan = done->plan;
     rc_jsonw *w = rc_jsonw_new(mem, 2);
     char hex[33];
     rc_code rc;

@@ -5,7 +5,27 @@
 #define RC_CONVERT_LEDGER_H
 
 #include "convert/journal.h"
+#include "convert/smooth.h"
 #include "formats/base/json.h"
+
+/* A conversion all of whose jobs have a result. */
+typedef struct rc_finished {
+    const rc_plan *plan;
+    rc_journal *journal;
+    const rc_smooth *smooth; /* or NULL */
+} rc_finished;
+
+/* Of what became 4-bit integers. */
+typedef struct rc_int4_totals {
+    uint64_t tensors;
+    rc_int4_tally tally;
+    uint64_t by_moments;           /* tensors whose errors were fed back */
+    uint64_t unknown;              /* tensors with statistics of nothing */
+    uint64_t experts, few;         /* routed experts; those that fewer than RC_CALIB_ENOUGH tokens
+                                      chose, where that is known */
+    const rc_job *first_subnormal; /* or NULL */
+    uint64_t scaled;               /* norms that were scaled */
+} rc_int4_totals;
 
 /* Totals over all jobs. */
 typedef struct rc_totals {
@@ -16,22 +36,24 @@ typedef struct rc_totals {
     uint64_t nonfinite;
     uint32_t widest_spread;
     double signal[RC_ROLE_COUNT], noise[RC_ROLE_COUNT]; /* of those, by role */
-    const rc_job *first_inexact;                        /* or NULL */
-    rc_verdict first_verdict;                           /* of it */
-    rc_digest source, output; /* over the digests of all parameters, in plan order */
+    rc_int4_totals int4;
+    const rc_job *first_inexact; /* or NULL */
+    rc_verdict first_verdict;    /* of it */
+    rc_digest source, output;    /* over the digests of all parameters, in plan order */
 } rc_totals;
 
 /** Decibels of signal over noise; +inf where there is no noise. */
 double rc_sqnr_db(double signal, double noise);
 
-/** Every job must have a result. */
-void rc_totals_of(const rc_plan *plan, const rc_journal *journal, rc_totals *totals);
+/** Fails only where statistics cannot be read any more. */
+RC_MUST_CHECK
+rc_code rc_totals_of(const rc_finished *done, rc_totals *totals, rc_err *err);
 
 /** The lines of recast.jsonl (without newline), one after the other. */
 typedef rc_code rc_ledger_line_fn(void *ctx, const char *line, size_t len, rc_err *err);
 RC_MUST_CHECK
-rc_code rc_ledger_each(const rc_plan *plan, const rc_journal *journal, rc_ledger_line_fn *fn,
-                       void *ctx, rc_mem *mem, rc_err *err);
+rc_code rc_ledger_each(const rc_finished *done, rc_ledger_line_fn *fn, void *ctx, rc_mem *mem,
+                       rc_err *err);
 
 /* What of recast.json belongs to this run and not to the result. */
 typedef struct rc_run {
@@ -44,7 +66,7 @@ void rc_write_shards(rc_jsonw *w, const rc_plan *plan);
 
 /** The text of recast.json. `ledger` is the digest of recast.jsonl's bytes. */
 RC_MUST_CHECK
-rc_code rc_summary_text(const rc_plan *plan, const rc_totals *totals, const rc_digest *ledger,
+rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const rc_digest *ledger,
                         const rc_run *run, char **out, size_t *len, rc_mem *mem, rc_err *err);
 
 #endif

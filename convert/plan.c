@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "convert/plan_impl.h"
+#include "convert/plan_int4.h"
 
 const char *rc_op_name(rc_op op)
 {
@@ -19,6 +20,8 @@ const char *rc_op_name(rc_op op)
         [RC_OP_FP4_TO_MXFP4] = "fp4-to-mxfp4",
         [RC_OP_I64_TO_I32] = "i64-to-i32",
         [RC_OP_ENCODE] = "encode",
+        [RC_OP_INT4] = "int4",
+        [RC_OP_INT4_REPACK] = "int4-repack",
     };
 
     return names[op];
@@ -26,7 +29,7 @@ const char *rc_op_name(rc_op op)
 
 const char *rc_recipe_to(const rc_recipe *r)
 {
-    static const char *const targets[] = { "fp8", "bf16", "gguf" };
+    static const char *const targets[] = { "fp8", "bf16", "awq", "w4a16", "gguf" };
 
     return targets[r->target];
 }
@@ -36,6 +39,30 @@ const char *rc_recipe_draft(const rc_recipe *r)
     static const char *const ways[] = { "keep", "drop", "embed", "separate", "auto" };
 
     return ways[r->draft];
+}
+
+bool rc_recipe_is_int4(const rc_recipe *r)
+{
+    return r->target == RC_TO_AWQ || r->target == RC_TO_W4A16;
+}
+
+const char *rc_recipe_method(const rc_recipe *r)
+{
+    static const char *const methods[] = { "rtn", "awq", "awq+" };
+
+    return methods[r->int4.method];
+}
+
+const char *rc_recipe_smooth(const rc_recipe *r)
+{
+    static const char *const ways[] = { "off", "pow2", "free" };
+
+    return ways[r->int4.smooth];
+}
+
+const char *rc_recipe_scope(const rc_recipe *r)
+{
+    return r->int4.scope == RC_SCOPE_ALL ? "all" : "experts";
 }
 
 /* Add to a text that may be full. */
@@ -58,6 +85,13 @@ const char *rc_recipe_text(const rc_recipe *r, char *buf, size_t n)
     add(buf, n, &at, "%s", rc_recipe_to(r));
     if (r->target == RC_TO_FP8)
         add(buf, n, &at, " scale=%s", r->scale_dtype == RC_DTYPE_F32 ? "f32" : "e8m0");
+    if (r->int4.repack)
+        add(buf, n, &at, " repacked%s", r->int4.hf_names ? " names=hf" : "");
+    else if (rc_recipe_is_int4(r))
+        add(buf, n, &at, " group=%u %s scope=%s method=%s smooth=%s stats=%s%s", r->int4.group,
+            r->int4.symmetric ? "symmetric" : "asymmetric", rc_recipe_scope(r),
+            rc_recipe_method(r), rc_recipe_smooth(r), r->int4.stats ? "yes" : "no",
+            r->int4.hf_names ? " names=hf" : "");
     if (r->target == RC_TO_GGUF)
         add(buf, n, &at, " types=%.100s imatrix=%s effort=%s", rc_gguf_recipe_text(r->gguf),
             r->imatrix ? "yes" : "no", r->effort == RC_EFFORT_BEST ? "best" : "reference");
@@ -120,8 +154,11 @@ static void add_up(rc_plan *p)
         p->file_bytes += p->shards[s].nbytes;
     }
     for (size_t i = 0; i < p->njobs; i++) {
-        p->read_bytes += p->jobs[i].weight->nbytes;
-        p->read_bytes += p->jobs[i].scale ? p->jobs[i].scale->nbytes : 0;
+        for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+            const rc_tensor *t = rc_job_in(&p->jobs[i], (rc_part)part);
+
+            p->read_bytes += t ? t->nbytes : 0;
+        }
         p->tiles += p->jobs[i].tiles;
         p->shards[p->jobs[i].shard].jobs++;
     }
@@ -135,6 +172,7 @@ static void name_files(rc_plan_names *names, const char *stem)
     snprintf(names->journal, sizeof names->journal, "%s%srecast.journal", stem, dot);
     snprintf(names->ledger, sizeof names->ledger, "%s%srecast.jsonl", stem, dot);
     snprintf(names->summary, sizeof names->summary, "%s%srecast.json", stem, dot);
+    snprintf(names->smooth, sizeof names->smooth, "%s%srecast.smooth", stem, dot);
     snprintf(names->lock, sizeof names->lock, ".%s%srecast.lock", stem, dot);
 }
 
@@ -167,6 +205,8 @@ rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recip
     p->recipe = *recipe;
     name_files(&p->names, recipe->target == RC_TO_GGUF ? recipe->stem : NULL);
     if (rc == RC_OK)
+        rc = rc_plan_int4_recipe(&p->recipe, model, err);
+    if (rc == RC_OK)
         rc = recipe->target == RC_TO_GGUF ? rc_plan_fill_gguf(p, log, err)
                                           : rc_plan_fill_safetensors(p, err);
     if (rc == RC_OK)
@@ -191,6 +231,20 @@ void rc_plan_free(rc_plan **plan)
     rc_mem_put(p->mem, p->jobs);
     rc_arena_free(&p->arena);
     rc_mem_put(p->mem, p);
+}
+
+const rc_tensor *rc_job_in(const rc_job *job, rc_part part)
+{
+    switch (part) {
+    case RC_PART_WEIGHT:
+        return job->weight;
+    case RC_PART_SCALE:
+        return job->scale;
+    case RC_PART_ZERO:
+        return job->zero;
+    default:
+        return NULL;
+    }
 }
 
 const rc_plan_names *rc_plan_names_of(const rc_plan *plan)

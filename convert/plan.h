@@ -23,6 +23,7 @@
 typedef struct rc_plan_names {
     char journal[RC_PLAN_NAME + 16], lock[RC_PLAN_NAME + 16];
     char ledger[RC_PLAN_NAME + 16], summary[RC_PLAN_NAME + 16];
+    char smooth[RC_PLAN_NAME + 16]; /* of an unfinished run: scalings that were found */
 } rc_plan_names;
 
 typedef enum rc_plan_target {
@@ -71,6 +72,7 @@ typedef struct rc_int4_recipe {
     rc_smooth_way smooth;
     const rc_calib *stats; /* or NULL: RTN, no scaling; borrowed */
     bool hf_names;         /* tensor names of transformers */
+    bool repack;           /* the plan's own: the source's integers are kept */
 } rc_int4_recipe;
 
 /* What the user asked for, as far as it decides the output's bytes. */
@@ -91,6 +93,15 @@ typedef struct rc_recipe {
     rc_int4_recipe int4; /* AWQ and W4A16 only */
 } rc_recipe;
 
+/* What 4-bit checkpoints make of a parameter. */
+typedef enum rc_int4_fate {
+    RC_FATE_KEEP, /* plain: its type is kept */
+    RC_FATE_INT4,
+    RC_FATE_BF16,
+    RC_FATE_FP8 /* codes as they are */
+} rc_int4_fate;
+rc_int4_fate rc_int4_fate_of(const rc_recipe *recipe, const rc_bound *bound);
+
 /* What happens to one parameter. */
 typedef enum rc_op {
     RC_OP_COPY,        /* bytes as they are */
@@ -100,7 +111,9 @@ typedef enum rc_op {
     RC_OP_FP8_TO_BF16,
     RC_OP_FP4_TO_MXFP4, /* the same codes and scales in GGUF's order */
     RC_OP_I64_TO_I32,   /* every value must fit */
-    RC_OP_ENCODE,       /* decoded to f32, then into the output's type */
+    RC_OP_ENCODE,       /* decoded to f32, columns scaled, then into the output's type */
+    RC_OP_INT4,         /* decoded, columns scaled, then to 4-bit integers */
+    RC_OP_INT4_REPACK,  /* the same integers in the other container, scales with a verdict */
     RC_OP_COUNT
 } rc_op;
 const char *rc_op_name(rc_op op);
@@ -109,6 +122,7 @@ const char *rc_op_name(rc_op op);
 typedef enum rc_importance {
     RC_IMPORTANCE_NONE,
     RC_IMPORTANCE_MATRIX, /* from the importance matrix */
+    RC_IMPORTANCE_STATS,  /* INT4: from the statistics; 1 where nothing is known */
     RC_IMPORTANCE_EQUAL,  /* 1 for every column: an expert that no token reached when the matrix
                              was made, as llama.cpp has it */
     RC_IMPORTANCE_ENERGY  /* from the weights: sum of the squares of each column, for types
@@ -126,21 +140,39 @@ typedef struct rc_dest {
                                        one to the next; 0, 0 where they do */
 } rc_dest;
 
+/* The tensors that hold one parameter, in the source and in the output. */
+typedef enum rc_part {
+    RC_PART_WEIGHT,
+    RC_PART_SCALE,
+    RC_PART_ZERO,  /* INT4: zero points */
+    RC_PART_SHAPE, /* compressed-tensors: rows and columns, I64 [2]; never read */
+    RC_PART_COUNT
+} rc_part;
+
 /* One parameter's way from source to output. Its chunks are runs of whole rows
- * (of 128 for quantized weights); a chunk is what one thread does at a time. */
+ * (of 128 for quantized weights), or the whole matrix where the output is transposed or needs to
+ * know all of it; a chunk is what one thread does at a time. */
 typedef struct rc_job {
     const char *name;
     rc_op op;
-    const rc_tensor *weight, *scale; /* source; scale NULL when there is none */
-    rc_dest out_weight, out_scale;   /* out_scale.name NULL when there is none */
-    size_t shard;                    /* output shard of both */
+    const rc_param *param;                  /* NULL: a tensor that the schema does not know */
+    const rc_tensor *weight, *scale, *zero; /* source; NULL when there is none */
+    rc_dest out[RC_PART_COUNT];             /* name NULL when there is none */
+    size_t shard;                           /* output shard of all */
     uint64_t rows, cols;             /* logical; COPY: 1 x nbytes */
+    uint64_t col, pitch; /* in GGUF: its first column in the tensor, and the tensor's columns */
     uint64_t tiles; /* pieces that are encoded anew and should be exact, each with a verdict:
                        128x128 tiles, MXFP4 blocks, rows; 0 where loss is the point */
     rc_role role;
     uint32_t expert, experts; /* which matrix of a stack of how many; 0 of 1 */
-    rc_importance importance; /* ENCODE into types that search */
+    rc_importance importance; /* ENCODE into types that search, and INT4 */
+    bool smoothed; /* a norm, or what reads one, that may be scaled (convert/smooth.h): norms are
+                      divided and columns multiplied by what is found, if anything */
+    rc_int4_layout int4, source_int4; /* group 0: no such integers in the output, the source */
 } rc_job;
+
+/** The source's tensor of a part, or NULL. */
+const rc_tensor *rc_job_in(const rc_job *job, rc_part part);
 
 typedef struct rc_plan_shard {
     char name[RC_PLAN_NAME]; /* of the finished file */
@@ -155,8 +187,8 @@ typedef struct rc_plan rc_plan;
 
 /** Plan. `model` and what the recipe points to are borrowed and must outlive the plan; the
  *  model must be whole. `log` (may be NULL) is told of choices that the user should know.
- *    RC_E_UNSUPPORTED  the source has no layout that this target can be made from; a type
- *                      that a row does not divide into
+ *    RC_E_UNSUPPORTED  the source has no layout that this target can be made from; a type or
+ *                      a group that a row does not divide into
  *    RC_E_USAGE        nothing matches the globs, or a rule; a draft that cannot go there
  *    RC_E_NOINPUT      GGUF without a tokenizer
  *    RC_E_TENSORSET    an importance matrix of another model */
@@ -184,9 +216,13 @@ rc_code rc_plan_index(const rc_plan *plan, char **out, size_t *len, rc_mem *mem,
 RC_MUST_CHECK
 rc_code rc_plan_config(const rc_plan *plan, char **out, size_t *len, rc_mem *mem, rc_err *err);
 
-/** "fp8", "bf16" or "gguf"; "keep", "drop", "embed" or "separate". */
+/** "fp8", "bf16", "awq", "w4a16" or "gguf"; "keep", "drop", "embed" or "separate". */
 const char *rc_recipe_to(const rc_recipe *recipe);
 const char *rc_recipe_draft(const rc_recipe *recipe);
+bool rc_recipe_is_int4(const rc_recipe *recipe); /* AWQ or W4A16 */
+const char *rc_recipe_method(const rc_recipe *recipe); /* "rtn", "awq", "awq+" */
+const char *rc_recipe_smooth(const rc_recipe *recipe); /* "off", "pow2", "free" */
+const char *rc_recipe_scope(const rc_recipe *recipe);  /* "experts", "all" */
 /** The recipe as one line ("fp8 scale=f32 draft=keep ..."), into buf; returns buf. */
 const char *rc_recipe_text(const rc_recipe *recipe, char *buf, size_t n);
 

@@ -395,13 +395,13 @@ static rc_code choose_importance(build *b, rc_job *job, const tensor *t, rc_err 
     if (job->op != RC_OP_ENCODE || !q || !q->searches)
         return RC_OK;
     if (im)
-        RC_TRY(rc_imatrix_get(im, t->put.name, job->expert, job->experts, job->cols, NULL, &found,
-                              err));
+        RC_TRY(rc_imatrix_part(im, t->put.name, job->expert, job->experts, job->pitch, job->col,
+                               job->cols, NULL, &found, err));
     if (found == RC_IMATRIX_MISMATCH) {
         rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET,
                 "the importance matrix is of another model: its entry has another size");
         rc_err_tensor(err, t->put.name);
-        rc_err_want(err, "%u matrices of %" PRIu64 " columns", job->experts, job->cols);
+        rc_err_want(err, "%u matrices of %" PRIu64 " columns", job->experts, job->pitch);
         return RC_E_TENSORSET;
     }
     b->nfound += found == RC_IMATRIX_FOUND;
@@ -462,8 +462,8 @@ static rc_code add_job(build *b, const file *f, const piece *at, rc_err *err)
     const tensor *t = &f->tensors[at->tensor];
     const rc_param *p = at->bound->param;
 
-    place_out(&job->out_weight, at, t, p);
-    job->op = op_of(at->bound, t->put.dtype, job->out_weight.stride != 0);
+    place_out(&job->out[RC_PART_WEIGHT], at, t, p);
+    job->op = op_of(at->bound, t->put.dtype, job->out[RC_PART_WEIGHT].stride != 0);
     if (job->op == RC_OP_COPY) {
         rc_plan_copy(job, at->bound->weight);
     } else {
@@ -472,6 +472,8 @@ static rc_code add_job(build *b, const file *f, const piece *at, rc_err *err)
         job->scale = at->bound->scale;
         job->cols = p->rank ? p->shape[p->rank - 1] : 1;
         job->rows = elements(p) / (job->cols ? job->cols : 1);
+        job->col = at->col;
+        job->pitch = t->put.rank ? t->put.shape[t->put.rank - 1] : 1;
     }
     job->shard = f->first_shard + t->split;
     job->role = p->role;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "convert/plan_impl.h"
+#include "convert/plan_int4.h"
 #include "formats/base/json.h"
 #include "formats/safetensors_write.h"
 
@@ -37,7 +38,7 @@ static void take_want(rc_dest *dest, const char *name, const rc_want *want)
 static void plan_copy(rc_job *job, const rc_tensor *t)
 {
     rc_plan_copy(job, t);
-    keep_shape(&job->out_weight, t, t->dtype);
+    keep_shape(&job->out[RC_PART_WEIGHT], t, t->dtype);
 }
 
 static uint64_t tile_count(const rc_job *job)
@@ -59,8 +60,8 @@ static void plan_fp8(rc_job *job, const rc_bound *b, const rc_recipe *recipe)
     job->op = b->store == RC_STORE_FP4 ? RC_OP_FP4_TO_FP8 : RC_OP_FP8_RESCALE;
     if (job->op == RC_OP_FP4_TO_FP8 || may_refit(b->scale->dtype, recipe->scale_dtype))
         job->tiles = tile_count(job);
-    take_want(&job->out_weight, b->weight->name, &want[0]);
-    take_want(&job->out_scale, b->scale->name, &want[1]);
+    take_want(&job->out[RC_PART_WEIGHT], b->weight->name, &want[0]);
+    take_want(&job->out[RC_PART_SCALE], b->scale->name, &want[1]);
 }
 
 static void plan_bf16(rc_job *job, const rc_bound *b)
@@ -70,11 +71,12 @@ static void plan_bf16(rc_job *job, const rc_bound *b)
     (void)rc_param_layout(b->param, RC_STORE_PLAIN, RC_DTYPE_BF16, RC_DTYPE_F32, want);
     job->op = b->store == RC_STORE_FP4 ? RC_OP_FP4_TO_BF16 : RC_OP_FP8_TO_BF16;
     job->tiles = tile_count(job);
-    take_want(&job->out_weight, b->weight->name, &want[0]);
+    take_want(&job->out[RC_PART_WEIGHT], b->weight->name, &want[0]);
 }
 
-static void plan_bound(rc_job *job, const rc_bound *b, const rc_recipe *recipe)
+static void plan_fp8_or_bf16(rc_job *job, const rc_bound *b, const rc_recipe *recipe)
 {
+    job->param = b->param;
     job->role = b->param->role;
     if (b->store == RC_STORE_PLAIN) {
         plan_copy(job, b->weight);
@@ -91,8 +93,17 @@ static void plan_bound(rc_job *job, const rc_bound *b, const rc_recipe *recipe)
         plan_fp8(job, b, recipe);
 }
 
+static rc_code plan_bound(rc_plan *p, rc_job *job, const rc_bound *b, rc_err *err)
+{
+    if (rc_recipe_is_int4(&p->recipe))
+        return rc_plan_int4_bound(p, job, b, err);
+    plan_fp8_or_bf16(job, b, &p->recipe);
+    return RC_OK;
+}
+
 static rc_code list_jobs(rc_plan *p, rc_err *err)
 {
+    const bool from_bf16 = rc_recipe_is_int4(&p->recipe); /* it can be made from plain experts */
     const size_t nbound = rc_model_count(p->model), nopaque = rc_model_opaque_count(p->model);
     bool routed = false;
 
@@ -100,9 +111,9 @@ static rc_code list_jobs(rc_plan *p, rc_err *err)
     for (size_t i = 0; i < nbound; i++) {
         const rc_bound *b = rc_model_at(p->model, i);
 
-        routed |= b->param->role == RC_ROLE_EXPERT && b->store != RC_STORE_PLAIN;
+        routed |= b->param->role == RC_ROLE_EXPERT && (b->store != RC_STORE_PLAIN || from_bf16);
         if (wanted(&p->recipe, b->weight->name))
-            plan_bound(&p->jobs[p->njobs++], b, &p->recipe);
+            RC_TRY(plan_bound(p, &p->jobs[p->njobs++], b, err));
     }
     for (size_t i = 0; i < nopaque; i++) {
         const rc_tensor *t = rc_model_opaque(p->model, i);
@@ -132,6 +143,15 @@ static uint64_t dest_bytes(const rc_dest *d)
     return n;
 }
 
+static uint64_t job_bytes(const rc_job *job)
+{
+    uint64_t n = 0;
+
+    for (unsigned part = 0; part < RC_PART_COUNT; part++)
+        n += dest_bytes(&job->out[part]);
+    return n;
+}
+
 /* Without --shard-size the output has the source's shards (less empty ones). */
 static size_t assign_shards(rc_plan *p)
 {
@@ -140,7 +160,7 @@ static size_t assign_shards(rc_plan *p)
 
     for (size_t i = 0; i < p->njobs; i++) {
         rc_job *job = &p->jobs[i];
-        const uint64_t nbytes = dest_bytes(&job->out_weight) + dest_bytes(&job->out_scale);
+        const uint64_t nbytes = job_bytes(job);
         const bool next = p->recipe.shard_size
                               ? filled && nbytes > p->recipe.shard_size - filled
                               : i && job->weight->shard != p->jobs[i - 1].weight->shard;
@@ -166,17 +186,16 @@ static void put_of(rc_st_put *put, rc_dest *dest)
 static rc_code lay_out_shard(rc_plan *p, size_t s, size_t first, size_t end, rc_err *err)
 {
     rc_plan_shard *shard = &p->shards[s];
-    rc_st_put *puts = rc_mem_get(p->mem, 2 * (end - first) * sizeof *puts);
+    rc_st_put *puts = rc_mem_get(p->mem, RC_PART_COUNT * (end - first) * sizeof *puts);
     size_t n = 0;
     rc_code rc;
 
     if (!puts)
-        return rc_fail_nomem(err, p->mem, 2 * (end - first) * sizeof *puts);
-    for (size_t i = first; i < end; i++) {
-        put_of(&puts[n++], &p->jobs[i].out_weight);
-        if (p->jobs[i].out_scale.name)
-            put_of(&puts[n++], &p->jobs[i].out_scale);
-    }
+        return rc_fail_nomem(err, p->mem, RC_PART_COUNT * (end - first) * sizeof *puts);
+    for (size_t i = first; i < end; i++)
+        for (unsigned part = 0; part < RC_PART_COUNT; part++)
+            if (p->jobs[i].out[part].name)
+                put_of(&puts[n++], &p->jobs[i].out[part]);
     rc = rc_st_layout(puts, n, &shard->head, &shard->head_len, &shard->nbytes, p->mem, err);
     for (size_t i = 0; i < n && rc == RC_OK; i++) {
         rc_dest *dest = puts[i].tag;
@@ -242,9 +261,9 @@ rc_code rc_plan_index(const rc_plan *p, char **out, size_t *len, rc_mem *mem, rc
     for (size_t i = 0; i < p->njobs; i++) {
         const rc_job *job = &p->jobs[i];
 
-        rows[n++] = (index_row){ job->out_weight.name, p->shards[job->shard].name };
-        if (job->out_scale.name)
-            rows[n++] = (index_row){ job->out_scale.name, p->shards[job->shard].name };
+        for (unsigned part = 0; part < RC_PART_COUNT; part++)
+            if (job->out[part].name)
+                rows[n++] = (index_row){ job->out[part].name, p->shards[job->shard].name };
     }
     qsort(rows, n, sizeof *rows, by_tensor);
     rc_jsonw_object(w);
@@ -272,8 +291,14 @@ rc_code rc_plan_config(const rc_plan *p, char **out, size_t *len, rc_mem *mem, r
     rc_json_edit edits[8];
     size_t n = 0, text_len;
     const uint8_t *text = rc_ckpt_config_text(rc_model_ckpt(p->model), &text_len);
+    char *int4 = NULL;
+    rc_code rc;
 
-    if (p->recipe.target == RC_TO_FP8) {
+    if (rc_recipe_is_int4(&p->recipe)) {
+        RC_TRY(rc_plan_int4_config(p, &int4, mem, err));
+        edits[n++] = (rc_json_edit){ "expert_dtype", NULL }; /* of FP4 and FP8 only */
+        edits[n++] = (rc_json_edit){ "quantization_config", int4 };
+    } else if (p->recipe.target == RC_TO_FP8) {
         edits[n++] = (rc_json_edit){ "expert_dtype", "\"fp8\"" };
     } else {
         edits[n++] = (rc_json_edit){ "expert_dtype", NULL };
@@ -286,5 +311,7 @@ rc_code rc_plan_config(const rc_plan *p, char **out, size_t *len, rc_mem *mem, r
         edits[n++] = (rc_json_edit){ "dspark_target_layer_ids", NULL };
         edits[n++] = (rc_json_edit){ "dspark_markov_rank", NULL };
     }
-    return rc_json_edit_root(text, text_len, edits, n, out, len, mem, err);
+    rc = rc_json_edit_root(text, text_len, edits, n, out, len, mem, err);
+    rc_mem_put(mem, int4);
+    return rc;
 }

@@ -45,7 +45,7 @@ static bool is_kind(const char *name, const char *suffix)
 static side side_of(const rc_source_file *f)
 {
     static const char *const ours[] = { "config.json", RC_INDEX_NAME, "recast.jsonl", "recast.json",
-                                        "recast.journal" };
+                                        "recast.journal", "recast.smooth" };
     static const char *const unwanted[] = { ".bin", ".pt",   ".pth",     ".pkl", ".pickle", ".ckpt",
                                             ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
 
@@ -168,9 +168,10 @@ static const char *ledger_partial(const rc_plan *plan, char *buf, size_t n)
     return buf;
 }
 
-static rc_code write_ledger(const rc_plan *plan, const rc_dir *dir, const rc_journal *journal,
-                            rc_digest *digest, rc_mem *mem, rc_err *err)
+static rc_code write_ledger(const rc_finished *done, const rc_dir *dir, rc_digest *digest,
+                            rc_mem *mem, rc_err *err)
 {
+    const rc_plan *plan = done->plan;
     _Alignas(64) rc_hasher hasher;
     ledger_file l = { .hasher = &hasher };
     char partial[RC_PLAN_NAME + 32];
@@ -188,7 +189,7 @@ static rc_code write_ledger(const rc_plan *plan, const rc_dir *dir, const rc_jou
         return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
     }
     rc_hash_begin(&hasher);
-    rc = rc_ledger_each(plan, journal, put_ledger_line, &l, mem, err);
+    rc = rc_ledger_each(done, put_ledger_line, &l, mem, err);
     if (rc == RC_OK && (fflush(l.f) != 0 || fsync(fd) != 0))
         rc = rc_fail_errno(err, errno, "cannot write the ledger");
     if (fclose(l.f) != 0 && rc == RC_OK)
@@ -376,10 +377,11 @@ static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, const rc_l
     return put_text(dir, RC_INDEX_NAME, text, len, mem, err);
 }
 
-rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
+rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,
                    const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
                    rc_err *err)
 {
+    const rc_plan *plan = done->plan;
     const rc_plan_names *names = rc_plan_names_of(plan);
     char partial[RC_PLAN_NAME + 32];
     rc_digest ledger;
@@ -387,7 +389,7 @@ rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, 
     size_t len;
 
     RC_TRY(recheck_source(plan, err));
-    RC_TRY(write_ledger(plan, dir, journal, &ledger, mem, err));
+    RC_TRY(write_ledger(done, dir, &ledger, mem, err));
     /* The point of no return for an older result: what follows only renames and
      * writes small files. The older summary is gone for good before the journal
      * remembers that publishing has begun, so that from then on a summary in the
@@ -396,15 +398,16 @@ rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, 
     if (is_folder(plan))
         RC_TRY(rc_dir_remove(dir, RC_INDEX_NAME, err));
     RC_TRY(rc_dir_sync(dir, err));
-    RC_TRY(rc_journal_add_publish(journal, err));
+    RC_TRY(rc_journal_add_publish(done->journal, err));
     RC_TRY(name_shards(plan, dir, err));
     RC_TRY(remove_strangers(plan, dir, replace, err));
     if (is_folder(plan))
         RC_TRY(publish_folder(plan, dir, log, mem, err));
     RC_TRY(rc_dir_rename(dir, ledger_partial(plan, partial, sizeof partial), names->ledger, err));
-    RC_TRY(rc_summary_text(plan, totals, &ledger, run, &text, &len, mem, err));
+    RC_TRY(rc_summary_text(done, totals, &ledger, run, &text, &len, mem, err));
     RC_TRY(put_text(dir, names->summary, text, len, mem, err));
     /* Complete and durable. Should the journal come back after a power cut, the
      * next run sees that nothing is left to do. */
+    RC_TRY(rc_dir_remove(dir, names->smooth, err));
     return rc_dir_remove(dir, names->journal, err);
 }

@@ -16,7 +16,7 @@
  *    RC_E_INTEGRITY  a source file changed during the run
  *  Warnings name side files that are left out (pickles, huge files). */
 RC_MUST_CHECK
-rc_code rc_publish(const rc_plan *plan, const rc_dir *dir, rc_journal *journal, const rc_run *run,
+rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,
                    const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
                    rc_err *err);
 

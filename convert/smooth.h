@@ -1,16 +1,26 @@
 /* convert/smooth.h - scalings of channels that make INT4 cost less, found before anything is
  * written.
  *
- * For each point of each block whose readers are all requantized (or exact under powers of two) the
- * scaling of quantize/awq.h with the least loss, or none. Losses are of the weights' error under
- * the experts' own mean squares first (all ratios, a sample of rows), then of the block's output on
- * the sample of activations (the best few, and no scaling): scaling is only taken where it lowers
- * that. What is found is kept in a file of the output's folder after each block, so that a killed
- * run goes on there. Depends on the source, the statistics and the recipe only. */
+ * A *site* is a norm that can take up a scaling (formats/absorb.h) and whose readers are all
+ * requantized to INT4 or stored as BF16. For each the scaling of quantize/awq.h with the least
+ * loss is searched, in two steps:
+ *
+ *     by weights  all ratios and no scaling; loss = sum over INT4 readers and a sample of their
+ * rows of tokens * sum_k E[x_k^2] (w - Q(w s) / s)^2, x being what that expert saw by output   the
+ * best of them and no scaling: squared error of what the experts say to the sample of activations
+ * that the statistics hold, under the search that will be used; of at most RC_SMOOTH_EXPERTS
+ * experts, those with the most sampled tokens
+ *
+ * and taken only where it lowers the last of these that could be measured. What is found is kept in
+ * a file of the output's folder after each site, so that a killed run goes on there. It depends on
+ * the source, the statistics and the recipe only, not on threads or memory. */
 #ifndef RC_CONVERT_SMOOTH_H
 #define RC_CONVERT_SMOOTH_H
 
+#include <stdatomic.h>
+
 #include "convert/plan.h"
+#include "formats/base/hash.h"
 #include "formats/base/io.h"
 
 typedef struct rc_smooth rc_smooth; /* immutable once found */
@@ -31,12 +41,17 @@ const float *rc_smooth_factors(const rc_smooth *s, const rc_param *param);
 /** Takes in everything that decides the output's bytes. */
 uint64_t rc_smooth_digest(const rc_smooth *s);
 
+enum { RC_SMOOTH_EXPERTS = 16 };
+
 typedef struct rc_smooth_opts {
     unsigned threads;
-    _Atomic uint64_t *steps; /* counts blocks done; or NULL */
+    rc_digest identity;      /* of source, recipe and statistics: what a kept file must be of */
+    _Atomic uint64_t *steps; /* counts sites done; or NULL */
     const rc_log *log;
 } rc_smooth_opts;
 
+/** Sites that rc_smooth_find() will look at, for progress. */
+size_t rc_smooth_sites(const rc_plan *plan, rc_mem *mem);
 /** Find, or take from what an earlier run left in `dir` under `name`; NULL where the recipe asks
  * for none. `plan` has jobs and recipe (with statistics). */
 RC_MUST_CHECK

@@ -15,22 +15,26 @@
  *
  * Tensors that read the same input share one: in_abs, seen and in_cov are only there for the first
  * of them (ffn_gate_exps for gate and up, ffn_gate_shexp, attn_q_a, attn_q_b, attn_output_a,
- * attn_output_b, ffn_down_exps, ffn_down_shexp, output): rc_calib_owner().
+ * attn_output_b, ffn_down_exps, ffn_down_shexp, output, nextn.eh_proj): rc_calib_owner(). Rows are
+ * tokens, but for attn_output_a a slice for each group of heads. eh_proj has e_proj's columns, then
+ * h_proj's, which are means over a token's streams; it has no in_cov.
  *
  * An expert that fewer than RC_CALIB_ENOUGH tokens chose is topped up to that many: w1 and w3 with
  * the layer's mean input, w2 with the layer's mean over experts and channels. in_sum2, in_abs and
- * counts are topped up, `seen` says so. A draft's block is blk.<layers + i>.
+ * counts are topped up, `seen` says so; in_cov is as it was seen. A draft's block is
+ * blk.<layers + i>; its positions are one fewer in each window.
  *
  * Keys: general.type "imatrix", imatrix.datasets, imatrix.chunk_count, imatrix.chunk_size; and
  * recast.calibration.{version u32, tokens u64, tokens_digest str, model str, tokenizer str,
- * numerics str, moments u32, few u32}. `model` is a digest of what makes the statistics fit (sizes,
- * layers, and the first bytes of the embedding), `tokenizer` one of tokenizer.json ("" unknown).
- * Source of the common part: llama.cpp tools/imatrix. */
+ * numerics str, moments u32, few u32}. `model` is "SIZES-WEIGHTS", two digests: of what makes the
+ * statistics fit, and of the embedding's first values (zeros: not to be told); `tokenizer` is one
+ * of the vocabulary ("" unknown). Source of the common part: llama.cpp tools/imatrix. */
 #ifndef RC_FORMATS_CALIBRATION_H
 #define RC_FORMATS_CALIBRATION_H
 
 #include "formats/config.h"
 #include "formats/imatrix.h"
+#include "formats/inputs.h"
 #include "formats/model.h"
 
 #define RC_CALIB_ENOUGH 64u
@@ -50,9 +54,18 @@ typedef struct rc_calib_origin {
 RC_MUST_CHECK
 rc_code rc_calib_open(rc_calib **out, const char *path, const rc_log *log, rc_mem *mem,
                       rc_err *err);
+/** The same from bytes, for the fuzzer and for tests; `bytes` may be freed afterwards. */
+RC_MUST_CHECK
+rc_code rc_calib_parse(rc_calib **out, const uint8_t *bytes, size_t len, const rc_log *log,
+                       rc_mem *mem, rc_err *err);
 void rc_calib_free(rc_calib **calib);
 const rc_imatrix *rc_calib_imatrix(const rc_calib *c);
 const rc_calib_origin *rc_calib_origin_of(const rc_calib *c);
+
+/** The GGUF tensor beside which the input of a parameter has in_abs, seen and in_cov; false when it
+ *  reads none (rc_input_of()). */
+bool rc_calib_owner(char name[RC_GGUF_MAX_NAME + 1], const rc_param *param,
+                    const rc_config *config);
 
 /* Statistics of the input of one parameter; means, not sums. */
 typedef enum rc_calib_what {
@@ -87,9 +100,12 @@ rc_code rc_calib_sample_get(const rc_calib *c, uint32_t block, const rc_config *
                             rc_calib_sample *out, rc_mem *mem, rc_err *err);
 void rc_calib_sample_free(rc_calib_sample *s, rc_mem *mem);
 
-/** The digests that a file has for a checkpoint (rc_calib_origin). */
+/** The digests that a file has for a checkpoint (rc_calib_origin). A model without a tokenizer
+ *  gives ""; one that cannot be read, an error. */
 RC_MUST_CHECK
 rc_code rc_calib_model_digest(char out[40], const rc_model *model, rc_err *err);
+RC_MUST_CHECK
+rc_code rc_calib_tokenizer_digest(char out[40], const rc_model *model, rc_err *err);
 /** Do the statistics fit the checkpoint?
  *    RC_E_TENSORSET  of a model of other sizes, or of another tokenizer (says what, and what to do)
  *  Warns when the weights are others, or the tokens are few (under RC_CALIB_ENOUGH * experts /

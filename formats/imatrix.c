@@ -20,7 +20,6 @@
 #include "formats/base/hash.h"
 #include "formats/base/io.h"
 #include "formats/base/names.h"
-#include "formats/gguf.h"
 
 enum { CHUNK = 1 << 18 }; /* floats looked at at a time */
 
@@ -40,6 +39,8 @@ struct rc_imatrix {
     const char *path, *dataset;
     uint32_t chunks;
     uint64_t digest;
+    rc_gguf *head; /* of a GGUF file */
+    rc_digest head_digest;
     uint64_t nbytes; /* of the file */
     uint8_t *bytes;  /* its copy, if it came as bytes; else: */
     int fd;
@@ -133,6 +134,8 @@ static rc_code check_entries(rc_imatrix *m, rc_err *err)
     if (!buf)
         return rc_fail_nomem(err, m->mem, CHUNK * sizeof *buf);
     rc_hash_begin(&hasher);
+    if (m->head)
+        rc_hash_add(&hasher, m->head_digest.bytes, sizeof m->head_digest.bytes);
     for (size_t i = 0; i < m->count && rc == RC_OK; i++) {
         const entry *e = &m->entries[i];
 
@@ -378,7 +381,7 @@ static rc_code read_tensors(rc_imatrix *m, const rc_gguf *g, const rc_log *log, 
         RC_TRY(take_tensor(m, rc_gguf_tensor_at(g, i), &ours, err));
         others += !ours;
     }
-    if (others)
+    if (others && !rc_gguf_find(g, "recast.calibration.version"))
         rc_warn(log, m->path, NULL, RC_NO_OFFSET, "%zu tensors are neither sums nor counts",
                 others);
     if (m->count == 0)
@@ -412,17 +415,18 @@ static rc_code read_gguf(rc_imatrix *m, const rc_log *log, rc_err *err)
 {
     uint8_t *head = NULL;
     size_t len = 0;
-    rc_gguf *g = NULL;
     rc_code rc = read_head(m, &head, &len, err);
 
     if (rc == RC_OK)
-        rc = rc_gguf_new(&g, head, len, m->nbytes, log, m->mem, err);
-    if (rc == RC_OK)
-        rc = read_tensors(m, g, log, err);
-    if (!g)
+        rc = rc_gguf_new(&m->head, head, len, m->nbytes, log, m->mem, err);
+    if (rc != RC_OK) {
         rc_mem_put(m->mem, head);
-    rc_gguf_free(&g);
-    return rc;
+        return rc;
+    }
+    if (len > rc_gguf_data_off(m->head))
+        len = (size_t)rc_gguf_data_off(m->head);
+    m->head_digest = rc_hash(head, len); /* which m->head keeps */
+    return read_tensors(m, m->head, log, err);
 }
 
 /* ---------------------------------------------------------------------- open */
@@ -540,6 +544,7 @@ void rc_imatrix_free(rc_imatrix **mp)
         close(m->fd);
     rc_names_free(&m->names);
     rc_arena_free(&m->text);
+    rc_gguf_free(&m->head);
     rc_mem_put(m->mem, m->entries);
     rc_mem_put(m->mem, m->bytes);
     rc_mem_put(m->mem, m);
@@ -642,8 +647,9 @@ static rc_code check_same_file(const rc_imatrix *m, rc_err *err)
     return RC_E_INTEGRITY;
 }
 
-rc_code rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
-                       uint64_t cols, float *out, rc_imatrix_found *found, rc_err *err)
+rc_code rc_imatrix_part(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
+                        uint64_t cols, uint64_t col, uint64_t n, float *out,
+                        rc_imatrix_found *found, rc_err *err)
 {
     const entry *e = rows > 1 ? find_expert(m, name, row) : NULL;
     uint64_t off;
@@ -657,7 +663,7 @@ rc_code rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint
         e = find(m, name, strlen(name));
     }
     *found = !e ? RC_IMATRIX_ABSENT : RC_IMATRIX_MISMATCH;
-    if (!e || row >= rows || !fits(e, rows, cols))
+    if (!e || row >= rows || !fits(e, rows, cols) || col > cols || n > cols - col)
         return RC_OK;
     off = e->off + 4 * row * cols;
     by = e->counts ? e->counts[e->of.rows == 1 ? 0 : row] : e->ncall;
@@ -669,8 +675,34 @@ rc_code rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint
     *found = unseen ? RC_IMATRIX_UNSEEN : RC_IMATRIX_FOUND;
     if (unseen || !out)
         return RC_OK;
-    RC_TRY(fetch(m, off, out, (size_t)cols * sizeof *out, err));
-    for (uint64_t i = 0; by > 0.0f && i < cols; i++)
+    RC_TRY(fetch(m, off + 4 * col, out, (size_t)n * sizeof *out, err));
+    for (uint64_t i = 0; by > 0.0f && i < n; i++)
         out[i] /= by;
     return RC_OK;
+}
+
+rc_code rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
+                       uint64_t cols, float *out, rc_imatrix_found *found, rc_err *err)
+{
+    return rc_imatrix_part(m, name, row, rows, cols, 0, cols, out, found, err);
+}
+
+/* ------------------------------------------------------------- the file itself */
+
+const rc_gguf *rc_imatrix_gguf(const rc_imatrix *m)
+{
+    return m->head;
+}
+
+const char *rc_imatrix_path(const rc_imatrix *m)
+{
+    return m->path ? m->path : "";
+}
+
+rc_code rc_imatrix_read(const rc_imatrix *m, uint64_t off, void *buf, size_t n, rc_err *err)
+{
+    if (off > m->nbytes || n > m->nbytes - off)
+        return rc_fail(err, RC_E_INTERNAL, off, "a read past the end of the imatrix");
+    RC_TRY(check_same_file(m, err));
+    return fetch(m, off, buf, n, err);
 }

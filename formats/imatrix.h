@@ -12,10 +12,11 @@
 #include "formats/base/log.h"
 #include "formats/base/mem.h"
 #include "formats/base/status.h"
+#include "formats/gguf.h"
 
-#define RC_IMATRIX_MAX_BYTES   ((size_t)4 << 30) /* of the file; ours */
-#define RC_IMATRIX_MAX_ENTRIES (1u << 20)        /* ours */
-#define RC_IMATRIX_MAX_NAME    4096u             /* bytes of a name in a .dat; ours */
+#define RC_IMATRIX_MAX_BYTES   ((size_t)64 << 30) /* of the file; ours */
+#define RC_IMATRIX_MAX_ENTRIES (1u << 20)         /* ours */
+#define RC_IMATRIX_MAX_NAME    4096u              /* bytes of a name in a .dat; ours */
 
 typedef struct rc_imatrix rc_imatrix; /* immutable, shareable; keeps its file open */
 
@@ -64,7 +65,21 @@ typedef enum rc_imatrix_found {
 RC_MUST_CHECK
 rc_code rc_imatrix_get(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
                        uint64_t cols, float *out, rc_imatrix_found *found, rc_err *err);
-/** A digest of all names and values: what a conversion's identity takes in. */
+/** The same for columns [col, col + n) of the `cols` only: of a matrix that was joined with others
+ *  side by side. */
+RC_MUST_CHECK
+rc_code rc_imatrix_part(const rc_imatrix *m, const char *name, uint64_t row, uint64_t rows,
+                        uint64_t cols, uint64_t col, uint64_t n, float *out,
+                        rc_imatrix_found *found, rc_err *err);
+/** A digest of all names and values, and of a GGUF file's whole head: what a conversion's identity
+ *  takes in. */
 uint64_t rc_imatrix_digest(const rc_imatrix *m);
+
+/** The head of a GGUF file, for what is in it besides (formats/calibration.h); NULL for a .dat. */
+const rc_gguf *rc_imatrix_gguf(const rc_imatrix *m);
+/** Bytes [off, off + n) of the file, which it must have; errors as rc_imatrix_get(). */
+RC_MUST_CHECK
+rc_code rc_imatrix_read(const rc_imatrix *m, uint64_t off, void *buf, size_t n, rc_err *err);
+const char *rc_imatrix_path(const rc_imatrix *m); /* as the user named it; "" when from bytes */
 
 #endif

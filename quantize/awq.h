@@ -19,16 +19,26 @@
 
 enum { RC_AWQ_GRID = 20 };
 
-/** Add rows of one matrix to sums of |w| / (group's max + 1e-6): sum[k]. The caller counts rows. */
+/** Add one row of a matrix to sums of |w| / (group's max + 1e-6): sum[k]. The caller counts rows.
+ *  k: a multiple of group. */
 void rc_awq_weight_mean_add(double *sum, const float *row, size_t k, unsigned group);
 
-/** s[k] for ratio r. A channel whose statistics give no number gets 1. */
+/** x^y for x >= 0 (0^y is 0, x^0 is 1) as exp(y log x), with this project's exp and log: libm's pow
+ *  is not the same everywhere. Within 1e-13 of it for |y| <= 1; NaN for x < 0. */
+double rc_awq_power(double x, double y);
+
+/** s[k] for ratio r. A channel whose statistics give no number (or an infinite one) gets 1, and
+ *  counts for neither max nor min. snap: 2^n with s / 2^n in [1 / sqrt 2, sqrt 2). */
 void rc_awq_scales(float *s, const double *x_mean, const double *w_mean, size_t k, double ratio,
                    bool snap);
 
-/* One row's share of the loss of many scalings at once: loss[i] += sum_k power[k] *
- * (w[k] - Q(w s_i)[k] / s_i[k])^2, power[k] = E[x_k^2], s = scales[i * k ..]. n a multiple of 32.
- */
+/** One row's share of the loss of many scalings at once:
+ *
+ *      loss[i] += sum_k power[k] / s[k]^2 * (w[k] s[k] - Q(w s)[k])^2,    s = scales[i]
+ *
+ *  power[k] = E[x_k^2]; n weights, n a multiple of 32 and of kind->group. Q searches as
+ * kind->search says, with power / s^2 as importance; RC_INT4_NEAREST is what AWQ does. Scales are
+ * finite and > 0. Sums as in rc_int4_tally: the row's in double, then added to loss[i]. */
 typedef void rc_awq_losses_fn(double *loss, const float *restrict w, const float *restrict power,
                               const float *const *scales, size_t nscales, size_t n,
                               const rc_int4_kind *kind, float *restrict work /* 2 n */);

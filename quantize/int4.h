@@ -8,7 +8,8 @@
  *
  * A scale is first rounded to the type that it is stored in, then codes are chosen under the
  * rounded one. Ranges take in 0, so that zero points fit. A group of zeros has the scale 1
- * (symmetric or not), zero 8 or 0, and codes equal to it. Ties are rounded to even. Source: AutoAWQ
+ * (symmetric or not), zero 8 or 0, and codes equal to it; so has one whose scale
+ * would be stored as 0 or infinity. Ties are rounded to even. Source: AutoAWQ
  * awq/quantize/quantizer.py, compressed-tensors quantization/utils; the searches of the last two
  * methods are ours. */
 #ifndef RC_QUANTIZE_INT4_H
@@ -42,10 +43,12 @@ typedef struct rc_int4_row {
     uint8_t *zero; /* [n / group] */
 } rc_int4_row;
 
-/* Counted over rows. Sums are in double, rows and columns in order. */
+/* Counted over rows. A group's loss is a sum in f32, in the order of columns; a row's is one of
+ * those in double, from 0; the rows' are added in order. Values above 1e18 may have losses that
+ * are infinite, or no number, and their search is then moot. */
 typedef struct rc_int4_tally {
     uint64_t groups;
-    uint64_t clipped;    /* groups whose range was cut */
+    uint64_t clipped;    /* groups whose scale is less than NEAREST's: their range was cut */
     uint64_t subnormal;  /* scales below the least normal number of their type: fewer bits */
     uint64_t lost;       /* groups that are not zero, whose scale became zero or infinite */
     double loss_nearest; /* sum of importance * (x - y)^2 under NEAREST (1 without importance) */
@@ -81,17 +84,22 @@ rc_int4_row_fn rc_int4_row_ref, rc_int4_row_avx2, rc_int4_row_avx512;
 
 #define RC_INT4_BLOCK 128u
 
-/** From the moments of one block to U, divided by its diagonal (U[i][i] is left as it is), in
- *  place: h [n, n] row-major, symmetric, n <= RC_INT4_BLOCK. damp: part of the mean diagonal that
- * is added to it, 0.01 as usual; doubled until the factor exists. A block whose diagonal is all
- * zero gives the identity. */
+/** From the moments of one block to U divided by its diagonal, in place: h [n, n] row-major,
+ *  symmetric (the lower triangle is what counts), n <= RC_INT4_BLOCK. On return U[i][j] / U[i][i]
+ *  above the diagonal, U[i][i] on it, 0 below. damp: part of the mean diagonal that is added to
+ *  it, 0.01 as usual; doubled until the factor exists. A block whose diagonal is all zero, or
+ *  that holds values that are no numbers, gives the identity. Plain loops in double: the same bits
+ *  everywhere. */
 void rc_int4_feedback_prepare(double *h, size_t n, double damp);
-/** One row: n columns, u: the prepared blocks of its columns one after the other, [n / 128][128,
- *  128] (the last one may be narrower: then [m, m]). x is left as it was. `work`: n floats.
- *  importance: as above, for the search. Tally's losses are those of the diagonal `importance`. */
-typedef void rc_int4_feedback_fn(const rc_int4_row *out, const float *restrict x,
-                                 const float *restrict importance, const float *restrict u,
-                                 size_t n, const rc_int4_kind *kind, float *restrict work,
+/** rows >= 1 rows of n columns, row r at x + r * stride; out: q [rows, n], scale and zero [rows,
+ *  n / group], without gaps. u: the prepared blocks of the columns one after the other, each
+ *  [128, 128] row-major, the last one [m, m] if m columns are left. importance: as above, for the
+ *  search; the tally's losses, too, are under that. Groups that have no scale stay zero. Rows do
+ *  not depend on each other; quick for multiples of 16. Reads x and importance only; no allocation,
+ *  thread-safe, all variants give the same bits. */
+typedef void rc_int4_feedback_fn(const rc_int4_row *out, size_t rows, const float *restrict x,
+                                 size_t stride, const float *restrict importance,
+                                 const float *restrict u, size_t n, const rc_int4_kind *kind,
                                  rc_int4_tally *tally);
 
 typedef struct rc_int4_feedback_impl {

@@ -374,6 +374,16 @@ static rc_code attend(const run *r, rc_err *err)
     return RC_OK;
 }
 
+static rc_code show(const run *r, rc_input_at at, const float *x, size_t cols, rc_err *err)
+{
+    const rc_input_rows rows = { .layer = r->a->id.layer,
+                                 .at = at,
+                                 .expert = -1,
+                                 .pos0 = r->kv->origin + r->pos0 };
+
+    return rc_show_input(r->a->e, &rows, x, r->tokens, cols, err);
+}
+
 /* Each group of heads to its O values, then all of them to y. */
 static rc_code give_out(const run *r, float *y, rc_err *err)
 {
@@ -383,10 +393,12 @@ static rc_code give_out(const run *r, float *y, rc_err *err)
     const float *const o = r->w->q.p;
     float *const mid = r->w->low.p;
 
+    RC_TRY(show(r, RC_INPUT_O_A, o, all, err));
     for (size_t g = 0; g < c->o_groups; g++) {
         RC_TRY(rc_input_set(r->in, RC_LINEAR_BF16, o + g * group, all, n, group, err));
         RC_TRY(rc_linear(r->a->e, r->a->wo_a, g * rank, rank, r->in, mid + g * rank, low, err));
     }
+    RC_TRY(show(r, RC_INPUT_O_B, mid, low, err));
     RC_TRY(rc_input_set(r->in, RC_LINEAR_FP8, mid, low, n, low, err));
     return rc_linear(r->a->e, r->a->wo_b, 0, c->hidden_size, r->in, y, c->hidden_size, err);
 }
@@ -412,6 +424,7 @@ rc_code rc_attention_run(rc_attention *a, rc_kv *kv, rc_attention_work *work, rc
         return RC_OK;
     RC_TRY(reserve(&r, err));
     RC_TRY(project(&r, err));
+    RC_TRY(show(&r, RC_INPUT_Q, work->qr.p, c->q_lora_rank, err));
     RC_TRY(compress(&r, err));
     RC_TRY(
         rc_input_set(in, RC_LINEAR_FP8, work->qr.p, c->q_lora_rank, tokens, c->q_lora_rank, err));

@@ -19,6 +19,7 @@ typedef struct matrices {
 struct rc_experts {
     rc_engine *e;
     size_t run;
+    uint32_t layer; /* for a watcher, as is .. */
     matrices *expert, shared;
     uint32_t depth; /* experts whose weights are asked for beyond the one at work */
     uint32_t ahead; /* experts below it were asked for before anybody chose */
@@ -26,6 +27,7 @@ struct rc_experts {
     uint32_t *from; /* [E + 1]: where the tokens of each expert begin in `token` */
 
     /* there while it runs */
+    uint64_t pos0; /* .. the position of the first token */
     uint32_t *token;        /* ordered by expert, then token */
     float *weight;          /* theirs */
     float *x, *a, *b, *out; /* [run, D], [run, I] twice, [run, D] */
@@ -102,6 +104,7 @@ rc_code rc_experts_new(rc_experts **out, rc_engine *e, const rc_block_id *id, si
         return rc_fail_nomem(err, e->mem, sizeof *m);
     m->e = e;
     m->run = run;
+    m->layer = id->layer;
     rc = find_all(m, id, err);
     if (rc != RC_OK)
         rc_experts_free(&m);
@@ -180,14 +183,16 @@ static rc_code sort_tokens(rc_experts *m, const uint32_t *expert, const float *w
     return RC_OK;
 }
 
-/* out[n, D] = the expert on x[n, D]; weight NULL: 1. */
+/* out[n, D] = the expert on x[n, D]; weight NULL: 1. `rows`: for a watcher. */
 static rc_code run_expert(rc_experts *m, rc_input *in, const matrices *w, const float *weight,
-                          size_t n, rc_err *err)
+                          size_t n, rc_input_rows rows, rc_err *err)
 {
     const rc_config *c = m->e->config;
     const size_t d = c->hidden_size, wide = c->moe_intermediate_size;
     const float limit = c->swiglu_limit > 0 ? (float)c->swiglu_limit : INFINITY;
 
+    if (rows.at == RC_INPUT_EXPERT) /* the shared one reads what everybody has seen already */
+        RC_TRY(rc_show_input(m->e, &rows, m->x, n, d, err));
     RC_TRY(rc_input_set(in, RC_LINEAR_FP8, m->x, d, n, d, err));
     RC_TRY(rc_linear(m->e, w->w[W1], 0, wide, in, m->a, wide, err));
     RC_TRY(rc_linear(m->e, w->w[W3], 0, wide, in, m->b, wide, err));
@@ -198,6 +203,8 @@ static rc_code run_expert(rc_experts *m, rc_input *in, const matrices *w, const 
         rc_swiglu_best()(a, a, m->b + t * wide, wide, limit, weight ? weight[t] : 1);
         rc_round_bf16(m->e->numerics, a, wide);
     }
+    rows.at = rows.at == RC_INPUT_EXPERT ? RC_INPUT_DOWN : rows.at;
+    RC_TRY(rc_show_input(m->e, &rows, m->a, n, wide, err));
     RC_TRY(rc_input_set(in, RC_LINEAR_FP8, m->a, wide, n, wide, err));
     return rc_linear(m->e, w->w[W2], 0, d, in, m->out, d, err);
 }
@@ -213,6 +220,7 @@ static uint32_t next_used(const rc_experts *m, uint32_t i)
 static rc_code routed(rc_experts *m, rc_input *in, rc_rows *x, rc_rows *y, rc_err *err)
 {
     const uint32_t n = m->e->config->n_routed_experts;
+    rc_input_rows rows = { .layer = m->layer, .at = RC_INPUT_EXPERT, .pos0 = m->pos0 };
     uint32_t wanted = next_used(m, 0);
 
     for (uint32_t i = 0; i < m->ahead; i++)
@@ -226,12 +234,14 @@ static rc_code routed(rc_experts *m, rc_input *in, rc_rows *x, rc_rows *y, rc_er
             want(m, &m->expert[wanted]);
             wanted = next_used(m, wanted + 1);
         }
+        rows.expert = (int32_t)i;
         for (uint32_t at = m->from[i]; at < m->from[i + 1];) {
             const uint32_t left = m->from[i + 1] - at;
             const size_t now = left < m->run ? left : m->run;
 
             RC_TRY(rc_rows_gather(x, m->token + at, now, m->x, err));
-            RC_TRY(run_expert(m, in, &m->expert[i], m->weight + at, now, err));
+            rows.token = m->token + at;
+            RC_TRY(run_expert(m, in, &m->expert[i], m->weight + at, now, rows, err));
             RC_TRY(rc_rows_add(y, m->token + at, now, m->out, err));
             at += (uint32_t)now;
         }
@@ -243,13 +253,15 @@ static rc_code routed(rc_experts *m, rc_input *in, rc_rows *x, rc_rows *y, rc_er
 static rc_code shared(rc_experts *m, rc_input *in, rc_rows *x, rc_rows *y, size_t tokens,
                       rc_err *err)
 {
+    rc_input_rows rows = { .layer = m->layer, .at = RC_INPUT_SHARED_DOWN, .expert = -1 };
     const size_t d = m->e->config->hidden_size;
 
     for (size_t t0 = 0; t0 < tokens; t0 += m->run) {
         const size_t n = tokens - t0 < m->run ? tokens - t0 : m->run;
 
         RC_TRY(rc_rows_load(x, t0, n, m->x, err));
-        RC_TRY(run_expert(m, in, &m->shared, NULL, n, err));
+        rows.pos0 = m->pos0 + t0;
+        RC_TRY(run_expert(m, in, &m->shared, NULL, n, rows, err));
         RC_TRY(rc_rows_load(y, t0, n, m->x, err));
         for (size_t i = 0; i < n * d; i++)
             m->x[i] += m->out[i];
@@ -260,10 +272,11 @@ static rc_code shared(rc_experts *m, rc_input *in, rc_rows *x, rc_rows *y, size_
 }
 
 rc_code rc_experts_run(rc_experts *m, rc_input *in, rc_rows *x, const uint32_t *expert,
-                       const float *weight, size_t tokens, rc_rows *y, rc_err *err)
+                       const float *weight, uint64_t pos0, size_t tokens, rc_rows *y, rc_err *err)
 {
     rc_code rc;
 
+    m->pos0 = pos0;
     RC_TRY(rc_rows_clear(y, err));
     rc = sort_tokens(m, expert, weight, tokens, err);
     if (rc == RC_OK)

@@ -27,9 +27,9 @@ void rc_experts_want(rc_experts *m, size_t tokens);
 void rc_experts_done(rc_experts *m);
 
 /** y[t] = experts of x[t], both [tokens, D]; expert and weight: [tokens, K] as rc_router_pick()
- * gives them. */
+ * gives them. pos0: position of the first, for a watcher. */
 RC_MUST_CHECK
 rc_code rc_experts_run(rc_experts *m, rc_input *in, rc_rows *x, const uint32_t *expert,
-                       const float *weight, size_t tokens, rc_rows *y, rc_err *err);
+                       const float *weight, uint64_t pos0, size_t tokens, rc_rows *y, rc_err *err);
 
 #endif

@@ -27,6 +27,8 @@ struct rc_forward {
     rc_rows *aside;      /* streams for rc_forward_probe(); or NULL */
     uint32_t next;       /* layer of the flow */
     bool logits;         /* somebody wants them afterwards */
+    bool no_logits;      /* nobody ever will */
+    uint32_t *shifted;   /* tokens of rc_forward_draft_windows(); or NULL */
     size_t run;
     const char *scratch;
     _Atomic uint64_t *steps;
@@ -132,6 +134,7 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
     f->scratch = o->scratch;
     f->steps = o->steps;
     f->keep = o->keep_streams;
+    f->no_logits = o->no_logits;
     f->e = (rc_engine){ .config = c,
                         .numerics = o->numerics,
                         .threads = o->threads ? o->threads : rc_par_cpus(),
@@ -146,7 +149,7 @@ rc_code rc_forward_new(rc_forward **out, rc_model *model, const rc_forward_optio
     RC_TRY_GOTO(rc, done, rc_weights_find(f->e.weights, "embed.weight", &f->embed, err));
     RC_TRY_GOTO(rc, done, rc_head_new(&f->head, &f->e, NULL, err));
     if (f->keep)
-        RC_TRY_GOTO(rc, done, rc_mtp_new(&f->mtp, &f->e, f->run, err));
+        RC_TRY_GOTO(rc, done, rc_mtp_new(&f->mtp, &f->e, f->run, !o->no_logits, err));
     f->layer = rc_mem_get(f->e.mem, c->num_hidden_layers * sizeof(rc_layer *));
     if (!f->layer)
         rc = rc_fail_nomem(err, f->e.mem, c->num_hidden_layers * sizeof(rc_layer *));
@@ -171,6 +174,7 @@ void rc_forward_free(rc_forward **forward)
     rc_mtp_free(&f->mtp);
     rc_flow_free(&f->flow);
     rc_rows_free(&f->aside);
+    rc_mem_put(f->e.mem, f->shifted);
     rc_weights_close(&f->e.weights);
     rc_mem_put(&own, f);
     *forward = NULL;
@@ -186,6 +190,8 @@ void rc_forward_forget(rc_forward *f)
             rc_layer_forget(f->layer[i]);
         }
     rc_head_done(f->head);
+    rc_mem_put(f->e.mem, f->shifted);
+    f->shifted = NULL;
     f->pos = 0;
 }
 
@@ -271,7 +277,7 @@ rc_code rc_forward_begin(rc_forward *f, const uint32_t *token, size_t n, size_t 
         return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "%s",
                        n ? "windows of no tokens" : "there are no tokens to run");
     RC_TRY(check_tokens(f, token, n, most, err));
-    f->logits = true;
+    f->logits = !f->no_logits;
     return start(f, token, n, most, err);
 }
 
@@ -329,6 +335,16 @@ rc_code rc_forward_step(rc_forward *f, rc_err *err)
         RC_TRY(layer_at(f, f->next + 1, err));
     RC_TRY(rc_layer_run(f->layer[f->next], f->flow, ask_ahead, f, err));
     count_layer(f);
+    return RC_OK;
+}
+
+rc_code rc_forward_resume(rc_forward *f, uint32_t layer, rc_err *err)
+{
+    if (!f->flow || f->flow->window == 0 || f->next != f->first || layer <= f->first ||
+        layer > f->end)
+        return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "the pass cannot go on at layer %" PRIu32,
+                       layer);
+    f->next = layer;
     return RC_OK;
 }
 
@@ -414,16 +430,42 @@ rc_code rc_forward_streams(rc_forward *f, size_t at, size_t n, float *h, rc_err 
     return rc_rows_load(f->flow->h, at, n, h, err);
 }
 
+rc_code rc_forward_set_streams(rc_forward *f, size_t at, size_t n, const float *h, rc_err *err)
+{
+    RC_TRY(require_tokens(f, at, n, SIZE_MAX, err));
+    return rc_rows_store(f->flow->h, at, n, h, err);
+}
+
 static rc_code say(rc_head *head, rc_flow *flow, size_t at, size_t n, float *logits, rc_err *err)
 {
     RC_TRY(rc_rows_load(flow->h, at, n, flow->hrun, err));
-    return rc_head_run(head, flow->in, flow->hrun, n, flow->u, logits, err);
+    return rc_head_run(head, flow->in, flow->hrun, flow->pos0 + at, n, flow->u, logits, err);
+}
+
+static rc_code require_end(const rc_forward *f, rc_err *err)
+{
+    return f->flow && f->next == f->end
+               ? RC_OK
+               : rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "not all layers have been run");
+}
+
+rc_code rc_forward_show_head(rc_forward *f, rc_err *err)
+{
+    rc_flow *const flow = f->flow;
+
+    RC_TRY(require_end(f, err));
+    for (size_t t0 = 0; t0 < flow->tokens; t0 += flow->run) {
+        RC_TRY(rc_stop_check(err));
+        RC_TRY(say(f->head, flow, t0,
+                   flow->tokens - t0 < flow->run ? flow->tokens - t0 : flow->run, NULL, err));
+    }
+    return RC_OK;
 }
 
 rc_code rc_forward_logits(rc_forward *f, size_t at, size_t n, float *logits, rc_err *err)
 {
     RC_TRY(require_tokens(f, at, n, f->run, err));
-    if (f->next < f->end)
+    if (f->next < f->end || f->no_logits)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "logits before the last layer");
     return say(f->head, f->flow, at, n, logits, err);
 }
@@ -467,6 +509,8 @@ rc_code rc_forward_feed(rc_forward *f, const uint32_t *token, size_t n, size_t t
         return RC_OK;
     if (f->flow && f->flow->window)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "windows have nothing to follow");
+    if (f->no_logits && fn)
+        return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "this pass makes no logits");
     rc_flow_free(&f->flow);
     RC_TRY(check_tokens(f, token, n, n, err));
     f->logits = fn && tail;
@@ -486,14 +530,64 @@ rc_code rc_forward_draft(rc_forward *f, unsigned shift, rc_logits_fn *fn, void *
     rc_code rc;
 
     RC_TRY(require_mtp(f->model, err));
-    if (!f->keep || !flow || flow->window || flow->pos0 != 0)
+    if (!f->keep || f->no_logits || !flow || flow->window || flow->pos0 != 0)
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "no streams were kept for the draft");
     if (flow->tokens <= shift)
         return RC_OK;
     flow->tokens -= shift;
-    rc = rc_mtp_run(f->mtp, flow, flow->id + shift, err);
+    rc = rc_mtp_run(f->mtp, flow, flow->id + shift, true, err);
     if (rc == RC_OK)
         rc = logits_of(f, rc_mtp_head(f->mtp), flow->tokens, fn, ctx, err);
+    rc_flow_free(&f->flow);
+    return rc;
+}
+
+/* Streams of tokens [from, from + n) to `to`, which is no further back. */
+static rc_code move_streams(rc_flow *flow, size_t to, size_t from, size_t n, rc_err *err)
+{
+    for (size_t t0 = 0; t0 < n; t0 += flow->run) {
+        const size_t now = n - t0 < flow->run ? n - t0 : flow->run;
+
+        RC_TRY(rc_rows_load(flow->h, from + t0, now, flow->hrun, err));
+        RC_TRY(rc_rows_store(flow->h, to + t0, now, flow->hrun, err));
+    }
+    return RC_OK;
+}
+
+/* The flow without the last token of each window, and the tokens that go with it. */
+static rc_code drop_last(rc_forward *f, rc_err *err)
+{
+    rc_flow *const flow = f->flow;
+    size_t kept = 0;
+
+    f->shifted = rc_mem_get(f->e.mem, flow->tokens * sizeof *f->shifted);
+    if (!f->shifted)
+        return rc_fail_nomem(err, f->e.mem, flow->tokens * sizeof *f->shifted);
+    for (size_t w0 = 0; w0 < flow->tokens; w0 += flow->window) {
+        const size_t left = flow->tokens - w0;
+        const size_t n = (left < flow->window ? left : flow->window) - 1;
+
+        RC_TRY(move_streams(flow, kept, w0, n, err));
+        memcpy(f->shifted + kept, flow->id + w0 + 1, n * sizeof *f->shifted);
+        kept += n;
+    }
+    flow->tokens = kept;
+    flow->window--;
+    flow->id = f->shifted;
+    return RC_OK;
+}
+
+rc_code rc_forward_draft_windows(rc_forward *f, rc_err *err)
+{
+    rc_code rc;
+
+    RC_TRY(require_mtp(f->model, err));
+    RC_TRY(require_end(f, err));
+    if (!f->keep || f->flow->window == 0 || f->shifted)
+        return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "there are no windows for the draft");
+    rc = drop_last(f, err);
+    if (rc == RC_OK && f->flow->tokens)
+        rc = rc_mtp_run(f->mtp, f->flow, f->shifted, false, err);
     rc_flow_free(&f->flow);
     return rc;
 }

@@ -24,7 +24,8 @@ typedef struct rc_forward_options {
     const char *scratch;     /* folder for state that does not fit */
     uint32_t first, end;     /* run layers [first, end) only; end 0: all */
     bool blas;               /* see rc_engine */
-    bool keep_streams;       /* for rc_forward_draft() */
+    bool keep_streams;       /* for rc_forward_draft(), rc_forward_draft_windows() */
+    bool no_logits;          /* nobody will ask for any: output matrices are not read */
     const rc_watch *watch;   /* or NULL; borrowed */
     const rc_swap *swap;     /* parameters that come from another model, or NULL; borrowed */
     _Atomic uint64_t *steps; /* counts layers done, for progress; or NULL */
@@ -100,22 +101,28 @@ rc_code rc_forward_probe(rc_forward *f, rc_forward *other, rc_err *err);
 /** The streams of tokens [at, at + n) as they are now: h [n, N, D]. RC_E_INTERNAL past the end. */
 RC_MUST_CHECK
 rc_code rc_forward_streams(rc_forward *f, size_t at, size_t n, float *h, rc_err *err);
-/** Logits of tokens [at, at + n): [n, vocabulary], n at most rc_forward_run(). All layers done. */
+/** Logits of tokens [at, at + n): [n, vocabulary], n at most rc_forward_run(). All layers done.
+ *  RC_E_INTERNAL with `no_logits`, as feed and draft where logits are asked for. */
 RC_MUST_CHECK
 rc_code rc_forward_logits(rc_forward *f, size_t at, size_t n, float *logits, rc_err *err);
 /** Tokens that go through a layer at once; the most that rc_forward_logits() takes. */
 size_t rc_forward_run(const rc_forward *f);
 
-/** Instead of running layers [next, layer): go on from streams of an earlier run, kept by
- *  rc_forward_streams() after layer - 1. Then h is to be set for all tokens, in any pieces. Right
- * after begin only. */
+/** Instead of running layers [first, layer), layer at most rc_forward_end_layer(): go on from
+ *  streams of an earlier run, kept by rc_forward_streams() after layer - 1. Then h [n, N, D] is to
+ *  be set for all tokens, in any pieces, before anything else. Right after begin only; both
+ *  RC_E_INTERNAL out of turn. */
 RC_MUST_CHECK
 rc_code rc_forward_resume(rc_forward *f, uint32_t layer, rc_err *err);
 RC_MUST_CHECK
 rc_code rc_forward_set_streams(rc_forward *f, size_t at, size_t n, const float *h, rc_err *err);
+/** For the watcher only, all layers done: what the output matrix reads, without its product. */
+RC_MUST_CHECK
+rc_code rc_forward_show_head(rc_forward *f, rc_err *err);
 /** The MTP block on all windows, all layers done and `keep_streams`: the streams of token t with
- * token t + 1 of its window; the last of each window is left out. Logits are not made: for
- * watchers. As rc_forward_draft() otherwise. */
+ *  token t + 1 of its window; the last of each window is left out, and watchers see indices into
+ *  what is left. For watchers: there are no logits. Then only forget. RC_E_UNSUPPORTED as
+ *  rc_forward_draft(). */
 RC_MUST_CHECK
 rc_code rc_forward_draft_windows(rc_forward *f, rc_err *err);
 

@@ -9,6 +9,7 @@ struct rc_head {
     rc_hyper *hc;
     float *norm;            /* [D] */
     const rc_bound *matrix; /* [V, D] */
+    uint32_t layer;         /* the block before it, for a watcher */
 };
 
 rc_code rc_head_new(rc_head **out, rc_engine *e, const rc_block_id *draft, rc_err *err)
@@ -22,6 +23,7 @@ rc_code rc_head_new(rc_head **out, rc_engine *e, const rc_block_id *draft, rc_er
     if (!h)
         return rc_fail_nomem(err, e->mem, sizeof *h);
     h->e = e;
+    h->layer = draft ? draft->layer : e->config->num_hidden_layers - 1;
     RC_TRY_GOTO(rc, done, rc_hyper_new(&h->hc, e, id, "hc_head", err));
     RC_TRY_GOTO(rc, done,
                 rc_block_small(e, id, "norm.weight", e->config->hidden_size, &h->norm, err));
@@ -60,13 +62,19 @@ void rc_head_done(const rc_head *h)
     rc_weights_done(h->e->weights, h->matrix);
 }
 
-rc_code rc_head_run(rc_head *h, rc_input *in, const float *streams, size_t tokens, float *u,
-                    float *logits, rc_err *err)
+rc_code rc_head_run(rc_head *h, rc_input *in, const float *streams, uint64_t pos0, size_t tokens,
+                    float *u, float *logits, rc_err *err)
 {
+    const rc_input_rows rows = {
+        .layer = h->layer, .at = RC_INPUT_HEAD, .expert = -1, .pos0 = pos0
+    };
     const size_t d = h->e->config->hidden_size, vocab = h->e->config->vocab_size;
 
     RC_TRY(rc_hyper_pre(h->hc, in, streams, tokens, u, NULL, err));
     rc_norm_rows(h->e->numerics, h->e->threads, u, h->norm, tokens, d, h->e->config->rms_norm_eps);
+    RC_TRY(rc_show_input(h->e, &rows, u, tokens, d, err));
+    if (!logits)
+        return RC_OK;
     RC_TRY(rc_input_set(in, RC_LINEAR_F32, u, d, tokens, d, err));
     return rc_linear(h->e, h->matrix, 0, vocab, in, logits, vocab, err);
 }

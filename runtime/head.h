@@ -17,9 +17,10 @@ void rc_head_free(rc_head **h);
 void rc_head_want(const rc_head *h);
 void rc_head_done(const rc_head *h);
 
-/** logits[t * V ..] = head . norm(hc_head(h[t])), h: [tokens, N, D]; u: room for [tokens, D]. */
+/** logits[t * V ..] = head . norm(hc_head(h[t])), h: [tokens, N, D]; u: room for [tokens, D]. pos0:
+ *  position of the first, for a watcher; logits NULL: for a watcher only. */
 RC_MUST_CHECK
-rc_code rc_head_run(rc_head *h, rc_input *in, const float *streams, size_t tokens, float *u,
-                    float *logits, rc_err *err);
+rc_code rc_head_run(rc_head *h, rc_input *in, const float *streams, uint64_t pos0, size_t tokens,
+                    float *u, float *logits, rc_err *err);
 
 #endif

@@ -98,6 +98,15 @@ static rc_code watch_sublayer(const rc_layer *l, unsigned which, uint64_t pos, s
     return w && w->sublayer ? w->sublayer(w->ctx, l->id.layer, which, pos, n, y, err) : RC_OK;
 }
 
+/* The output of a norm, f->u. */
+static rc_code show_norm(const rc_layer *l, const rc_flow *f, rc_input_at at, uint64_t pos,
+                         size_t n, rc_err *err)
+{
+    const rc_input_rows rows = { .layer = l->id.layer, .at = at, .expert = -1, .pos0 = pos };
+
+    return rc_show_input(l->e, &rows, f->u, n, l->e->config->hidden_size, err);
+}
+
 /* Tokens [t0, t0 + n): attention, and what the experts will need. */
 static rc_code attention_of(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err *err)
 {
@@ -110,6 +119,7 @@ static rc_code attention_of(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err
     RC_TRY(rc_hyper_pre(l->hc_attn, f->in, f->hrun, n, f->u, f->mix + t0 * mix, err));
     rc_norm_rows(l->e->numerics, l->e->threads, f->u, l->attn_norm, n, l->e->config->hidden_size,
                  l->e->config->rms_norm_eps);
+    RC_TRY(show_norm(l, f, RC_INPUT_ATTN, pos, n, err));
     RC_TRY(rc_attention_run(l->attention, l->kv, f->attention, f->in, f->u, n, f->v, err));
     RC_TRY(watch_sublayer(l, 0, pos, n, f->v, err));
     rc_hyper_post(l->hc_attn, f->v, f->mix + t0 * mix, n, f->hrun);
@@ -119,6 +129,7 @@ static rc_code attention_of(rc_layer *l, rc_flow *f, size_t t0, size_t n, rc_err
     RC_TRY(rc_hyper_pre(l->hc_ffn, f->in, f->hrun, n, f->u, f->mix + t0 * mix, err));
     rc_norm_rows(l->e->numerics, l->e->threads, f->u, l->ffn_norm, n, l->e->config->hidden_size,
                  l->e->config->rms_norm_eps);
+    RC_TRY(show_norm(l, f, RC_INPUT_FFN, pos, n, err));
     RC_TRY(rc_router_pick(l->router, f->in, f->u, f->id + t0, n, f->expert + t0 * k,
                           f->weight + t0 * k, err));
     if (w && w->experts)
@@ -178,6 +189,7 @@ rc_code rc_layer_run(rc_layer *l, rc_flow *f, void (*next)(void *ctx), void *ctx
     attention_done(l);
     if (next)
         next(ctx);
-    RC_TRY(rc_experts_run(l->experts, f->in, f->x, f->expert, f->weight, f->tokens, f->y, err));
+    RC_TRY(rc_experts_run(l->experts, f->in, f->x, f->expert, f->weight, f->pos0, f->tokens, f->y,
+                          err));
     return in_runs(l, f, 0, f->tokens, streams_of, err);
 }

@@ -12,7 +12,7 @@ struct rc_mtp {
     rc_head *head;
 };
 
-rc_code rc_mtp_new(rc_mtp **out, rc_engine *e, size_t run, rc_err *err)
+rc_code rc_mtp_new(rc_mtp **out, rc_engine *e, size_t run, bool head, rc_err *err)
 {
     const rc_config *c = e->config;
     const size_t d = c->hidden_size, room = run * d * c->hc_mult * sizeof(float);
@@ -30,7 +30,8 @@ rc_code rc_mtp_new(rc_mtp **out, rc_engine *e, size_t run, rc_err *err)
     RC_TRY_GOTO(rc, done, rc_block_small(e, &id, "enorm.weight", d, &m->enorm, err));
     RC_TRY_GOTO(rc, done, rc_block_small(e, &id, "hnorm.weight", d, &m->hnorm, err));
     RC_TRY_GOTO(rc, done, rc_layer_new(&m->layer, e, &id, run, err));
-    RC_TRY_GOTO(rc, done, rc_head_new(&m->head, e, &id, err));
+    if (head)
+        RC_TRY_GOTO(rc, done, rc_head_new(&m->head, e, &id, err));
     m->projected = rc_mem_get_pages(e->mem, room);
     if (!m->projected)
         rc = rc_fail_nomem(err, e->mem, room);
@@ -57,16 +58,23 @@ void rc_mtp_free(rc_mtp **mtp)
 }
 
 /* h_proj of the normed streams [n, N, D], plus e_proj of the normed embeddings [n, D]. */
-static rc_code combine(rc_mtp *m, rc_flow *f, size_t n, rc_err *err)
+static rc_code combine(rc_mtp *m, rc_flow *f, size_t t0, size_t n, rc_err *err)
 {
+    rc_input_rows rows = { .layer = m->e->config->num_hidden_layers,
+                           .at = RC_INPUT_E_PROJ,
+                           .expert = -1,
+                           .pos0 = f->pos0 + t0 };
     const size_t d = m->e->config->hidden_size, streams = m->e->config->hc_mult;
 
     rc_norm_rows(m->e->numerics, m->e->threads, f->u, m->enorm, n, m->e->config->hidden_size,
                  m->e->config->rms_norm_eps);
+    RC_TRY(rc_show_input(m->e, &rows, f->u, n, d, err));
     RC_TRY(rc_input_set(f->in, RC_LINEAR_FP8, f->u, d, n, d, err));
     RC_TRY(rc_linear(m->e, m->e_proj, 0, d, f->in, f->v, d, err));
     rc_norm_rows(m->e->numerics, m->e->threads, f->hrun, m->hnorm, n * streams,
                  m->e->config->hidden_size, m->e->config->rms_norm_eps);
+    rows.at = RC_INPUT_H_PROJ;
+    RC_TRY(rc_show_input(m->e, &rows, f->hrun, n * streams, d, err));
     RC_TRY(rc_input_set(f->in, RC_LINEAR_FP8, f->hrun, d, n * streams, d, err));
     RC_TRY(rc_linear(m->e, m->h_proj, 0, d, f->in, m->projected, d, err));
     for (size_t t = 0; t < n * streams; t++) {
@@ -86,7 +94,7 @@ static void want_head(void *ctx)
     rc_head_want(m->head);
 }
 
-rc_code rc_mtp_run(rc_mtp *m, rc_flow *f, const uint32_t *token, rc_err *err)
+rc_code rc_mtp_run(rc_mtp *m, rc_flow *f, const uint32_t *token, bool logits, rc_err *err)
 {
     const size_t d = m->e->config->hidden_size;
 
@@ -95,11 +103,11 @@ rc_code rc_mtp_run(rc_mtp *m, rc_flow *f, const uint32_t *token, rc_err *err)
 
         RC_TRY(rc_weights_rows(m->e->weights, m->embed, token + t0, n, f->u, d, err));
         RC_TRY(rc_rows_load(f->h, t0, n, f->hrun, err));
-        RC_TRY(combine(m, f, n, err));
+        RC_TRY(combine(m, f, t0, n, err));
         RC_TRY(rc_rows_store(f->h, t0, n, m->projected, err));
     }
     rc_layer_forget(m->layer);
-    return rc_layer_run(m->layer, f, want_head, m, err);
+    return rc_layer_run(m->layer, f, logits ? want_head : NULL, m, err);
 }
 
 rc_head *rc_mtp_head(const rc_mtp *m)

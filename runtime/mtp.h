@@ -16,15 +16,16 @@
 
 typedef struct rc_mtp rc_mtp;
 
-/** RC_E_TENSORSET where there is none (or another kind of draft: see rc_model_traits). */
+/** `head`: with what makes logits, which some GGUF files have no place for. RC_E_TENSORSET where
+ *  there is none (or another kind of draft: see rc_model_traits). */
 RC_MUST_CHECK
-rc_code rc_mtp_new(rc_mtp **out, rc_engine *e, size_t run, rc_err *err);
+rc_code rc_mtp_new(rc_mtp **out, rc_engine *e, size_t run, bool head, rc_err *err);
 void rc_mtp_free(rc_mtp **m);
 
 /** Replace the flow's streams by those after the block: token t goes with token[t]. The flow's
- * tokens are positions pos0 .., as in the layers. */
+ * tokens are positions pos0 .., as in the layers. `logits`: they will be asked for next. */
 RC_MUST_CHECK
-rc_code rc_mtp_run(rc_mtp *m, rc_flow *flow, const uint32_t *token, rc_err *err);
-rc_head *rc_mtp_head(const rc_mtp *m);
+rc_code rc_mtp_run(rc_mtp *m, rc_flow *flow, const uint32_t *token, bool logits, rc_err *err);
+rc_head *rc_mtp_head(const rc_mtp *m); /* NULL without */
 
 #endif

@@ -5,21 +5,33 @@
 
 #include "runtime/prompt.h"
 
+static rc_code read_text(rc_text *out, const rc_text_input *in, rc_err *err)
+{
+    const char *name = in->text ? in->text : in->tokens;
+
+    if (in->given) {
+        rc_text_add(out, in->given, in->given_len);
+        return out->failed ? rc_fail_nomem(err, out->mem, in->given_len) : RC_OK;
+    }
+    RC_TRY(rc_prompt_file(out, name, err));
+    if (strlen(out->at) == out->len)
+        return RC_OK;
+    rc_fail(err, RC_E_USAGE, strlen(out->at), "a NUL byte: this is no text");
+    rc_err_file(err, name);
+    return RC_E_USAGE;
+}
+
 static rc_code read_ids(rc_ids *ids, const rc_text_input *in, const rc_bpe *bpe, uint32_t vocab,
                         rc_mem *mem, rc_err *err)
 {
     rc_text text = { .mem = mem };
-    rc_code rc = rc_prompt_file(&text, in->text ? in->text : in->tokens, err);
+    rc_code rc = read_text(&text, in, err);
 
     ids->mem = mem;
-    if (rc == RC_OK && strlen(text.at) != text.len) {
-        rc = rc_fail(err, RC_E_USAGE, strlen(text.at), "a NUL byte: this is no text");
-        rc_err_file(err, in->text ? in->text : in->tokens);
-    }
-    if (rc == RC_OK && in->text)
-        rc = rc_bpe_encode(bpe, text.at, text.len, ids, err);
-    else if (rc == RC_OK)
+    if (rc == RC_OK && in->tokens)
         rc = rc_prompt_ids(ids, text.at, "--tokens", vocab, err);
+    else if (rc == RC_OK)
+        rc = rc_bpe_encode(bpe, text.at, text.len, ids, err);
     rc_text_free(&text);
     return rc;
 }
@@ -49,7 +61,7 @@ static uint32_t default_ctx(size_t tokens, const rc_config *c)
 rc_code rc_text_input_read(rc_windows *out, rc_ids *ids, const rc_text_input *in, const rc_bpe *bpe,
                            const rc_config *config, rc_mem *mem, rc_err *err)
 {
-    const bool adds = in->text && bpe && rc_tokenizer_add_bos(rc_bpe_tokenizer(bpe)) == 1;
+    const bool adds = !in->tokens && bpe && rc_tokenizer_add_bos(rc_bpe_tokenizer(bpe)) == 1;
     const uint32_t bos = in->bos || adds ? config->bos_token_id : RC_NO_TOKEN;
     uint32_t ctx, stride;
 

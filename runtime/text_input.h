@@ -1,4 +1,4 @@
-/* runtime/text_input.h - the text that two models are judged on. */
+/* runtime/text_input.h - the text that models are judged on, or calibrated with. */
 #ifndef RC_RUNTIME_TEXT_INPUT_H
 #define RC_RUNTIME_TEXT_INPUT_H
 
@@ -6,7 +6,9 @@
 #include "runtime/windows.h"
 
 typedef struct rc_text_input {
-    const char *text, *tokens;  /* files, "-" is standard input; one of the two */
+    const char *text, *tokens;  /* files, "-" is standard input; one of the two, or .. */
+    const char *given;          /* .. a text in memory, of .. */
+    size_t given_len;           /* .. so many bytes */
     uint64_t ctx, stride, skip; /* 0: the default; see windows.h */
     bool bos;                   /* also where the tokenizer does not put one */
 } rc_text_input;

@@ -5,33 +5,17 @@
 #ifndef RC_RUNTIME_WATCH_H
 #define RC_RUNTIME_WATCH_H
 
-#include "formats/base/status.h"
-
-/* Where linears read. */
-typedef enum rc_input_at {
-    RC_INPUT_ATTN,   /* attn_norm's output [D]: wq_a, wkv, compressors, weights_proj */
-    RC_INPUT_Q,      /* q_norm's output [Q]: wq_b, indexer.wq_b */
-    RC_INPUT_O_A,    /* the heads' output, rotated back [H * C], a slice for each group: wo_a */
-    RC_INPUT_O_B,    /* [o_groups * o_lora_rank]: wo_b */
-    RC_INPUT_FFN,    /* ffn_norm's output [D], every token once: the router, shared w1 and w3 */
-    RC_INPUT_EXPERT, /* the rows of that which chose `expert`: its w1 and w3 */
-    RC_INPUT_DOWN,   /* its hidden state, routing weight included [I]: its w2 */
-    RC_INPUT_SHARED_DOWN, /* the shared expert's [I]: its w2 */
-    RC_INPUT_E_PROJ,      /* of a draft: the normed embedding [D] */
-    RC_INPUT_H_PROJ,      /* of a draft: the normed streams [D], a row each */
-    RC_INPUT_HEAD,        /* [D] */
-    RC_INPUT_COUNT
-} rc_input_at;
+#include "formats/inputs.h"
 
 typedef struct rc_watch {
     void *ctx;
-    /* Rows that linears read, before any rounding for the product: row t at x + t * ldx, `cols`
-     * values. token[t]: the positions they belong to, as above; NULL: pos0 + t. Rows of one place
-     * come in ascending order of token whatever the memory and the threads. expert: -1 but for
-     * EXPERT and DOWN. */
+    /* Rows that linears read, before any rounding for the product: x [rows, cols]. Row r belongs to
+     * position pos0 + token[r]; token NULL: pos0 + r, for H_PROJ pos0 + r / N. Rows of one place
+     * come in ascending order of position whatever the memory and the threads, those of an expert
+     * one after the other. expert: -1 but for EXPERT and DOWN. HEAD counts as part of the block
+     * before it. */
     rc_code (*input)(void *ctx, uint32_t layer, rc_input_at at, int32_t expert, uint64_t pos0,
-                     const uint32_t *token, size_t rows, size_t cols, const float *x, size_t ldx,
-                     rc_err *err);
+                     const uint32_t *token, size_t rows, size_t cols, const float *x, rc_err *err);
     /* The residual streams after a layer's attention, before its experts. As below. */
     rc_code (*middle)(void *ctx, uint32_t layer, uint64_t pos0, size_t tokens, const float *h,
                       rc_err *err);

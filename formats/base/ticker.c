@@ -74,7 +74,7 @@ static void tell(const rc_ticker *t)
     const double rate = elapsed > 0 ? (double)(done - kept) / elapsed : 0;
     char a[24], b[24], eta[24];
 
-    if (!total && !(unit && done))
+    if (!total ? !(unit && done) : unit && done == total) /* nothing yet, nothing more */
         return;
     if (!total) { /* how many there will be nobody knows */
         fprintf(stderr, "%s%s: %" PRIu64 " %s in %s%s", t->terminal ? "\r\033[K" : "", t->verb,

@@ -175,6 +175,8 @@ int main(int argc, char **argv)
         return kernels(argc > 2 ? argv[2] : NULL, bench_kernels);
     if (argc >= 2 && strcmp(argv[1], "quant") == 0)
         return kernels(argc > 2 ? argv[2] : NULL, bench_quantizers);
+    if (argc >= 2 && strcmp(argv[1], "int4") == 0)
+        return kernels(argc > 2 ? argv[2] : NULL, bench_int4);
     if (argc >= 2 && strcmp(argv[1], "vectors") == 0)
         return kernels(argc > 2 ? argv[2] : NULL, bench_vectors);
     if (argc >= 2 && strcmp(argv[1], "products") == 0) {
@@ -194,8 +196,9 @@ int main(int argc, char **argv)
                           strtoull(argv[5], NULL, 10));
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
-    fputs("usage: bench kernels [NAME] | quant [NAME] | vectors [NAME] | products [NAME] |\n"
-          "       rows [NAME] | linear SRC | disk FOLDER READ_FROM READ WRITE | sink SRC\n",
+    fputs("usage: bench kernels [NAME] | quant [NAME] | int4 [NAME] | vectors [NAME] |\n"
+          "       products [NAME] | rows [NAME] | linear SRC | disk FOLDER READ_FROM READ WRITE | "
+          "sink SRC\n",
           stderr);
     return 64;
 }

@@ -34,6 +34,8 @@ bool bench_wanted(const char *kernel);
 
 void bench_kernels(void);
 void bench_quantizers(void);
+/** Rows to 4-bit integers, error feedback, losses of scalings: elements are weights. */
+void bench_int4(void);
 void bench_vectors(void);
 /** Products, in GFLOP/s of one processor and as ratios to BLIS. Prints a header of its own. */
 void bench_products(void);

@@ -91,9 +91,9 @@ static void make(bench *b, rc_op op, shape s, rc_dtype scale_in, rc_dtype scale_
                        .rows = s.rows,
                        .cols = s.cols,
                        .tiles = tr * tc };
-    b->job.out_weight.dtype = is_bf16(op) ? RC_DTYPE_BF16 : RC_DTYPE_F8_E4M3;
+    b->job.out[RC_PART_WEIGHT].dtype = is_bf16(op) ? RC_DTYPE_BF16 : RC_DTYPE_F8_E4M3;
     if (!is_bf16(op)) {
-        b->job.out_scale =
+        b->job.out[RC_PART_SCALE] =
             (rc_dest){ .name = "s", .dtype = scale_out, .rank = 2, .shape = { tr, tc } };
         b->out_scale = malloc(4 * tr * tc);
     }
@@ -144,7 +144,7 @@ static double stored_value(const bench *b, uint64_t r, uint64_t c)
 
     if (!is_bf16(b->job.op))
         return (double)rc_e4m3_value(b->out[at]) *
-               scale_value(b->out_scale, b->job.out_scale.dtype,
+               scale_value(b->out_scale, b->job.out[RC_PART_SCALE].dtype,
                            r / 128 * tiles_of(b->job.cols) + c / 128);
     memcpy(&bits, b->out + 2 * at, 2);
     return (double)rc_bf16_value(bits);
@@ -179,6 +179,14 @@ static rc_verdict expected(const bench *b)
 static const rc_cast_how strict = { .allow_nonfinite = false };
 static const rc_cast_how lenient = { .allow_nonfinite = true };
 
+static rc_pieces pieces_of(const bench *b, const rc_chunk *c)
+{
+    const rc_chunk all = { .job = &b->job };
+    const rc_pieces whole = { .in = { b->in, b->in_scale }, .out = { b->out, b->out_scale } };
+
+    return rc_pieces_of(c, &all, &whole);
+}
+
 /* Run the job in chunks of `budget` bytes, each in slices of `slice`. */
 static rc_verdict cast_all(bench *b, uint64_t budget, uint64_t slice)
 {
@@ -193,14 +201,13 @@ static rc_verdict cast_all(bench *b, uint64_t budget, uint64_t slice)
         rc_chunk_at(&c, &b->job, rows, i);
         while (rc_chunk_slice(&s, &c, &done, slice)) {
             rc_verdict v;
+            rc_pieces at;
             rc_err err;
 
             assert_int_equal(s.row, next);
             next += s.nrows;
-            if (rc_cast_chunk(&s, b->in + s.in_off, b->in_scale + s.in_scale_off,
-                              b->out + s.out_off,
-                              b->out_scale ? b->out_scale + s.out_scale_off : NULL, &strict, &v,
-                              &err) != RC_OK)
+            at = pieces_of(b, &s);
+            if (rc_cast_chunk(&s, &at, &strict, &v, &err) != RC_OK)
                 fail_msg("%s", err.msg);
             rc_verdict_add(&sum, &v);
         }
@@ -300,13 +307,12 @@ static void test_cast_refuses(void **state)
         rows = rc_chunk_rows(&b.job, 1);
         for (uint64_t k = 0; k < rc_chunk_count(&b.job, rows) && !refused; k++) {
             rc_verdict v;
+            rc_pieces at;
             rc_chunk c;
 
             rc_chunk_at(&c, &b.job, rows, k);
-            refused =
-                rc_cast_chunk(&c, b.in + c.in_off, b.in_scale + c.in_scale_off, b.out + c.out_off,
-                              b.out_scale ? b.out_scale + c.out_scale_off : NULL, &lenient, &v,
-                              &err) != RC_OK;
+            at = pieces_of(&b, &c);
+            refused = rc_cast_chunk(&c, &at, &lenient, &v, &err) != RC_OK;
         }
         assert_true(refused);
         assert_int_equal(err.code, RC_E_NUMERIC);
@@ -323,6 +329,7 @@ static void test_cast_copy(void **state)
     };
     const rc_job job = { .name = "t", .op = RC_OP_COPY, .weight = &t, .rows = 1, .cols = 60 };
     uint8_t in[61], out[61];
+    const rc_pieces at = { .in = { in + 1 }, .out = { out + 1 } };
     rc_verdict v;
     rc_chunk c;
     rc_err err;
@@ -331,21 +338,21 @@ static void test_cast_copy(void **state)
     for (unsigned i = 0; i < 61; i++)
         in[i] = (uint8_t)(i & 0x3f);
     rc_chunk_at(&c, &job, rc_chunk_rows(&job, 1), 0);
-    assert_int_equal(c.in_len, 60);
-    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, &strict, &v, &err), RC_OK);
+    assert_int_equal(c.in[RC_PART_WEIGHT].len, 60);
+    assert_int_equal(rc_cast_chunk(&c, &at, &strict, &v, &err), RC_OK);
     assert_memory_equal(in + 1, out + 1, 60);
     memcpy(in + 1 + 4 * 7, "\0\0\x80\xff", 4); /* element (1, 2): -Inf */
-    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, &strict, &v, &err),
+    assert_int_equal(rc_cast_chunk(&c, &at, &strict, &v, &err),
                      RC_E_NUMERIC);
     assert_int_equal(err.offset, 77 + 28);
     assert_non_null(strstr(err.msg, "row 1, column 2"));
-    assert_int_equal(rc_cast_chunk(&c, in + 1, NULL, out + 1, NULL, &lenient, &v, &err), RC_OK);
+    assert_int_equal(rc_cast_chunk(&c, &at, &lenient, &v, &err), RC_OK);
     assert_int_equal(v.nonfinite, 1);
     assert_memory_equal(in + 1, out + 1, 60);
     t.nbytes = 0; /* an empty tensor has one chunk, of nothing */
     rc_chunk_at(&c, &job, 4096, 0);
     assert_int_equal(rc_chunk_count(&job, 4096), 1);
-    assert_int_equal(c.in_len + c.out_len, 0);
+    assert_int_equal(c.in[RC_PART_WEIGHT].len + c.out[RC_PART_WEIGHT].len, 0);
 }
 
 /* More elements than 2^32: no product is cut. */
@@ -359,7 +366,7 @@ static void test_chunks_of_a_huge_tensor(void **state)
         .scale = &s,
         .rows = 1ull << 24,
         .cols = 1 << 16,
-        .out_weight = { .dtype = RC_DTYPE_BF16 },
+        .out[RC_PART_WEIGHT] = { .dtype = RC_DTYPE_BF16 },
     };
     const uint64_t rows = rc_chunk_rows(&job, 8 << 20), n = rc_chunk_count(&job, rows);
     rc_chunk c;
@@ -367,14 +374,14 @@ static void test_chunks_of_a_huge_tensor(void **state)
     (void)state;
     assert_int_equal(rows, 128);
     rc_chunk_at(&c, &job, rows, n - 1);
-    assert_true(c.in_off + c.in_len == 1ull << 40);
-    assert_true(c.out_off + c.out_len == 1ull << 41);
-    assert_true(c.in_scale_off + c.in_scale_len == 1ull << 28);
+    assert_true(c.in[RC_PART_WEIGHT].off + c.in[RC_PART_WEIGHT].len == 1ull << 40);
+    assert_true(c.out[RC_PART_WEIGHT].off + c.out[RC_PART_WEIGHT].len == 1ull << 41);
+    assert_true(c.in[RC_PART_SCALE].off + c.in[RC_PART_SCALE].len == 1ull << 28);
 }
 
 /* --------------------------------------------------------------- journal */
 
-enum { JOBS = 6, SHARDS = 3, RECORD = 256 };
+enum { JOBS = 6, SHARDS = 3, RECORD = 320 };
 #define JOURNAL "recast.journal"
 
 static rc_journal_id identity(uint8_t recipe, uint8_t source)
@@ -571,8 +578,8 @@ static void check_plan(const rc_plan *plan, uint64_t shard_size)
         const size_t first = job;
 
         for (; job < rc_plan_jobs(plan) && rc_plan_job(plan, job)->shard == s; job++) {
-            add_place(&sum, &end, &rc_plan_job(plan, job)->out_weight);
-            add_place(&sum, &end, &rc_plan_job(plan, job)->out_scale);
+            for (unsigned part = 0; part < RC_PART_COUNT; part++)
+                add_place(&sum, &end, &rc_plan_job(plan, job)->out[part]);
         }
         assert_int_equal(job - first, shard->jobs);
         assert_int_equal(sum, shard->tensor_bytes);

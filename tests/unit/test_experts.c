@@ -243,7 +243,7 @@ static void run_experts(rm *m, size_t run, const char *scratch, float *y)
     assert_int_equal(rc_rows_store(in_rows, 0, T, x, &err), RC_OK);
     assert_int_equal(rc_experts_new(&ex, &m->e, &scored, run, &err), RC_OK);
     rc_experts_want(ex, 1); /* nothing is sure */
-    if (rc_experts_run(ex, in, in_rows, expert, weight, T, out_rows, &err) != RC_OK)
+    if (rc_experts_run(ex, in, in_rows, expert, weight, 0, T, out_rows, &err) != RC_OK)
         fail_msg("%s", err.msg);
     assert_int_equal(rc_rows_load(out_rows, 0, T, y, &err), RC_OK);
     rc_experts_free(&ex);

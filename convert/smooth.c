@@ -1,0 +1,354 @@
+/* convert/smooth.c - site after site; see smooth.h. */
+#include "convert/smooth.h"
+
+#include <string.h>
+
+#include "convert/smooth_impl.h"
+#include "formats/base/stop.h"
+
+/* What is found for a site, and how it is kept: */
+typedef struct found {
+    double ratio, before, after;
+    uint64_t channels; /* floats that follow: s; 0: no scaling */
+} found;
+
+struct rc_smooth {
+    rc_mem *mem;
+    const rc_model *model;
+    rc_smooth_site *site;
+    const rc_bound **readers;
+    rc_smooth_point *point; /* of the first `n` sites */
+    float **s, **inverse;   /* NULL: none */
+    size_t sites, n;
+};
+
+/* -------------------------------------------------------- what was found */
+
+size_t rc_smooth_count(const rc_smooth *s)
+{
+    return s ? s->n : 0;
+}
+
+const rc_smooth_point *rc_smooth_at(const rc_smooth *s, size_t i)
+{
+    return &s->point[i];
+}
+
+const float *rc_smooth_factors(const rc_smooth *s, const rc_param *param)
+{
+    rc_absorb point;
+    char name[64];
+    const bool norm = rc_absorb_is_norm(param, &point);
+
+    if (!s || (!norm && !rc_absorb_reads(param, &point)))
+        return NULL;
+    if (!norm)
+        (void)rc_absorb_norm_name(param, point, name);
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->point[i].norm, norm ? param->name : name) == 0)
+            return norm ? s->inverse[i] : s->s[i];
+    return NULL;
+}
+
+uint64_t rc_smooth_digest(const rc_smooth *s)
+{
+    rc_hasher hasher;
+    rc_digest d;
+    uint64_t out = 0;
+
+    rc_hash_begin(&hasher);
+    for (size_t i = 0; i < rc_smooth_count(s); i++)
+        if (s->s[i]) {
+            rc_hash_field(&hasher, s->point[i].norm, strlen(s->point[i].norm));
+            rc_hash_field(&hasher, s->s[i], s->site[i].n * sizeof(float));
+        }
+    d = rc_hash_end(&hasher);
+    memcpy(&out, d.bytes, sizeof out);
+    return out;
+}
+
+void rc_smooth_free(rc_smooth **smooth)
+{
+    rc_smooth *s = *smooth;
+
+    *smooth = NULL;
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->sites && s->s && s->inverse; i++) {
+        rc_mem_put(s->mem, s->s[i]);
+        rc_mem_put(s->mem, s->inverse[i]);
+    }
+    rc_mem_put(s->mem, s->s);
+    rc_mem_put(s->mem, s->inverse);
+    rc_mem_put(s->mem, s->point);
+    rc_mem_put(s->mem, s->site);
+    rc_mem_put(s->mem, s->readers);
+    rc_mem_put(s->mem, s);
+}
+
+/* Note the outcome of the next site; s[channels] is copied. */
+static rc_code add(rc_smooth *m, const found *f, const float *s, rc_err *err)
+{
+    const size_t i = m->n;
+    rc_smooth_point *p = &m->point[i];
+
+    *p = (rc_smooth_point){ .norm = m->site[i].norm->param->name,
+                            .ratio = f->ratio,
+                            .before = f->before,
+                            .after = f->after,
+                            .least = 1,
+                            .most = 1 };
+    m->n++;
+    if (!f->channels)
+        return RC_OK;
+    m->s[i] = rc_mem_get(m->mem, f->channels * sizeof(float));
+    m->inverse[i] = rc_mem_get(m->mem, f->channels * sizeof(float));
+    if (!m->s[i] || !m->inverse[i])
+        return rc_fail_nomem(err, m->mem, f->channels * sizeof(float));
+    memcpy(m->s[i], s, f->channels * sizeof(float));
+    p->least = p->most = s[0];
+    for (size_t k = 0; k < f->channels; k++) {
+        m->inverse[i][k] = 1 / s[k];
+        p->least = s[k] < p->least ? s[k] : p->least;
+        p->most = s[k] > p->most ? s[k] : p->most;
+    }
+    return RC_OK;
+}
+
+/* ------------------------------------------------------------ the kept file
+ *
+ *     | magic 8 | identity 16 | per site: found, s[channels] | XXH3-128 of all before 16 | */
+
+static const char magic[8] = { 'R', 'C', 'S', 'M', 'O', 'O', 'T', '1' };
+enum { HEAD = sizeof magic + sizeof(rc_digest), TAIL = sizeof(rc_digest) };
+#define MAX_KEPT ((size_t)1 << 30)
+
+static size_t kept_bytes(const rc_smooth *m)
+{
+    size_t n = HEAD + TAIL;
+
+    for (size_t i = 0; i < m->n; i++)
+        n += sizeof(found) + (m->s[i] ? m->site[i].n * sizeof(float) : 0);
+    return n;
+}
+
+static rc_code keep(const rc_smooth *m, const rc_dir *dir, const char *name,
+                    const rc_digest *identity, rc_err *err)
+{
+    const size_t n = kept_bytes(m);
+    uint8_t *text = rc_mem_get(m->mem, n), *to = text;
+    rc_digest check;
+    rc_code rc;
+
+    if (!text)
+        return rc_fail_nomem(err, m->mem, n);
+    memcpy(to, magic, sizeof magic);
+    memcpy(to + sizeof magic, identity, sizeof *identity);
+    to += HEAD;
+    for (size_t i = 0; i < m->n; i++) {
+        const found f = { m->point[i].ratio, m->point[i].before, m->point[i].after,
+                          m->s[i] ? m->site[i].n : 0 };
+
+        memcpy(to, &f, sizeof f);
+        to += sizeof f;
+        if (f.channels)
+            memcpy(to, m->s[i], f.channels * sizeof(float));
+        to += f.channels * sizeof(float);
+    }
+    check = rc_hash(text, n - TAIL);
+    memcpy(to, &check, sizeof check);
+    rc = rc_dir_put(dir, name, text, n, err);
+    rc_mem_put(m->mem, text);
+    return rc;
+}
+
+/* A file that is damaged or of another run is not believed: the search starts over. */
+static bool is_ours(const char *text, size_t len, const rc_digest *identity)
+{
+    rc_digest check;
+
+    if (len < HEAD + TAIL || memcmp(text, magic, sizeof magic) != 0 ||
+        memcmp(text + sizeof magic, identity, sizeof *identity) != 0)
+        return false;
+    check = rc_hash(text, len - TAIL);
+    return memcmp(text + len - TAIL, &check, sizeof check) == 0;
+}
+
+static rc_code take_kept(rc_smooth *m, const rc_dir *dir, const char *name,
+                         const rc_digest *identity, rc_err *err)
+{
+    char *text;
+    size_t len, at = HEAD;
+    rc_code rc = RC_OK;
+
+    if (!rc_dir_stat(dir, name, NULL))
+        return RC_OK;
+    RC_TRY(rc_dir_slurp(dir, name, MAX_KEPT, &text, &len, m->mem, err));
+    if (is_ours(text, len, identity))
+        while (rc == RC_OK && m->n < m->sites && len - TAIL - at >= sizeof(found)) {
+            found f;
+            float *s;
+
+            memcpy(&f, text + at, sizeof f);
+            at += sizeof f;
+            if (f.channels &&
+                (f.channels != m->site[m->n].n || len - TAIL - at < f.channels * sizeof(float)))
+                break;
+            s = rc_mem_get(m->mem, (f.channels + 1) * sizeof *s);
+            if (!s) {
+                rc = rc_fail_nomem(err, m->mem, (f.channels + 1) * sizeof *s);
+                break;
+            }
+            memcpy(s, text + at, f.channels * sizeof(float));
+            at += f.channels * sizeof(float);
+            rc = add(m, &f, s, err);
+            rc_mem_put(m->mem, s);
+        }
+    rc_mem_put(m->mem, text);
+    return rc;
+}
+
+/* -------------------------------------------------------------- the search */
+
+/* The candidates with the least losses, least first; of equal ones the smaller ratio. */
+static void pick_best(const rc_smooth_search *search, unsigned pick[RC_SMOOTH_FINAL])
+{
+    for (unsigned i = 0; i < RC_SMOOTH_FINAL; i++) {
+        unsigned best = RC_SMOOTH_TRIES;
+
+        for (unsigned c = 0; c < RC_SMOOTH_TRIES; c++) {
+            bool taken = false;
+
+            for (unsigned k = 0; k < i; k++)
+                taken |= pick[k] == c;
+            if (!taken && (best == RC_SMOOTH_TRIES || search->loss[1 + c] < search->loss[1 + best]))
+                best = c;
+        }
+        pick[i] = best;
+    }
+}
+
+static rc_code decide(const rc_smooth_search *search, found *f, const float **s, rc_err *err)
+{
+    unsigned pick[RC_SMOOTH_FINAL], best = 0;
+    double loss[1 + RC_SMOOTH_FINAL];
+    bool measured;
+
+    pick_best(search, pick);
+    RC_TRY(rc_smooth_by_output(search, pick, RC_SMOOTH_FINAL, loss, &measured, err));
+    if (!measured) {
+        loss[0] = search->loss[0];
+        for (unsigned i = 0; i < RC_SMOOTH_FINAL; i++)
+            loss[1 + i] = search->loss[1 + pick[i]];
+    }
+    for (unsigned i = 1; i < 1 + RC_SMOOTH_FINAL; i++)
+        if (loss[i] < loss[best])
+            best = i;
+    *f = (found){ .ratio = best ? (double)pick[best - 1] / RC_AWQ_GRID : -1,
+                  .before = loss[0],
+                  .after = loss[best],
+                  .channels = best ? search->site->n : 0 };
+    *s = best ? search->s[pick[best - 1]] : NULL;
+    return RC_OK;
+}
+
+static rc_code search_site(rc_smooth *m, const rc_plan *plan, const rc_smooth_opts *opts,
+                           rc_err *err)
+{
+    const rc_int4_recipe *recipe = &rc_plan_recipe(plan)->int4;
+    rc_smooth_search search = {
+        .plan = plan,
+        .config = rc_ckpt_config(rc_model_ckpt(m->model)),
+        .stats = recipe->stats,
+        .site = &m->site[m->n],
+        .kind = { .group = recipe->group,
+                  .symmetric = recipe->symmetric,
+                  .scale = recipe->scale,
+                  .search = recipe->method == RC_METHOD_AWQ_PLUS ? RC_INT4_BEST : RC_INT4_CLIP },
+        .way = recipe->smooth,
+        .threads = opts->threads,
+        .mem = m->mem,
+    };
+    const size_t n = search.site->n;
+    float *s = rc_mem_get_pages(m->mem, RC_SMOOTH_TRIES * n * sizeof *s);
+    const float *chosen = NULL;
+    found f = { .ratio = -1 };
+    bool known = false;
+    rc_code rc;
+
+    if (!s)
+        return rc_fail_nomem(err, m->mem, RC_SMOOTH_TRIES * n * sizeof *s);
+    for (unsigned i = 0; i < RC_SMOOTH_TRIES; i++)
+        search.s[i] = s + i * n;
+    rc = rc_smooth_by_weights(&search, &known, err);
+    if (rc == RC_OK && known)
+        rc = decide(&search, &f, &chosen, err);
+    if (rc == RC_OK)
+        rc = add(m, &f, chosen, err);
+    rc_mem_put(m->mem, s);
+    return rc;
+}
+
+/* Part of a model cannot be scaled: the other readers are not written. */
+static bool asked_for(const rc_recipe *r)
+{
+    return r->int4.stats && r->int4.method != RC_METHOD_RTN && r->int4.smooth != RC_SMOOTH_OFF &&
+           r->nglobs == 0;
+}
+
+static rc_code begin(rc_smooth **out, const rc_plan *plan, rc_mem *mem, rc_err *err)
+{
+    rc_smooth *m = rc_mem_get(mem, sizeof *m);
+
+    *out = m;
+    if (!m)
+        return rc_fail_nomem(err, mem, sizeof *m);
+    m->mem = mem;
+    m->model = rc_plan_model(plan);
+    RC_TRY(rc_smooth_list(plan, &m->site, &m->readers, &m->sites, mem, err));
+    m->point = rc_mem_get(mem, (m->sites + 1) * sizeof *m->point);
+    m->s = rc_mem_get(mem, (m->sites + 1) * sizeof *m->s);
+    m->inverse = rc_mem_get(mem, (m->sites + 1) * sizeof *m->inverse);
+    return m->point && m->s && m->inverse ? RC_OK
+                                          : rc_fail_nomem(err, mem, m->sites * sizeof *m->point);
+}
+
+rc_code rc_smooth_find(rc_smooth **out, const rc_plan *plan, const rc_dir *dir, const char *name,
+                       const rc_smooth_opts *opts, rc_mem *mem, rc_err *err)
+{
+    rc_code rc;
+
+    *out = NULL;
+    if (!asked_for(rc_plan_recipe(plan)))
+        return RC_OK;
+    rc = begin(out, plan, mem, err);
+    if (rc == RC_OK)
+        rc = take_kept(*out, dir, name, &opts->identity, err);
+    if (rc == RC_OK && opts->steps)
+        atomic_fetch_add(opts->steps, (*out)->n);
+    while (rc == RC_OK && (*out)->n < (*out)->sites) {
+        rc = rc_stop_check(err);
+        if (rc == RC_OK)
+            rc = search_site(*out, plan, opts, err);
+        if (rc == RC_OK)
+            rc = keep(*out, dir, name, &opts->identity, err);
+        if (rc == RC_OK && opts->steps)
+            atomic_fetch_add(opts->steps, 1);
+    }
+    if (rc != RC_OK)
+        rc_smooth_free(out);
+    return rc;
+}
+
+size_t rc_smooth_sites(const rc_plan *plan, rc_mem *mem)
+{
+    rc_smooth *m;
+    size_t n = 0;
+
+    if (!asked_for(rc_plan_recipe(plan)))
+        return 0;
+    if (begin(&m, plan, mem, NULL) == RC_OK)
+        n = m->sites;
+    rc_smooth_free(&m);
+    return n;
+}

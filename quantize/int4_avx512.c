@@ -1,0 +1,4 @@
+/* quantize/int4_avx512.c - see int4_lanes.h. */
+#include "quantize/int4_functions.h"
+
+INT4_FUNCTIONS(avx512)
