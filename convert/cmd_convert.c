@@ -353,8 +353,9 @@ int rc_cmd_convert(int argc, char **argv)
         { "stats", RC_OPT_STR, "FILE", "awq, w4a16: statistics of recast calibrate", &o.int4.stats,
           0, 0 },
         { "method", RC_OPT_CHOICE, "rtn|awq|awq+",
-          "awq, w4a16: ranges by weights alone (default without --stats), by importance and with "
-          "scaled channels (default with), or the best that is known",
+          "awq, w4a16: ranges by weights alone (default without --stats); AWQ's scaled channels and "
+          "ranges by importance; or scale and zero point together, with error feedback where the "
+          "statistics have moments (default with --stats)",
           &o.int4.method, 0, 0 },
         { "smooth", RC_OPT_CHOICE, "off|pow2|free",
           "awq, w4a16: scale channels not at all, by powers of two, which norms and router keep "

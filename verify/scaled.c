@@ -8,6 +8,7 @@
 
 enum { PROBES = 8, ROWS = 64 }; /* readers of a norm that are looked at, and rows of each */
 #define CLEARLY    0.9          /* of the error without: believed */
+#define NAMED      0.8          /* of the error by the common power: astray */
 #define NEAR_POWER 0.2          /* from a whole log2: an estimated factor */
 
 /* What r, the scaling as the norm shows it, may be of the readers' own. */
@@ -453,7 +454,7 @@ unsigned rc_scaled_power(const rc_powers *sums)
 {
     const unsigned best = least(sums);
 
-    return sums->dd[best] < 0.5 * sums->dd[RC_SCALED_ONCE] && sums->dd[best] < 0.5 * sums->aa
+    return sums->dd[best] < NAMED * sums->dd[RC_SCALED_ONCE] && sums->dd[best] < 0.5 * sums->aa
                ? best
                : RC_SCALED_ONCE;
 }

@@ -117,6 +117,9 @@ repack w4a16-hf eight x; config "$mixed"; both int4-names fails x
 repack w4a16-bad-shape plain x; both shapes fails x
 repack w4a16-one-asymmetric plain x; config "$mixed"; both int4-experts fails x; says found 'expert 0'
 
+repack w4a16 "$ROOT/tests/data/golden_dspark/model" x; config "$mixed"; both int4-tiles warning x
+says found 'columns of 128' '96'
+
 # AWQ
 awq='del(.expert_dtype) | .quantization_config = {quant_method: "awq", bits: 4, group_size: 64, zero_point: true,
     version: "gemm", modules_to_not_convert: ["attn.", "shared_experts", "e_proj", "h_proj"]}'
@@ -137,4 +140,4 @@ says found 'AWQ describes 4-bit integers and nothing else'
 # ranks
 both tp-int4 fails ct --tp 16
 says found 'cuts through groups'
-among='/(int4-|awq-|ct-|tp-int4)' but=int4-tiles all_tripped vllm sglang
+among='/(int4-|awq-|ct-|tp-int4)' all_tripped vllm sglang
