@@ -144,13 +144,13 @@ static rc_code load_imatrix(rc_columns *c, const rc_plan *plan, const rc_job *jo
 {
     rc_imatrix_found found;
 
-    RC_TRY(rc_imatrix_part(rc_plan_recipe(plan)->imatrix, job->out[RC_PART_WEIGHT].name,
-                           job->expert, job->experts, job->pitch, job->col, job->cols,
-                           c->importance, &found, err));
+    RC_TRY(rc_imatrix_part(rc_plan_recipe(plan)->imatrix, job->imatrix_name, job->expert,
+                           job->experts, job->pitch, job->col, job->cols, c->importance, &found,
+                           err));
     if (found == RC_IMATRIX_FOUND)
         return RC_OK;
     rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the importance matrix has changed");
-    rc_err_tensor(err, job->out[RC_PART_WEIGHT].name);
+    rc_err_tensor(err, job->imatrix_name);
     return RC_E_INTEGRITY;
 }
 

@@ -160,9 +160,12 @@ typedef struct rc_job {
     rc_dest out[RC_PART_COUNT];             /* name NULL when there is none */
     size_t shard;                           /* output shard of all */
     uint64_t rows, cols;                    /* logical; COPY: 1 x nbytes */
-    uint64_t col, pitch; /* in GGUF: its first column in the tensor, and the tensor's columns */
-    uint64_t tiles;      /* pieces that are encoded anew and should be exact, each with a verdict:
-                            128x128 tiles, MXFP4 blocks, rows; 0 where loss is the point */
+    /* where an importance matrix has its columns: entry, first of them, and how many are in a row;
+     * NULL: nowhere */
+    const char *imatrix_name;
+    uint64_t col, pitch;
+    uint64_t tiles; /* pieces that are encoded anew and should be exact, each with a verdict:
+                       128x128 tiles, MXFP4 blocks, rows; 0 where loss is the point */
     rc_role role;
     uint32_t expert, experts; /* which matrix of a stack of how many; 0 of 1 */
     rc_importance importance; /* ENCODE into types that search, and INT4 */

@@ -394,13 +394,13 @@ static rc_code choose_importance(build *b, rc_job *job, const tensor *t, rc_err 
 
     if (job->op != RC_OP_ENCODE || !q || !q->searches)
         return RC_OK;
-    if (im)
-        RC_TRY(rc_imatrix_part(im, t->put.name, job->expert, job->experts, job->pitch, job->col,
-                               job->cols, NULL, &found, err));
+    if (im && job->imatrix_name)
+        RC_TRY(rc_imatrix_part(im, job->imatrix_name, job->expert, job->experts, job->pitch,
+                               job->col, job->cols, NULL, &found, err));
     if (found == RC_IMATRIX_MISMATCH) {
         rc_fail(err, RC_E_TENSORSET, RC_NO_OFFSET,
                 "the importance matrix is of another model: its entry has another size");
-        rc_err_tensor(err, t->put.name);
+        rc_err_tensor(err, job->imatrix_name);
         rc_err_want(err, "%u matrices of %" PRIu64 " columns", job->experts, job->pitch);
         return RC_E_TENSORSET;
     }
@@ -456,6 +456,21 @@ static void place_out(rc_dest *d, const piece *at, const tensor *t, const rc_par
     }
 }
 
+/* Importance matrices speak of one file: a draft's blocks come after the last layer there, whatever
+ * its own file calls them. DSpark's blk.0 is not the model's. */
+static rc_code find_statistics(build *b, rc_job *job, const file *f, const piece *at, rc_err *err)
+{
+    const rc_param *p = at->bound->param;
+    rc_gguf_place place;
+
+    if (!rc_gguf_place_of(&place, p, b->config, p->draft ? RC_GGUF_EMBED : f->kind))
+        return RC_OK;
+    job->imatrix_name = rc_arena_strdup(&b->plan->arena, place.name, strlen(place.name));
+    job->col = place.col;
+    job->pitch = place.rank ? place.shape[place.rank - 1] : 1;
+    return job->imatrix_name ? RC_OK : rc_fail_nomem(err, b->plan->mem, sizeof place.name);
+}
+
 static rc_code add_job(build *b, const file *f, const piece *at, rc_err *err)
 {
     rc_job *job = &b->plan->jobs[b->plan->njobs++];
@@ -472,8 +487,7 @@ static rc_code add_job(build *b, const file *f, const piece *at, rc_err *err)
         job->scale = at->bound->scale;
         job->cols = p->rank ? p->shape[p->rank - 1] : 1;
         job->rows = elements(p) / (job->cols ? job->cols : 1);
-        job->col = at->col;
-        job->pitch = t->put.rank ? t->put.shape[t->put.rank - 1] : 1;
+        RC_TRY(find_statistics(b, job, f, at, err));
     }
     job->shard = f->first_shard + t->split;
     job->role = p->role;
