@@ -353,7 +353,8 @@ int rc_cmd_convert(int argc, char **argv)
         { "stats", RC_OPT_STR, "FILE", "awq, w4a16: statistics of recast calibrate", &o.int4.stats,
           0, 0 },
         { "method", RC_OPT_CHOICE, "rtn|awq|awq+",
-          "awq, w4a16: ranges by weights alone (default without --stats); AWQ's scaled channels and "
+          "awq, w4a16: ranges by weights alone (default without --stats); AWQ's scaled channels "
+          "and "
           "ranges by importance; or scale and zero point together, with error feedback where the "
           "statistics have moments (default with --stats)",
           &o.int4.method, 0, 0 },

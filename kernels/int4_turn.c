@@ -1,9 +1,9 @@
 /* kernels/int4_turn.c - see int4_turn.h.
  *
  * Eight words are a matrix of 8 x 8 nibbles, which three rounds of swaps transpose; sixteen such
- * matrices side by side, a line of the input, are lanes that the compiler can put into vectors. What
- * comes out is gathered to whole lines: rows of a matrix are apart by a power of two, and would drive
- * one another out of the cache four bytes at a time. */
+ * matrices side by side, a line of the input, are lanes that the compiler can put into vectors.
+ * What comes out is gathered to whole lines: rows of a matrix are apart by a power of two, and
+ * would drive one another out of the cache four bytes at a time. */
 #include "kernels/int4_turn.h"
 
 #include <string.h>
@@ -22,8 +22,8 @@ uint32_t rc_int4_word_of_awq(uint32_t word)
     return plain;
 }
 
-/* Nibbles of a whose number has bit `step` change places with those of b that are `step` before; `low`
- * masks the latter, in both words of 64 bits. */
+/* Nibbles of a whose number has bit `step` change places with those of b that are `step` before;
+ * `low` masks the latter, in both words of 64 bits. */
 static void swap(uint64_t *restrict a, uint64_t *restrict b, unsigned step, uint64_t low)
 {
     for (unsigned l = 0; l < LANES / 2; l++) {

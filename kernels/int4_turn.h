@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Words [cols, rows / 8] in AWQ's order, column k at in + k * ldi bytes, to rows of nibbles in plain
- *  order, row r at out + r * ldo: cols / 2 bytes each. rows and cols are multiples of 8. */
+/** Words [cols, rows / 8] in AWQ's order, column k at in + k * ldi bytes, to rows of nibbles in
+ * plain order, row r at out + r * ldo: cols / 2 bytes each. rows and cols are multiples of 8. */
 void rc_int4_turn(uint8_t *out, size_t ldo, const uint8_t *in, size_t ldi, size_t rows,
                   size_t cols);
 

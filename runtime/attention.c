@@ -376,10 +376,9 @@ static rc_code attend(const run *r, rc_err *err)
 
 static rc_code show(const run *r, rc_input_at at, const float *x, size_t cols, rc_err *err)
 {
-    const rc_input_rows rows = { .layer = r->a->id.layer,
-                                 .at = at,
-                                 .expert = -1,
-                                 .pos0 = r->kv->origin + r->pos0 };
+    const rc_input_rows rows = {
+        .layer = r->a->id.layer, .at = at, .expert = -1, .pos0 = r->kv->origin + r->pos0
+    };
 
     return rc_show_input(r->a->e, &rows, x, r->tokens, cols, err);
 }

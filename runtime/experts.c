@@ -27,7 +27,7 @@ struct rc_experts {
     uint32_t *from; /* [E + 1]: where the tokens of each expert begin in `token` */
 
     /* there while it runs */
-    uint64_t pos0; /* .. the position of the first token */
+    uint64_t pos0;          /* .. the position of the first token */
     uint32_t *token;        /* ordered by expert, then token */
     float *weight;          /* theirs */
     float *x, *a, *b, *out; /* [run, D], [run, I] twice, [run, D] */

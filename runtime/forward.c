@@ -456,8 +456,8 @@ rc_code rc_forward_show_head(rc_forward *f, rc_err *err)
     RC_TRY(require_end(f, err));
     for (size_t t0 = 0; t0 < flow->tokens; t0 += flow->run) {
         RC_TRY(rc_stop_check(err));
-        RC_TRY(say(f->head, flow, t0,
-                   flow->tokens - t0 < flow->run ? flow->tokens - t0 : flow->run, NULL, err));
+        RC_TRY(say(f->head, flow, t0, flow->tokens - t0 < flow->run ? flow->tokens - t0 : flow->run,
+                   NULL, err));
     }
     return RC_OK;
 }
