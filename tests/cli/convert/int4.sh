@@ -83,6 +83,18 @@ says err 'rounded already'
 expect 69 recast convert w4 x --to fp8
 says err 'rounded already' 'original release'
 
+# an upload whose scales are F32, which AutoAWQ's never are: the values are kept all the same
+tool=$ROOT/$O/tests/cli/repack
+for kind in awq awq-f32; do
+    "$tool" $kind "$src" up-$kind || fail "repack $kind"
+    jq '.quantization_config = {quant_method: "awq", bits: 4, group_size: 64, zero_point: true, version: "gemm"}' \
+        "$src/config.json" >up-$kind/config.json
+    expect 0 recast convert up-$kind w4-$kind --to w4a16
+    says out 'exact +all'
+done
+expect 0 recast verify up-awq w4-awq-f32
+says out 'verdict: EXACT'
+
 # names of transformers, there and back
 expect 0 recast convert "$src" hf --to awq --group 64 --names hf --quiet
 tensors hf >t
