@@ -48,7 +48,7 @@ cfg w4 'def hits($l; $m): [$l[] | select(if startswith("re:") then . as $r | $m 
     ([ "model.layers.0.attn.fused_wqa_wkv", "model.layers.0.self_attn.wqkv_a", "model.layers.0.attn.indexer.wq_b",
        "model.layers.0.self_attn.compressor.indexer.q_b_proj", "model.layers.0.ffn.shared_experts.gate_up_proj", "model.layers.43.e_proj",
        "model.decoder.self_attn.wo_b" ] | all(hits($f; .) and (hits($i; .) or hits($n; .) | not))) and
-    ([ "lm_head", "head", "model.embed_tokens", "model.layers.0.ffn.gate", "model.layers.0.attn.wo_a", "model.layers.0.attn.indexer.compressor.fused_wkv_wgate",
+    ([ "lm_head", "head", "model.embed_tokens", "model.layers.0.ffn.gate", "model.layers.0.attn.wo_a", "model.layers.0.attn.indexer.compressor.fused_wkv_wgate", "model.layers.1.self_attn.compressor.wkv_gate",
        "model.layers.0.attn.indexer.weights_proj" ] | all(hits($n; .) and (hits($i; .) or hits($f; .) | not)))'
 
 expect 0 recast convert "$src" all --to w4a16 --scope all --asymmetric --group 32 --quiet
