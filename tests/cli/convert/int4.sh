@@ -56,6 +56,8 @@ tensors all >t
 says t '^layers.1.attn.indexer.wq_b.weight_packed ' '^layers.1.attn.wo_b.weight_zero_point I32 ' '^mtp.0.h_proj.weight_packed '
 grep -qE 'F8_|wo_a.weight_packed|compressor.*packed' t && fail "scope all: FP8 is left, or too much is INT4"
 cfg all '.quantization_config.config_groups | has("group_1") | not'
+expect 0 recast lint all --for vllm
+says out 'MTP draft: skipped unless' # found, though no part of it is a ".weight"
 
 # others read it: nothing is missing, and what was promised to be exact is
 for d in awq w4 all; do expect 0 recast inspect $d --json; jq -e .whole out >jq.out || fail "$d is not whole"; done
