@@ -250,6 +250,8 @@ rc_code rc_cast_int4(const rc_chunk *c, const rc_pieces *at, const rc_cast_how *
 
 static void get_awq(const rc_chunk *c, const rc_pieces *at, const band *b)
 {
+    const rc_dtype scale = c->job->source_int4.scale; /* F16, but for some uploads */
+    const size_t width = rc_dtype_bits(scale) / 8;
     const size_t rows = (size_t)c->nrows, cols = (size_t)c->job->cols;
     uint8_t *line = (uint8_t *)b->x; /* no row is under way */
 
@@ -258,8 +260,9 @@ static void get_awq(const rc_chunk *c, const rc_pieces *at, const band *b)
                        b->groups);
     for (size_t r = 0; r < rows; r++) {
         for (size_t g = 0; g < b->groups; g++)
-            memcpy(line + 2 * g, at->in[RC_PART_SCALE] + 2 * (g * c->job->rows + c->row + r), 2);
-        scales_from_stored(b->scale + r * b->groups, line, b->groups, RC_DTYPE_F16);
+            memcpy(line + width * g,
+                   at->in[RC_PART_SCALE] + width * (g * c->job->rows + c->row + r), width);
+        scales_from_stored(b->scale + r * b->groups, line, b->groups, scale);
     }
 }
 

@@ -60,7 +60,7 @@ static const char *const never_regex[] = {
     "re:.*\\.head$",
     "re:.*embed.*",
     "re:.*\\.gate$",
-    "re:.*compressor\\.(indexer\\.)?(wkv|wgate|fused_wkv_wgate|kv_proj|gate_proj)$",
+    "re:.*compressor\\.(indexer\\.)?(wkv|wgate|wkv_gate|fused_wkv_wgate|kv_proj|gate_proj)$",
     "re:.*weights_proj$",
     "re:.*markov_head.*",
     "re:.*confidence_head.*",

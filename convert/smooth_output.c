@@ -77,9 +77,20 @@ static const rc_bound *matrix(const pass *p, uint32_t number, const char *which)
     return rc_model_find(rc_plan_model(p->search->plan), name);
 }
 
+/* Which of its places sampled token t has for an expert; k: none. A damaged file may have two. */
+static size_t place_of(const rc_calib_sample *s, size_t t, uint32_t number)
+{
+    size_t k = 0;
+
+    while (k < s->k && s->expert[t * s->k + k] != number)
+        k++;
+    return k;
+}
+
 /* Those with the most sampled tokens. */
 static rc_code choose(pass *p, rc_err *err)
 {
+    const rc_calib_sample *s = &p->sample;
     const uint32_t n = p->search->config->n_routed_experts;
     expert *all = rc_mem_get(p->search->mem, n * sizeof *all);
 
@@ -87,9 +98,9 @@ static rc_code choose(pass *p, rc_err *err)
         return rc_fail_nomem(err, p->search->mem, n * sizeof *all);
     for (uint32_t e = 0; e < n; e++)
         all[e] = (expert){ .number = e };
-    for (size_t i = 0; i < p->sample.rows * p->sample.k; i++)
-        if (p->sample.expert[i] < n)
-            all[p->sample.expert[i]].tokens++;
+    for (size_t i = 0; i < s->rows * s->k; i++)
+        if (s->expert[i] < n && place_of(s, i / s->k, s->expert[i]) == i % s->k)
+            all[s->expert[i]].tokens++;
     qsort(all, n, sizeof *all, by_tokens);
     for (uint32_t e = 0; e < n && p->experts < RC_SMOOTH_EXPERTS && all[e].tokens; e++) {
         expert *x = &p->expert[p->experts++];
@@ -109,13 +120,14 @@ static void load_tokens(const pass *p, const expert *e, slot *s, float *weight)
 {
     size_t n = 0;
 
-    for (size_t t = 0; t < p->sample.rows && n < e->tokens; t++)
-        for (size_t k = 0; k < p->sample.k; k++)
-            if (p->sample.expert[t * p->sample.k + k] == e->number) {
-                rc_pair_f32_best()(s->x + n * p->d, p->sample.x + t * p->d, p->d);
-                weight[n++] = p->sample.weight[t * p->sample.k + k];
-                break;
-            }
+    for (size_t t = 0; t < p->sample.rows && n < e->tokens; t++) {
+        const size_t k = place_of(&p->sample, t, e->number);
+
+        if (k == p->sample.k)
+            continue;
+        rc_pair_f32_best()(s->x + n * p->d, p->sample.x + t * p->d, p->d);
+        weight[n++] = p->sample.weight[t * p->sample.k + k];
+    }
 }
 
 /* --------------------------------------------------------------- products */

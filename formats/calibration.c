@@ -323,7 +323,7 @@ rc_code rc_calib_seen(const rc_calib *c, const rc_param *param, const rc_config 
         RC_TRY(per_row(c, &s, "counts", &n, err));
     else if (s.at == RC_INPUT_O_A)
         n /= (float)config->o_groups;
-    *tokens = (uint64_t)n;
+    *tokens = n < 0x1p63f ? (uint64_t)n : UINT64_MAX; /* beyond, a cast is undefined */
     return RC_OK;
 }
 

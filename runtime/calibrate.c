@@ -163,12 +163,21 @@ static rc_code remove_all(job *j, bool partial, rc_err *err)
     return partial ? rc_dir_remove(dir, j->name[PARTIAL], err) : RC_OK;
 }
 
+static rc_code spare(const job *j, const rc_target *t, rc_err *err)
+{
+    if (!t->name || j->o->replace || !rc_dir_stat(&t->dir, t->name, NULL))
+        return RC_OK;
+    rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is there already");
+    rc_err_file(err, t->name);
+    rc_err_hint(err, "give --force to replace it");
+    return RC_E_CANTCREATE;
+}
+
 static rc_code look_for_state(job *j, rc_err *err)
 {
     const rc_calib_id mine = { digest_model(j->model), digest_tokens(j->o->windows),
                                digest_options(j) };
     const rc_dir *dir = &j->target->dir;
-    uint64_t nbytes;
 
     if (j->o->restart)
         RC_TRY(remove_all(j, true, err));
@@ -179,13 +188,8 @@ static rc_code look_for_state(job *j, rc_err *err)
         j->state = (rc_calib_state){ .id = mine };
     if (j->state.finished && !rc_dir_has(dir, j->name[PARTIAL], NULL))
         return RC_OK; /* it has its name already */
-    if (rc_dir_stat(dir, j->target->name, &nbytes) && !j->o->replace) {
-        rc_fail(err, RC_E_CANTCREATE, RC_NO_OFFSET, "is there already");
-        rc_err_file(err, j->target->name);
-        rc_err_hint(err, "give --force to replace it");
-        return RC_E_CANTCREATE;
-    }
-    return RC_OK;
+    RC_TRY(spare(j, j->target, err));
+    return spare(j, j->dat, err);
 }
 
 /* ---------------------------------------------------------------------- layers */

@@ -51,7 +51,7 @@ static const rc_opt options[] = {
       &want.scratch, 0, 0 },
     { "restart", RC_OPT_FLAG, NULL, "throw away what an unfinished run left beside STATS",
       &want.restart, 0, 0 },
-    { "force", RC_OPT_FLAG, NULL, "replace STATS", &want.force, 0, 0 },
+    { "force", RC_OPT_FLAG, NULL, "replace STATS, and what --dat names", &want.force, 0, 0 },
     { "json", RC_OPT_FLAG, NULL, "print one JSON object at the end instead of text", &want.json, 0,
       0 },
     { 0 },
@@ -392,6 +392,29 @@ static rc_code calibrate(session *s, rc_err *err)
     return rc;
 }
 
+/* With --force, too, a model is not to be lost. Other files beside it may be replaced. */
+static rc_code spare_model(const session *s, rc_err *err)
+{
+    const rc_source *src = rc_ckpt_source(s->ckpt);
+
+    for (size_t i = 0; i < rc_source_count(src); i++) {
+        const char *name = rc_source_at(src, i)->name, *dot = strrchr(name, '.');
+        bool reads = dot && strcmp(dot, ".json") == 0;
+        char path[4096];
+
+        for (size_t k = 0; k < rc_ckpt_shards(s->ckpt) && !reads; k++)
+            reads = rc_ckpt_shard(s->ckpt, k)->file == i;
+        (void)rc_source_path(src, name, path, sizeof path);
+        if (!reads || !(rc_target_is(&s->out, path) || rc_target_is(&s->dat, path)))
+            continue;
+        rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "is read, and would be written over");
+        rc_err_file(err, path);
+        rc_err_hint(err, "give the statistics another name");
+        return RC_E_USAGE;
+    }
+    return RC_OK;
+}
+
 static rc_code open_outputs(session *s, rc_err *err)
 {
     RC_TRY(rc_target_open(&s->out, want.out, err));
@@ -401,7 +424,7 @@ static rc_code open_outputs(session *s, rc_err *err)
     if (rc_target_is(&s->out, want.text) || rc_target_is(&s->dat, want.text) ||
         rc_target_is(&s->out, want.tokens) || rc_target_is(&s->dat, want.tokens))
         return rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "the result would replace the text");
-    return RC_OK;
+    return spare_model(s, err);
 }
 
 static rc_code open_model(session *s, const char *where, rc_err *err)

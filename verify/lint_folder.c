@@ -432,11 +432,20 @@ static void lacks_draft_tensor(const rc_lint_facts *f, rc_lint_finding *out)
     }
 }
 
+/* In whatever layout: under ".weight", ".weight_packed", ".qweight". */
+static bool has_module(const rc_ckpt *ckpt, const char *module)
+{
+    for (size_t i = 0; i < rc_ckpt_count(ckpt); i++)
+        if (strncmp(rc_ckpt_at(ckpt, i)->name, module, strlen(module)) == 0)
+            return true;
+    return false;
+}
+
 /* The main model is loaded without it; a draft is asked for by an option. */
 void rc_lint_draft(const rc_lint_facts *f, rc_lint_finding *out)
 {
-    const bool dspark = rc_ckpt_find(f->ckpt, "mtp.0.main_proj.weight") != NULL;
-    const bool mtp = rc_ckpt_find(f->ckpt, "mtp.0.e_proj.weight") != NULL;
+    const bool dspark = has_module(f->ckpt, "mtp.0.main_proj.");
+    const bool mtp = has_module(f->ckpt, "mtp.0.e_proj.");
     uint64_t nextn = 0;
     rc_err *e;
 

@@ -21,6 +21,7 @@
  * native or bf16, experts in 4-bit integers, to nearest; the config is for the caller to edit:
  *
  *     awq                AutoAWQ, groups of 64
+ *     awq-f32            the same, scales in F32
  *     w4a16-zeros        compressed-tensors: the same codes, zero points and scales (F16)
  *     w4a16              compressed-tensors, symmetric groups of 32, scales in BF16; FP8 elsewhere
  *                        under ".weight_scale"
@@ -566,6 +567,24 @@ static void awq(void)
     int4_of(".ffn.experts.", true, false);
 }
 
+static void awq_f32(void)
+{
+    awq();
+    for (size_t i = 0; i < s.n; i++) {
+        item *w = &s.at[i];
+        float *y;
+
+        if (!ends_with(w->name, ".scales"))
+            continue;
+        y = memory(2 * w->nbytes);
+        rc_f16_to_f32_ref(y, (const uint16_t *)(const void *)w->data, w->nbytes / 2);
+        free(w->data);
+        w->data = (uint8_t *)y;
+        w->nbytes *= 2;
+        w->dtype = RC_DTYPE_F32;
+    }
+}
+
 static void w4a16_zeros(void)
 {
     int4_of(".ffn.experts.", false, false);
@@ -735,6 +754,7 @@ static const struct {
     { "odd-scale-2", odd_scale_2 },
     { "nan-scale-2", nan_scale_2 },
     { "awq", awq },
+    { "awq-f32", awq_f32 },
     { "w4a16-zeros", w4a16_zeros },
     { "w4a16", w4a16 },
     { "w4a16-attn", w4a16_attn },

@@ -1,10 +1,11 @@
 /* tests/cli/statistics.c - made-up statistics of a checkpoint's activations.
  *
- *     statistics MODEL FOLDER NAME [few=N] [tokens=N] [seed=N] [moments]
+ *     statistics MODEL FOLDER NAME [few=N] [tokens=N] [seed=N] [moments] [twice]
  *
  * A file FOLDER/NAME as recast calibrate writes it: channels differ by log-normal gains, so that
  * scaling and importance have something to find; the first N experts of every layer saw 10
- * tokens only. Nothing is run: for tests of what is made of statistics. */
+ * tokens only. twice: each sampled token chose the same expert in all its places, as no router
+ * does; expert 0 eight times. Nothing is run: for tests of what is made of statistics. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static struct {
     rc_mem mem;
     rc_subject model;
     uint64_t few, tokens, seed;
-    bool moments;
+    bool moments, twice;
 } s = { .tokens = 4096, .seed = 1 };
 
 static void must(rc_code rc, const rc_err *err)
@@ -131,7 +132,8 @@ static void put_sample(rc_calib_writer *w, const rc_config *c, uint32_t block)
     for (size_t i = 0; i < SAMPLE * d; i++)
         x[i] = (float)(gauss() * exp((double)(i % d * 37 % 101) / 50 - 1));
     for (size_t i = 0; i < SAMPLE * k; i++) {
-        expert[i] = (uint32_t)((i / k * 7 + i % k) % c->n_routed_experts);
+        expert[i] =
+            s.twice ? i / k % 64 != 0 : (uint32_t)((i / k * 7 + i % k) % c->n_routed_experts);
         weight[i] = 0.5f;
     }
     must(rc_calib_put_sample(w, block, x, expert, weight, &err), &err);
@@ -148,6 +150,8 @@ static void option(const char *word)
         s.tokens = strtoull(word + 7, NULL, 10);
     else if (strncmp(word, "seed=", 5) == 0)
         s.seed = strtoull(word + 5, NULL, 10);
+    else if (strcmp(word, "twice") == 0)
+        s.twice = true;
     else
         s.moments = strcmp(word, "moments") == 0;
 }

@@ -63,7 +63,7 @@ static void put_all(rc_calib_writer *w, uint32_t block, rc_input_at at, size_t r
             ab[r * cols + k] = 32 * number(block, at, r, k);
         }
         counts[r] = 64;
-        seen[r] = (double)(10 + r);
+        seen[r] = at == RC_INPUT_Q ? 3e38 : (double)(10 + r); /* or more than can be counted */
     }
     ok(rc_calib_put(w, block, at, &s, &err), &err);
     free(sq);
@@ -265,6 +265,9 @@ static void test_calibration_seen(void **state)
     ok(rc_calib_seen(c, rm_find(&m, "layers.3.attn.wo_a.weight")->param, m.e.config, &n, &err),
        &err);
     assert_int_equal(n, 5); /* two groups of heads saw ten rows */
+    ok(rc_calib_seen(c, rm_find(&m, "layers.3.attn.wq_b.weight")->param, m.e.config, &n, &err),
+       &err);
+    assert_true(n == UINT64_MAX);
     rc_calib_free(&c);
     rm_close(&m);
 }

@@ -26,6 +26,17 @@ says err 'STATS is missing'
 expect 64 recast calibrate src --tokens ids -o s.gguf --dat ./s.gguf
 expect 64 recast calibrate src --tokens ids -o ./ids --force
 says err 'replace the text'
+cp -r src m
+for f in config.json model-00001-of-00006.safetensors; do
+    expect 64 recast calibrate m --tokens ids -o "m/$f" --force
+    says err "m/$f: is read, and would be written over"
+    expect 64 recast calibrate m --tokens ids -o s.gguf --dat "./m/$f" --force
+    cmp "src/$f" "m/$f" || fail 'the model was written over'
+done
+echo mine >mine.dat
+expect 73 recast calibrate src --tokens ids -o s.gguf --dat mine.dat
+says err 'mine.dat: is there already'
+[ "$(cat mine.dat)" = mine ] || fail '--dat replaced a file without --force'
 expect 64 recast calibrate src --tokens ids --ctx 1 -o s.gguf
 expect 73 recast calibrate src --tokens ids -o nowhere/s.gguf
 fresh x && rm x/tokenizer.json

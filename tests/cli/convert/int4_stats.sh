@@ -12,9 +12,9 @@ statistics "$src" . moments moments
 statistics "$src" . other seed=7
 
 expect 0 recast convert "$src" awq --to awq --stats s
-says out 'int4 +96 tensors in groups of 128, with zero points; awq, 0 with feedback' 'loss +weighted error 0\.' \
+says out 'int4 +96 tensors in groups of 128, with zero points; awq\+, 0 with feedback' 'loss +weighted error 0\.' \
     'scaling +[0-9]+ norms \(pow2\)' 'experts +8 of 32 saw fewer than 64 tokens: topped up'
-sum awq '.recipe | .method == "awq" and .smooth == "pow2" and .stats.tokens == 4096 and .stats.dataset == "made up"'
+sum awq '.recipe | .method == "awq+" and .smooth == "pow2" and .stats.tokens == 4096 and .stats.dataset == "made up"'
 sum awq '.totals.int4 | .experts == 32 and .experts_few_tokens == 8 and .unknown_statistics == 0'
 jq -e -s '[.[] | select(.op == "int4")] | all(.importance == "statistics" and (.tokens | . == 10 or . == 200) and (.fallback == (.tokens == 10)))' \
     awq/recast.jsonl >jq.out || fail "tokens in the ledger"
@@ -45,14 +45,21 @@ expect 0 recast convert "$src" w4off --to w4a16 --stats s --smooth off --quiet
 grep -q 'shared_experts.w1.weight","op":"fp8-rescale"' w4off/recast.jsonl || fail "shared experts are not FP8"
 
 # methods: each is at least as good by its own measure
-expect 0 recast convert "$src" plus --to w4a16 --stats s --method awq+ --smooth off --quiet
-below "$(loss w4off)" 1 awq
-below "$(loss plus)" "$(loss w4off) + 1e-9" "awq+"
+expect 0 recast convert "$src" plain --to w4a16 --stats s --method awq --smooth off --quiet
+below "$(loss plain)" 1 awq
+below "$(loss w4off)" "$(loss plain) + 1e-9" "awq+"
 expect 0 recast convert "$src" fed --to w4a16 --stats moments --method awq+
 says out '96 with feedback by moments'
 jq -e -s '[.[] | select(.op == "int4")] | all(.method == "awq+ with feedback")' fed/recast.jsonl >jq.out || fail "feedback"
 expect 0 recast convert "$src" fed1 --to w4a16 --stats moments --method awq+ --threads 1 --cpu ref --quiet
 same fed fed1
+
+# tokens that chose an expert twice count once: what is not there is not read
+statistics "$src" . twice twice
+expect 0 recast convert "$src" tw1 --to awq --stats twice --threads 1 --quiet
+expect 0 recast convert "$src" tw5 --to awq --stats twice --threads 5 --quiet
+same tw1 tw5
+jq -e -s '[.[] | select(.scaling)] | length == 4 and all(.scaling.loss_before | . > 0 and . < 1e9)' tw1/recast.jsonl >jq.out || fail "twice"
 
 # statistics that do not fit, cannot be read, or are few
 expect 0 recast synth tiny --like tiny --quiet
