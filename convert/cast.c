@@ -269,8 +269,8 @@ static rc_code check_scales(const rc_chunk *c, const uint8_t *scale, rc_err *err
                                                          : "scale is NaN or infinite",
                             at / t->shape[1], at % t->shape[1], scan.nan + scan.inf);
     }
-    for (size_t i = 0; i < n && t->dtype == RC_DTYPE_F32; i++)
-        if (scale[4 * i + 3] & 0x80)
+    for (size_t i = 0; i < n && t->dtype != RC_DTYPE_F8_E8M0; i++)
+        if (scale[width * (i + 1) - 1] & 0x80)
             return rc_cast_fail(err, t, (first + i) * width, "scale is negative",
                                 (first + i) / t->shape[1], (first + i) % t->shape[1], 1);
     return RC_OK;
@@ -361,15 +361,31 @@ static void cast_fp4_fp8(const rc_chunk *c, const uint8_t *weight, const uint8_t
 
 /* ------------------------------------------------------------- FP8 to FP8 */
 
-/* The source's tile scale as a number. */
+/* Scales of n of the source's tiles as numbers. BF16 is what uploads of 4-bit integers may have. */
+static void scales_of(const rc_chunk *c, const uint8_t *scale, size_t first, size_t n, float *out)
+{
+    uint16_t half;
+
+    switch (c->job->scale->dtype) {
+    case RC_DTYPE_F8_E8M0:
+        rc_e8m0_to_f32(out, scale + first, n);
+        break;
+    case RC_DTYPE_BF16:
+        for (size_t i = 0; i < n; i++) {
+            memcpy(&half, scale + 2 * (first + i), 2); /* a file's need not be aligned */
+            out[i] = rc_bf16_value(half);
+        }
+        break;
+    default: /* F32 */
+        memcpy(out, scale + 4 * first, 4 * n);
+    }
+}
+
 static float scale_at(const rc_chunk *c, const uint8_t *scale, size_t tile)
 {
     float x;
 
-    if (c->job->scale->dtype == RC_DTYPE_F8_E8M0)
-        rc_e8m0_to_f32(&x, scale + tile, 1);
-    else
-        memcpy(&x, scale + 4 * tile, 4);
+    scales_of(c, scale, tile, 1, &x);
     return x;
 }
 
@@ -434,12 +450,8 @@ void rc_cast_scales(const rc_chunk *c, const uint8_t *scale, uint64_t row, uint6
 {
     const size_t ntiles = (size_t)rc_ceil_div(c->job->cols, TILE);
     const size_t first = (size_t)(row / TILE) * ntiles + (size_t)(col / TILE);
-    const size_t count = (size_t)rc_ceil_div(n, TILE);
 
-    if (c->job->scale->dtype == RC_DTYPE_F8_E8M0)
-        rc_e8m0_to_f32(out, scale + first, count);
-    else
-        memcpy(out, scale + 4 * first, 4 * count);
+    scales_of(c, scale, first, (size_t)rc_ceil_div(n, TILE), out);
 }
 
 /* Dequantize columns [col, col + n) of one row; returns how many are not exact. */

@@ -150,10 +150,11 @@ void rc_int4_print(const rc_plan *plan, const rc_int4_totals *t)
     print_method(recipe, t);
     if (!tally->groups)
         return;
-    printf("loss      %s error %.4f of that of rounding to nearest; %.1f %% of groups clipped\n",
+    printf("loss      %s error %.4f of that of rounding to nearest; %.1f %% of groups clipped%s\n",
            recipe->int4.stats ? "weighted" : "squared",
            tally->loss_nearest > 0 ? tally->loss / tally->loss_nearest : 1,
-           100 * (double)tally->clipped / (double)tally->groups);
+           100 * (double)tally->clipped / (double)tally->groups,
+           t->by_moments ? "; what feedback wins between columns is not in it" : "");
     print_statistics(recipe, t);
 }
 

@@ -62,7 +62,7 @@ rc_code rc_totals_int4(rc_int4_totals *t, const rc_finished *done, const rc_job 
         t->experts++;
         if (stats_of(done))
             RC_TRY(tokens_of(done, job, &tokens, err));
-        t->few += stats_of(done) && is_few(done, tokens);
+        t->few += stats_of(done) && !r->verdict.unknown && is_few(done, tokens);
     }
     return RC_OK;
 }

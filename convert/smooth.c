@@ -178,10 +178,11 @@ static rc_code take_kept(rc_smooth *m, const rc_dir *dir, const char *name,
                          const rc_digest *identity, rc_err *err)
 {
     char *text;
+    uint64_t nbytes;
     size_t len, at = HEAD;
     rc_code rc = RC_OK;
 
-    if (!rc_dir_stat(dir, name, NULL))
+    if (!rc_dir_stat(dir, name, &nbytes) || nbytes > MAX_KEPT)
         return RC_OK;
     RC_TRY(rc_dir_slurp(dir, name, MAX_KEPT, &text, &len, m->mem, err));
     if (is_ours(text, len, identity))

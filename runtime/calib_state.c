@@ -26,7 +26,8 @@ rc_code rc_calib_state_read(const rc_dir *dir, const char *name, rc_calib_state 
 {
     rc_mem mem = { 0 };
     rc_digest want;
-    char *text;
+    uint64_t nbytes = sizeof(record);
+    char *text = NULL;
     size_t len;
     record r;
     bool sound;
@@ -34,12 +35,14 @@ rc_code rc_calib_state_read(const rc_dir *dir, const char *name, rc_calib_state 
     *found = rc_dir_has(dir, name, NULL);
     if (!*found)
         return RC_OK;
-    RC_TRY(rc_dir_slurp(dir, name, sizeof r, &text, &len, &mem, err));
-    sound = len == sizeof r;
+    (void)rc_dir_stat(dir, name, &nbytes); /* no file: the next says what it is */
+    if (nbytes <= sizeof r)
+        RC_TRY(rc_dir_slurp(dir, name, sizeof r, &text, &len, &mem, err));
+    sound = text && len == sizeof r;
     if (sound) {
         memcpy(&r, text, sizeof r);
         want = digest_of(&r);
-        sound = strcmp(r.magic, MAGIC) == 0 && rc_digest_equal(&want, &r.self);
+        sound = strcmp(r.magic, MAGIC) == 0 && rc_digest_equal(&want, &r.self) && r.state.slot < 2;
         *state = r.state;
     }
     rc_mem_put(&mem, text);

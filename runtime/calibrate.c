@@ -194,7 +194,7 @@ static rc_code look_for_state(job *j, rc_err *err)
 
 /* ---------------------------------------------------------------------- layers */
 
-static rc_code open_files(job *j, rc_err *err)
+static rc_code open_all(job *j, rc_err *err)
 {
     const rc_dir *dir = &j->target->dir;
     const uint64_t nbytes = (uint64_t)j->o->windows->tokens * j->wide * sizeof(float);
@@ -206,6 +206,15 @@ static rc_code open_files(job *j, rc_err *err)
     j->report->state_nbytes = 2 * nbytes;
     return rc_calib_writer_new(&j->writer, &j->plan, dir, j->name[PARTIAL],
                                j->resumes ? RC_OUT_RESUME : RC_OUT_NEW, j->mem, err);
+}
+
+static rc_code open_files(job *j, rc_err *err)
+{
+    const rc_code rc = open_all(j, err);
+
+    if (j->resumes && (rc == RC_E_INTEGRITY || rc == RC_E_CANTCREATE))
+        rc_err_hint(err, "what an earlier run left is not whole: --restart begins anew");
+    return rc;
 }
 
 /* A step is over: what it gave is on the disk before the state says so. */

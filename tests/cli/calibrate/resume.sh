@@ -53,6 +53,11 @@ says err 'other options was begun here'
 expect 0 recast synth n --like tiny --layers 3 --experts 4 --seed 5 --quiet
 expect 86 recast calibrate n --tokens long --ctx 500 -o d/s.gguf
 says err 'another model was begun here'
+# the sums are gone
+mv d/s.gguf.partial away
+expect 73 recast calibrate m --tokens long --ctx 500 -o d/s.gguf
+says err 'is not whole: --restart'
+mv away d/s.gguf.partial
 # damaged: of the streams one byte, of the state one byte
 printf '\x55' | dd of=d/s.gguf.partial.streams-0 bs=1 seek=777 conv=notrunc 2>/dev/null
 printf '\x55' | dd of=d/s.gguf.partial.streams-1 bs=1 seek=777 conv=notrunc 2>/dev/null
@@ -61,6 +66,9 @@ says err 'streams of the unfinished calibration' 'restart'
 printf '\x55' | dd of=d/s.gguf.partial.state bs=1 seek=30 conv=notrunc 2>/dev/null
 expect 80 recast calibrate m --tokens long --ctx 500 -o d/s.gguf
 says err 's.gguf.partial.state: .*not the state'
+truncate -s 1G d/s.gguf.partial.state
+expect 80 recast calibrate m --tokens long --ctx 500 -o d/s.gguf
+says err 's.gguf.partial.state: .*not the state' 'restart'
 expect 0 recast calibrate m --tokens ids --ctx 50 -o d/s.gguf --restart --quiet
 cmp -s ref.gguf d/s.gguf || fail '--restart: other bytes'
 # finished: not written over without being asked

@@ -96,6 +96,14 @@ for kind in awq awq-f32; do
 done
 expect 0 recast verify up-awq w4-awq-f32
 says out 'verdict: EXACT'
+# and one whose FP8 has its scales in BF16
+"$tool" w4a16-attn "$src" up || fail "repack w4a16-attn"
+jq '.quantization_config = {quant_method: "compressed-tensors", format: "pack-quantized", config_groups: {g: {targets: ["Linear"],
+    weights: {num_bits: 4, type: "int", symmetric: true, strategy: "group", group_size: 32}}}}' "$src/config.json" >up/config.json
+expect 0 recast convert up awq-up --to awq
+says out 'exact +all'
+expect 0 recast verify up awq-up
+says out 'verdict: EXACT'
 
 # names of transformers, there and back
 expect 0 recast convert "$src" hf --to awq --group 64 --names hf --quiet
