@@ -297,9 +297,10 @@ static int check_options(const options *o, const char *src)
     if (o->scale_dtype && strcmp(o->to, "fp8") != 0)
         return rc_cli_usage("--scale-dtype goes with --to fp8, not with --to %s", o->to);
     if (!gguf && (o->hollow || o->recipe || o->types.n || o->imatrix || o->effort || o->split_size))
-        return rc_cli_usage("--recipe, --type, --imatrix, --effort, --split-size and --hollow go "
-                            "with --to gguf, not with --to %s",
-                            o->to);
+        return rc_cli_usage(
+            "--recipe, --type, --imatrix, --effort, --split-size and --hollow go "
+            "with --to gguf, not with --to %s%s",
+            o->to, o->imatrix && rc_int4_is_target(o->to) ? "; --stats takes the same file" : "");
     if (gguf && (o->tensors.n || o->shard_size))
         return rc_cli_usage(
             "%s does not go with --to gguf%s", o->tensors.n ? "--tensors" : "--shard-size",

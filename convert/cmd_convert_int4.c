@@ -54,8 +54,11 @@ int rc_int4_check(const rc_int4_words *w, const char *to, const char *src)
 
     if (!rc_int4_is_target(to)) {
         given = given ? given : w->names ? "--names" : NULL;
-        return given ? rc_cli_usage("%s goes with --to awq and --to w4a16, not with --to %s", given,
-                                    to)
+        return given ? rc_cli_usage("%s goes with --to awq and --to w4a16, not with --to %s%s",
+                                    given, to,
+                                    w->stats && strncmp(to, "gguf", 4) == 0
+                                        ? "; --imatrix takes the same file"
+                                        : "")
                      : -1;
     }
     if (w->symmetric && is(to, "awq"))
@@ -119,15 +122,19 @@ static void print_method(const rc_recipe *recipe, const rc_int4_totals *t)
         printf(": the same integers as in the source\n");
     else if (!r->stats)
         printf("; %s without statistics, ranges by weights alone\n", rc_recipe_method(recipe));
+    else if (t->by_moments)
+        printf("; %s, %" PRIu64 " with error feedback\n", rc_recipe_method(recipe), t->by_moments);
     else
-        printf("; %s, %" PRIu64 " with feedback by moments\n", rc_recipe_method(recipe),
-               t->by_moments);
+        printf("; %s\n", rc_recipe_method(recipe));
 }
 
 static void print_statistics(const rc_recipe *recipe, const rc_int4_totals *t)
 {
-    if (recipe->int4.smooth != RC_SMOOTH_OFF)
-        printf("scaling   %" PRIu64 " norms (%s)\n", t->scaled, rc_recipe_smooth(recipe));
+    if (recipe->int4.smooth != RC_SMOOTH_OFF && t->scaled)
+        printf("scaling   channels of %" PRIu64 " norm%s (%s)\n", t->scaled,
+               t->scaled == 1 ? "" : "s", rc_recipe_smooth(recipe));
+    else if (recipe->int4.smooth != RC_SMOOTH_OFF)
+        printf("scaling   none: no norm's made the error smaller (%s)\n", rc_recipe_smooth(recipe));
     if (!recipe->int4.stats)
         return;
     if (t->few)
@@ -150,11 +157,13 @@ void rc_int4_print(const rc_plan *plan, const rc_int4_totals *t)
     print_method(recipe, t);
     if (!tally->groups)
         return;
-    printf("loss      %s error %.4f of that of rounding to nearest; %.1f %% of groups clipped%s\n",
+    printf("loss      %s error %.4f of that of rounding to nearest; %.1f %% of groups clipped\n",
            recipe->int4.stats ? "weighted" : "squared",
            tally->loss_nearest > 0 ? tally->loss / tally->loss_nearest : 1,
-           100 * (double)tally->clipped / (double)tally->groups,
-           t->by_moments ? "; what feedback wins between columns is not in it" : "");
+           100 * (double)tally->clipped / (double)tally->groups);
+    if (t->by_moments) /* or a larger number is taken for a worse model */
+        printf("          feedback lets single weights err more, so that outputs err less: verify "
+               "--logits compares\n");
     print_statistics(recipe, t);
 }
 

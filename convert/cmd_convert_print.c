@@ -168,13 +168,16 @@ static void print_time(const rc_plan *plan, unsigned threads)
 {
     const uint64_t moved = rc_plan_read_bytes(plan) + rc_plan_tensor_bytes(plan);
     const double disk = (double)moved / 1e9, search = encode_seconds(plan) / threads;
+    const char *on_top =
+        rc_plan_recipe(plan)->int4.stats ? "; scalings and feedback take more" : "";
     char t[24];
 
     if (search > disk)
-        printf("time      about %s for the search, with %u threads\n", rc_human_time(t, search),
-               threads);
+        printf("time      about %s for the search, with %u threads%s\n", rc_human_time(t, search),
+               threads, on_top);
     else
-        printf("time      about %s on a disk that moves 1 GB/s\n", rc_human_time(t, disk));
+        printf("time      about %s on a disk that moves 1 GB/s%s\n", rc_human_time(t, disk),
+               on_top);
 }
 
 void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigned threads)

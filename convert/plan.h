@@ -47,7 +47,7 @@ typedef enum rc_draft_way {
 /* INT4: what is requantized. */
 typedef enum rc_int4_scope {
     RC_SCOPE_EXPERTS, /* routed experts; the rest stays FP8 (w4a16) or becomes BF16 (awq) */
-    RC_SCOPE_ALL      /* attention and shared experts too; wo_a stays FP8 (w4a16) or BF16 (awq) */
+    RC_SCOPE_ALL      /* attention, shared experts, drafts' projections too; wo_a is BF16 */
 } rc_int4_scope;
 
 typedef enum rc_int4_method {

@@ -234,6 +234,8 @@ static rc_code print_rare(void *ctx, const rare *r, const rc_calib *c, rc_err *e
 static rc_code print_text(const session *s, const rc_calib *c, rc_err *err)
 {
     const rc_calibrate_report *r = &s->report;
+    const uint32_t window =
+        s->windows.ctx < s->windows.tokens ? s->windows.ctx : (uint32_t)s->windows.tokens;
     printer p = { .s = s };
     char read[16], peak[16], time[24];
 
@@ -242,7 +244,7 @@ static rc_code print_text(const session *s, const rc_calib *c, rc_err *err)
     printf("%zu tokens of \"%s\" in %zu window%s of %" PRIu32 ", %" PRIu32
            " layers%s, numerics %s\n",
            s->windows.tokens, dataset(), s->windows.windows, s->windows.windows == 1 ? "" : "s",
-           s->windows.ctx, rc_ckpt_config(s->ckpt)->num_hidden_layers,
+           window, rc_ckpt_config(s->ckpt)->num_hidden_layers,
            r->draft ? " and the draft's block" : "", rc_calib_origin_of(c)->numerics);
     if (r->no_draft)
         printf("%s\n", r->no_draft);
@@ -259,7 +261,7 @@ static rc_code print_text(const session *s, const rc_calib *c, rc_err *err)
     if (r->resumed)
         printf("%" PRIu32 " of %" PRIu32 " steps were done by an earlier run\n", r->resumed,
                r->steps);
-    printf("%s: in %s; read %s, memory %s\n", want.out, rc_human_time(time, s->seconds),
+    printf("wrote %s in %s; read %s, memory %s\n", want.out, rc_human_time(time, s->seconds),
            rc_human_bytes(read, r->bytes_read), rc_human_bytes(peak, s->mem.peak));
     return RC_OK;
 }
@@ -389,6 +391,9 @@ static rc_code calibrate(session *s, rc_err *err)
     rc = rc_calibrate(&s->out, &s->dat, s->model, &o, &s->report, &s->mem, err);
     rc_ticker_stop(&ticker);
     s->seconds = rc_now() - begin;
+    if (rc == RC_E_STOPPED || rc == RC_E_NOSPACE)
+        rc_err_hint(err, "%" PRIu64 " of %" PRIu64 " layers are kept: the same command resumes",
+                    (uint64_t)s->progress.done, s->progress.total);
     return rc;
 }
 

@@ -64,10 +64,14 @@ rc_code rc_text_input_read(rc_windows *out, rc_ids *ids, const rc_text_input *in
     const bool adds = !in->tokens && bpe && rc_tokenizer_add_bos(rc_bpe_tokenizer(bpe)) == 1;
     const uint32_t bos = in->bos || adds ? config->bos_token_id : RC_NO_TOKEN;
     uint32_t ctx, stride;
+    rc_code rc;
 
     RC_TRY(read_ids(ids, in, bpe, config->vocab_size, mem, err));
     RC_TRY(check_ids(ids, config->vocab_size, err));
     ctx = in->ctx ? (uint32_t)in->ctx : default_ctx(ids->n + (bos != RC_NO_TOKEN), config);
     stride = in->stride ? (uint32_t)in->stride : ctx;
-    return rc_windows_cut(out, ids->at, ids->n, ctx, stride, (uint32_t)in->skip, bos, mem, err);
+    rc = rc_windows_cut(out, ids->at, ids->n, ctx, stride, (uint32_t)in->skip, bos, mem, err);
+    if (rc == RC_E_USAGE && (in->text || in->tokens))
+        rc_err_file(err, in->text ? in->text : in->tokens);
+    return rc;
 }

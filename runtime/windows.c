@@ -86,7 +86,7 @@ rc_code rc_windows_cut(rc_windows *out, const uint32_t *id, size_t n, uint32_t c
     *out = (rc_windows){ .ctx = ctx, .stride = stride, .skip = skip, .bos = bos, .mem = mem };
     RC_TRY(check_sizes(ctx, stride, skip, err));
     if (n == 0 || !count(out, n + s.front)) {
-        rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "a text of %zu tokens: nothing to score", n);
+        rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "a text of %zu tokens is too short", n);
         rc_err_want(err, "%zu tokens at least", (size_t)skip + 2 - s.front);
         return RC_E_USAGE;
     }

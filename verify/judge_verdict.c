@@ -180,6 +180,12 @@ uint64_t rc_pair_offset(const rc_pair *pair)
     return pair->tb->begin + rc_decoder_offset(pair->b, row, col);
 }
 
+/* Stored as something that cannot have held the original's values. */
+static bool rounds(const rc_bound *b)
+{
+    return b && (b->store == RC_STORE_AWQ || b->store == RC_STORE_PACKED);
+}
+
 static rc_code fail_pair(const rc_judge *j, const rc_pair *p, size_t failed, rc_err *err)
 {
     char path[512], says[224], more[48] = "";
@@ -191,7 +197,7 @@ static rc_code fail_pair(const rc_judge *j, const rc_pair *p, size_t failed, rc_
     rc_err_file(
         err, rc_judge_path(path, sizeof path, &j->b, rc_ckpt_shard(j->b.ckpt, p->tb->shard)->name));
     rc_err_tensor(err, p->tb->name);
-    if (rc_ckpt_gguf(j->b.ckpt) && !j->rules.lossy)
+    if ((rc_ckpt_gguf(j->b.ckpt) || rounds(p->b)) && !j->rules.lossy)
         rc_err_hint(
             err, "types that round are judged by --min-sqnr [ROLE=]DB, or by what the model says: "
                  "--logits --text FILE --max-kl X");

@@ -432,20 +432,24 @@ static void lacks_draft_tensor(const rc_lint_facts *f, rc_lint_finding *out)
     }
 }
 
-/* In whatever layout: under ".weight", ".weight_packed", ".qweight". */
-static bool has_module(const rc_ckpt *ckpt, const char *module)
+/* However its values are stored. */
+static bool draft_has(const rc_lint_facts *f, const char *matrix)
 {
-    for (size_t i = 0; i < rc_ckpt_count(ckpt); i++)
-        if (strncmp(rc_ckpt_at(ckpt, i)->name, module, strlen(module)) == 0)
+    static const char *const kinds[] = { "weight", "weight_packed", "qweight" };
+    char name[64];
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        snprintf(name, sizeof name, "mtp.0.%s.%s", matrix, kinds[i]);
+        if (rc_ckpt_find(f->ckpt, name))
             return true;
+    }
     return false;
 }
 
 /* The main model is loaded without it; a draft is asked for by an option. */
 void rc_lint_draft(const rc_lint_facts *f, rc_lint_finding *out)
 {
-    const bool dspark = has_module(f->ckpt, "mtp.0.main_proj.");
-    const bool mtp = has_module(f->ckpt, "mtp.0.e_proj.");
+    const bool dspark = draft_has(f, "main_proj"), mtp = draft_has(f, "e_proj");
     uint64_t nextn = 0;
     rc_err *e;
 
