@@ -40,6 +40,11 @@ static rc_code take_source_groups(rc_recipe *recipe, const rc_model *model, rc_e
     for (size_t i = 0; i < rc_model_count(model); i++) {
         const rc_bound *b = rc_model_at(model, i);
 
+        if (b->store == RC_STORE_FP4 && recipe->draft != RC_DRAFT_DROP)
+            return refuse(model, "experts of its draft are FP4: this container has no such",
+                          "start from the original release, or leave the draft out with "
+                          "--draft drop",
+                          err);
         if (!is_int4(b->store))
             continue;
         if (r->group && (r->group != b->group || r->symmetric != !b->zero))

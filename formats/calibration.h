@@ -37,8 +37,9 @@
 #include "formats/inputs.h"
 #include "formats/model.h"
 
-#define RC_CALIB_ENOUGH 64u
-#define RC_CALIB_BLOCK  128u
+#define RC_CALIB_ENOUGH   64u
+#define RC_CALIB_BLOCK    128u
+#define RC_CALIB_TRIANGLE ((size_t)RC_CALIB_BLOCK * (RC_CALIB_BLOCK + 1) / 2) /* of a block */
 
 typedef struct rc_calib rc_calib; /* immutable, shareable; keeps its file open */
 

@@ -36,16 +36,6 @@ struct rc_calib_writer {
     size_t buf_n;
 };
 
-static size_t triangle(void)
-{
-    return (size_t)RC_CALIB_BLOCK * (RC_CALIB_BLOCK + 1) / 2;
-}
-
-static size_t blocks_of(size_t cols)
-{
-    return (cols + RC_CALIB_BLOCK - 1) / RC_CALIB_BLOCK;
-}
-
 /* -------------------------------------------------------------------- layout */
 
 static rc_code grow(rc_calib_writer *w, rc_err *err)
@@ -92,7 +82,7 @@ static rc_code add_param(rc_calib_writer *w, const rc_param *p, const rc_gguf_pl
     const uint64_t rows = p->expert >= 0 ? w->config->n_routed_experts : 1;
     const uint64_t cols = place->shape[place->rank - 1];
     const uint64_t values[3] = { rows, cols }, per_row[3] = { rows, 1 };
-    const uint64_t cov[3] = { rows, blocks_of(cols), triangle() };
+    const uint64_t cov[3] = { rows, rc_ceil_div(cols, RC_CALIB_BLOCK), RC_CALIB_TRIANGLE };
     slot s = { .at = at,
                .block = p->layer < 0 ? w->config->num_hidden_layers - 1 : (uint32_t)p->layer };
     char owner[RC_GGUF_MAX_NAME + 1];

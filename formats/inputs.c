@@ -74,3 +74,20 @@ bool rc_input_of(const rc_param *p, const rc_config *c, rc_input_at *at)
         return look_up(expert_readers, sizeof expert_readers / sizeof *expert_readers, below, at);
     return look_up(readers, sizeof readers / sizeof *readers, below, at);
 }
+
+uint64_t rc_input_cols(rc_input_at at, const rc_config *c)
+{
+    switch (at) {
+    case RC_INPUT_Q:
+        return c->q_lora_rank;
+    case RC_INPUT_O_A:
+        return c->num_attention_heads / c->o_groups * c->head_dim;
+    case RC_INPUT_O_B:
+        return (uint64_t)c->o_groups * c->o_lora_rank;
+    case RC_INPUT_DOWN:
+    case RC_INPUT_SHARED_DOWN:
+        return c->moe_intermediate_size;
+    default:
+        return c->hidden_size;
+    }
+}

@@ -28,4 +28,8 @@ const char *rc_input_name(rc_input_at at);
  *  an embedding that is no output matrix as well, what DSpark has beyond a layer. */
 bool rc_input_of(const rc_param *param, const rc_config *config, rc_input_at *at);
 
+/** Columns of the matrices that read it, of `at` but COUNT; of attn_output_a's, those of one group
+ *  of heads. */
+uint64_t rc_input_cols(rc_input_at at, const rc_config *config);
+
 #endif

@@ -38,33 +38,6 @@ struct rc_collect {
 
 /* ------------------------------------------------------------------ new and free */
 
-static size_t triangle(void)
-{
-    return (size_t)RC_CALIB_BLOCK * (RC_CALIB_BLOCK + 1) / 2;
-}
-
-static size_t blocks_of(size_t cols)
-{
-    return (cols + RC_CALIB_BLOCK - 1) / RC_CALIB_BLOCK;
-}
-
-static size_t cols_at(const rc_config *c, unsigned at)
-{
-    switch ((rc_input_at)at) {
-    case RC_INPUT_Q:
-        return c->q_lora_rank;
-    case RC_INPUT_O_A:
-        return (size_t)c->num_attention_heads / c->o_groups * c->head_dim;
-    case RC_INPUT_O_B:
-        return (size_t)c->o_groups * c->o_lora_rank;
-    case RC_INPUT_DOWN:
-    case RC_INPUT_SHARED_DOWN:
-        return c->moe_intermediate_size;
-    default:
-        return c->hidden_size;
-    }
-}
-
 static bool by_expert(unsigned at)
 {
     return at == RC_INPUT_EXPERT || at == RC_INPUT_DOWN;
@@ -81,7 +54,7 @@ static rc_code make_place(rc_collect *c, unsigned at, rc_err *err)
     size_t all;
 
     p->rows = by_expert(at) ? c->config->n_routed_experts : 1;
-    p->cols = cols_at(c->config, at);
+    p->cols = (size_t)rc_input_cols((rc_input_at)at, c->config);
     p->row = -1;
     if (of_draft_only(at) && !c->o.draft_tokens)
         return RC_OK;
@@ -91,9 +64,12 @@ static rc_code make_place(rc_collect *c, unsigned at, rc_err *err)
     p->seen = rc_mem_get(c->mem, p->rows * sizeof *p->seen);
     p->counts = rc_mem_get(c->mem, p->rows * sizeof *p->counts);
     if (c->o.moments && !of_draft_only(at)) {
-        p->cov = rc_mem_get(c->mem, blocks_of(p->cols) * triangle() * sizeof *p->cov);
+        p->cov = rc_mem_get(c->mem, rc_ceil_div(p->cols, RC_CALIB_BLOCK) * RC_CALIB_TRIANGLE *
+                                        sizeof *p->cov);
         if (!p->cov)
-            return rc_fail_nomem(err, c->mem, blocks_of(p->cols) * triangle() * sizeof *p->cov);
+            return rc_fail_nomem(err, c->mem,
+                                 rc_ceil_div(p->cols, RC_CALIB_BLOCK) * RC_CALIB_TRIANGLE *
+                                     sizeof *p->cov);
     }
     return p->squares && p->abs && p->seen && p->counts
                ? RC_OK
@@ -222,7 +198,8 @@ static void add_moments_of(double *cov, const float *x, size_t n, size_t cols, s
 
 static void add_moments(const rc_collect *c, const place *p, const float *x, size_t n)
 {
-    const size_t parts = RC_CALIB_BLOCK / TRIANGLE_ROWS, all = blocks_of(p->cols) * parts;
+    const size_t parts = RC_CALIB_BLOCK / TRIANGLE_ROWS,
+                 all = rc_ceil_div(p->cols, RC_CALIB_BLOCK) * parts;
 
     RC_PARALLEL(rc_threads_for(c->o.threads, all), for schedule(dynamic))
     for (size_t i = 0; i < all; i++) {
@@ -231,8 +208,8 @@ static void add_moments(const rc_collect *c, const place *p, const float *x, siz
         const size_t wide = left < RC_CALIB_BLOCK ? left : RC_CALIB_BLOCK;
         const size_t end = begin + TRIANGLE_ROWS < wide ? begin + TRIANGLE_ROWS : wide;
 
-        add_moments_of(p->cov + block * triangle(), x + block * RC_CALIB_BLOCK, n, p->cols, wide,
-                       begin, end);
+        add_moments_of(p->cov + block * RC_CALIB_TRIANGLE, x + block * RC_CALIB_BLOCK, n, p->cols,
+                       wide, begin, end);
     }
 }
 
@@ -357,7 +334,7 @@ static rc_code turn_moments(rc_collect *c, uint32_t block, rc_input_at at, int64
         return RC_OK;
     if (p->row >= 0)
         RC_TRY(rc_calib_put_moments(c->writer, block, at, (size_t)p->row, p->cov, err));
-    memset(p->cov, 0, blocks_of(p->cols) * triangle() * sizeof *p->cov);
+    memset(p->cov, 0, rc_ceil_div(p->cols, RC_CALIB_BLOCK) * RC_CALIB_TRIANGLE * sizeof *p->cov);
     p->row = row;
     return RC_OK;
 }

@@ -22,6 +22,7 @@
  *
  *     awq                AutoAWQ, groups of 64
  *     awq-f32            the same, scales in F32
+ *     awq-layers         the same as awq, but experts of the draft stay FP4
  *     w4a16-zeros        compressed-tensors: the same codes, zero points and scales (F16)
  *     w4a16              compressed-tensors, symmetric groups of 32, scales in BF16; FP8 elsewhere
  *                        under ".weight_scale"
@@ -567,6 +568,16 @@ static void awq(void)
     int4_of(".ffn.experts.", true, false);
 }
 
+static void awq_layers(void)
+{
+    for (unsigned layer = 0; layer < 8; layer++) {
+        char part[64];
+
+        snprintf(part, sizeof part, "layers.%u.ffn.experts.", layer);
+        int4_of(part, true, false);
+    }
+}
+
 static void awq_f32(void)
 {
     awq();
@@ -755,6 +766,7 @@ static const struct {
     { "nan-scale-2", nan_scale_2 },
     { "awq", awq },
     { "awq-f32", awq_f32 },
+    { "awq-layers", awq_layers },
     { "w4a16-zeros", w4a16_zeros },
     { "w4a16", w4a16 },
     { "w4a16-attn", w4a16_attn },

@@ -52,23 +52,6 @@ static double gauss(void)
     return sqrt(-2 * log(dice())) * cos(6.283185307179586 * dice());
 }
 
-static size_t width(const rc_config *c, rc_input_at at)
-{
-    switch ((int)at) {
-    case RC_INPUT_Q:
-        return c->q_lora_rank;
-    case RC_INPUT_O_A:
-        return (size_t)c->num_attention_heads / c->o_groups * c->head_dim;
-    case RC_INPUT_O_B:
-        return (size_t)c->o_groups * c->o_lora_rank;
-    case RC_INPUT_DOWN:
-    case RC_INPUT_SHARED_DOWN:
-        return c->moe_intermediate_size;
-    default:
-        return c->hidden_size;
-    }
-}
-
 /* Channels hang together within a block, a little. */
 static void put_moments(rc_calib_writer *w, uint32_t block, rc_input_at at, size_t row,
                         const double *squares, size_t cols)
@@ -93,7 +76,7 @@ static void put_moments(rc_calib_writer *w, uint32_t block, rc_input_at at, size
 static void put_input(rc_calib_writer *w, const rc_config *c, uint32_t block, rc_input_at at)
 {
     const size_t rows = at == RC_INPUT_EXPERT || at == RC_INPUT_DOWN ? c->n_routed_experts : 1;
-    const size_t cols = width(c, at);
+    const size_t cols = (size_t)rc_input_cols(at, c);
     double *squares = memory(rows * cols * sizeof *squares);
     double *abs = memory(rows * cols * sizeof *abs), *gain = memory(cols * sizeof *gain);
     double *counts = memory(rows * sizeof *counts), *seen = memory(rows * sizeof *seen);

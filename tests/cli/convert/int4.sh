@@ -96,6 +96,15 @@ for kind in awq awq-f32; do
 done
 expect 0 recast verify up-awq w4-awq-f32
 says out 'verdict: EXACT'
+# one whose draft has FP4: neither container has a name for that
+"$tool" awq-layers "$src" up-layers || fail "repack awq-layers"
+cp up-awq/config.json up-layers/
+for part in '*' 'mtp.*'; do
+    expect 69 recast convert up-layers x --to w4a16 --tensors "$part"
+    says err 'draft are FP4' '--draft drop'
+done
+expect 0 recast convert up-layers w4-layers --to w4a16 --draft drop
+says out 'exact +all'
 # and one whose FP8 has its scales in BF16
 "$tool" w4a16-attn "$src" up || fail "repack w4a16-attn"
 jq '.quantization_config = {quant_method: "compressed-tensors", format: "pack-quantized", config_groups: {g: {targets: ["Linear"],
