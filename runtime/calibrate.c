@@ -60,6 +60,12 @@ uint32_t rc_calibrate_steps(const rc_model *model)
     return rc_ckpt_config(rc_model_ckpt(model))->num_hidden_layers + has_draft(model, &why);
 }
 
+uint64_t rc_calibrate_parts(const rc_model *model, const rc_windows *windows)
+{
+    return 2 * (uint64_t)windows->tokens *
+           rc_ckpt_config(rc_model_ckpt(model))->num_experts_per_tok;
+}
+
 /* ------------------------------------------------------------------- identity */
 
 /* Files as they lie there: other weights of the same sizes are another model. */
@@ -230,10 +236,11 @@ static rc_code keep(job *j, rc_err *err)
     return rc_calib_state_put(&j->target->dir, j->name[STATE], &j->state, err);
 }
 
-static void count(const job *j)
+/* The collector counts within a step; here it is made even, whatever a step lacked. */
+static void count(const job *j, uint64_t steps)
 {
     if (j->o->done)
-        (*j->o->done)++;
+        *j->o->done = steps * rc_calibrate_parts(j->model, j->o->windows);
 }
 
 static rc_code run_layers(job *j, rc_err *err)
@@ -244,7 +251,7 @@ static rc_code run_layers(job *j, rc_err *err)
         RC_TRY(rc_forward_step(j->f, err));
         RC_TRY(rc_collect_flush(j->collect, layer, &j->state.few, err));
         RC_TRY(keep(j, err));
-        count(j);
+        count(j, j->state.next);
     }
     RC_TRY(rc_forward_show_head(j->f, err));
     RC_TRY(rc_collect_flush(j->collect, j->config->num_hidden_layers - 1, &j->state.few, err));
@@ -252,7 +259,7 @@ static rc_code run_layers(job *j, rc_err *err)
         return RC_OK;
     RC_TRY(rc_forward_draft_windows(j->f, err));
     RC_TRY(rc_collect_flush(j->collect, j->config->num_hidden_layers, &j->state.few, err));
-    count(j);
+    count(j, rc_calibrate_steps(j->model));
     return RC_OK;
 }
 
@@ -272,10 +279,9 @@ static rc_code begin(job *j, rc_err *err)
     if (!j->resumes)
         return RC_OK;
     j->report->resumed = j->state.next;
-    if (j->o->kept)
-        *j->o->kept = j->state.next;
-    if (j->o->done)
-        *j->o->done = j->state.next;
+    count(j, j->state.next);
+    if (j->o->kept && j->o->done)
+        *j->o->kept = *j->o->done;
     RC_TRY(rc_forward_resume(j->f, j->state.next, err));
     return rc_calib_streams_load(j->f, j->streams[j->state.slot], w->tokens, j->wide,
                                  &j->state.streams, j->mem, err);
@@ -289,7 +295,8 @@ static rc_code work(job *j, rc_err *err)
                                    .sample = j->o->sample,
                                    .tokens = w->tokens,
                                    .draft_tokens = j->plan.draft ? w->tokens - w->windows : 0,
-                                   .window = w->ctx };
+                                   .window = w->ctx,
+                                   .rows = j->o->done };
     rc_weights_stats stats;
 
     RC_TRY(open_files(j, err));

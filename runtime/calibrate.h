@@ -29,7 +29,8 @@ typedef struct rc_calibrate_options {
     size_t sample;
     bool restart;                  /* throw away what an earlier run left */
     bool replace;                  /* a file of that name */
-    _Atomic uint64_t *done, *kept; /* steps: by this run and earlier ones; by earlier ones */
+    _Atomic uint64_t *done, *kept; /* by this run and earlier ones; by earlier ones: in parts, of
+                                      which a step has rc_calibrate_parts() */
 } rc_calibrate_options;
 
 typedef struct rc_calibrate_report {
@@ -45,6 +46,8 @@ typedef struct rc_calibrate_report {
 
 /** Layers and draft blocks that statistics are made of. */
 uint32_t rc_calibrate_steps(const rc_model *model);
+/** What each of them counts for in progress. */
+uint64_t rc_calibrate_parts(const rc_model *model, const rc_windows *windows);
 
 /** Calibrate. `model` is whole, `target` open; `dat` (may be closed) gets the same in the legacy
  *  format.

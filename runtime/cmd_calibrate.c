@@ -386,14 +386,15 @@ static rc_code calibrate(session *s, rc_err *err)
     rc_code rc;
 
     s->progress.unit = "layers";
-    s->progress.total = rc_calibrate_steps(s->model);
+    s->progress.parts = rc_calibrate_parts(s->model, &s->windows);
+    s->progress.total = rc_calibrate_steps(s->model) * s->progress.parts;
     ticker = rc_ticker_start("calibrate", &s->progress);
     rc = rc_calibrate(&s->out, &s->dat, s->model, &o, &s->report, &s->mem, err);
     rc_ticker_stop(&ticker);
     s->seconds = rc_now() - begin;
     if (rc == RC_E_STOPPED || rc == RC_E_NOSPACE)
         rc_err_hint(err, "%" PRIu64 " of %" PRIu64 " layers are kept: the same command resumes",
-                    (uint64_t)s->progress.done, s->progress.total);
+                    s->progress.done / s->progress.parts, s->progress.total / s->progress.parts);
     return rc;
 }
 

@@ -360,6 +360,8 @@ static rc_code on_input(void *ctx, uint32_t layer, rc_input_at at, int32_t exper
         return rc_fail(err, RC_E_INTERNAL, RC_NO_OFFSET, "%s: of another size", rc_input_name(at));
     if (!add_sums(c, p, row, x, rows))
         return fail_sum(c, &of, x, rows, p->cols, err);
+    if (c->o.rows && (at == RC_INPUT_ATTN || at == RC_INPUT_EXPERT))
+        *c->o.rows += at == RC_INPUT_ATTN ? rows * c->config->num_experts_per_tok : rows;
     if (at == RC_INPUT_FFN)
         take_sample(c, layer, pos0, rows, x);
     RC_TRY(turn_moments(c, layer, at, (int64_t)row, err));

@@ -21,6 +21,8 @@ typedef struct rc_collect_options {
     size_t sample;                 /* rows at most */
     uint64_t tokens, draft_tokens; /* that will come by, in a main block and in a draft's */
     uint64_t window;               /* tokens of a window, for messages */
+    _Atomic uint64_t *rows; /* NULL, or counts up for progress: by num_experts_per_tok a token
+                               before attention, by as many more when all its experts have run */
 } rc_collect_options;
 
 /** All memory is taken here. `config` is borrowed. */

@@ -84,6 +84,7 @@ typedef struct rc_progress {
     _Atomic uint64_t kept;  /* of these, by an earlier run: no part of the speed */
     _Atomic uint64_t total; /* 0 until known; set last. With a unit and never known: no ETA */
     const char *unit;       /* NULL: bytes; else what is counted, "layers" */
+    uint64_t parts;         /* of a unit: these are counted, and shown as tenths of it; 0: whole */
 } rc_progress;
 
 typedef struct rc_ticker rc_ticker;

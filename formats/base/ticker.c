@@ -57,12 +57,19 @@ const char *rc_human_time(char buf[24], double seconds)
     return buf;
 }
 
+enum { AMOUNT = 48 };
+
 /* "3.4 GB", or the number where something else is counted. */
-static const char *amount(const rc_ticker *t, char buf[24], uint64_t n)
+static const char *amount(const rc_ticker *t, char buf[AMOUNT], uint64_t n)
 {
+    const uint64_t parts = t->progress->parts ? t->progress->parts : 1;
+
     if (!t->progress->unit)
         return rc_human_bytes(buf, n);
-    snprintf(buf, 24, "%" PRIu64, n);
+    if (parts > 1 && n % parts)
+        snprintf(buf, AMOUNT, "%" PRIu64 ".%" PRIu64, n / parts, n % parts * 10 / parts);
+    else
+        snprintf(buf, AMOUNT, "%" PRIu64, n / parts);
     return buf;
 }
 
@@ -72,7 +79,7 @@ static void tell(const rc_ticker *t)
     const uint64_t total = t->progress->total, kept = t->progress->kept, done = t->progress->done;
     const double elapsed = rc_now() - t->started;
     const double rate = elapsed > 0 ? (double)(done - kept) / elapsed : 0;
-    char a[24], b[24], eta[24];
+    char a[AMOUNT], b[AMOUNT], eta[24];
 
     if (!total ? !(unit && done) : unit && done == total) /* nothing yet, nothing more */
         return;

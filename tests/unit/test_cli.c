@@ -182,50 +182,59 @@ static void test_cli_list_is_bounded(void **state)
     assert_int_equal(parse(words, args, &nargs), -1);
 }
 
-/* What an earlier run did is no speed: the first line after a resume must not say so. */
-static void test_ticker_counts_only_new_work(void **state)
+/* What a ticker says first, where nobody looks on. */
+static void first_line(const char *verb, const rc_progress *progress, char text[256])
 {
-    rc_progress progress = { .done = 500000000, .kept = 500000000, .total = 1000000000 };
     fx_dir dir = fx_open(NULL);
     const int saved = dup(2), file = open(fx_path(&dir, "err"), O_RDWR | O_CREAT, 0600);
     rc_ticker *ticker;
-    char text[256] = "";
 
-    (void)state;
+    memset(text, 0, 256);
     dup2(file, 2);
-    ticker = rc_ticker_start("moved", &progress);
+    ticker = rc_ticker_start(verb, progress);
     assert_non_null(ticker);
     sleep(6);
     rc_ticker_stop(&ticker);
     dup2(saved, 2);
-    assert_true(pread(file, text, sizeof text - 1, 0) > 0);
-    assert_string_equal(text, "moved 500 MB of 1.00 GB (50%)  0 B/s  ETA ?\n");
+    assert_true(pread(file, text, 255, 0) > 0);
     close(saved);
     close(file);
     fx_close(&dir);
 }
 
-static void test_ticker_counts_without_an_end(void **state)
+/* What an earlier run did is no speed: the first line after a resume must not say so. */
+static void test_ticker_counts_only_new_work(void **state)
 {
-    rc_progress progress = { .done = 7, .unit = "groups" };
-    fx_dir dir = fx_open(NULL);
-    const int saved = dup(2), file = open(fx_path(&dir, "err"), O_RDWR | O_CREAT, 0600);
-    rc_ticker *ticker;
-    char text[256] = "";
+    const rc_progress progress = { .done = 500000000, .kept = 500000000, .total = 1000000000 };
+    char text[256];
 
     (void)state;
-    dup2(file, 2);
-    ticker = rc_ticker_start("tried", &progress);
-    assert_non_null(ticker);
-    sleep(6);
-    rc_ticker_stop(&ticker);
-    dup2(saved, 2);
-    assert_true(pread(file, text, sizeof text - 1, 0) > 0);
+    first_line("moved", &progress, text);
+    assert_string_equal(text, "moved 500 MB of 1.00 GB (50%)  0 B/s  ETA ?\n");
+}
+
+/* A third of a layer is progress, too. */
+static void test_ticker_shows_parts(void **state)
+{
+    const rc_progress progress = {
+        .done = 1399, .kept = 1399, .total = 4000, .unit = "layers", .parts = 1000
+    };
+    char text[256];
+
+    (void)state;
+    first_line("calibrate", &progress, text);
+    assert_string_equal(text, "calibrate 1.3 of 4 layers (35%)  ETA ?\n");
+}
+
+static void test_ticker_counts_without_an_end(void **state)
+{
+    const rc_progress progress = { .done = 7, .unit = "groups" };
+    char text[256];
+
+    (void)state;
+    first_line("tried", &progress, text);
     assert_memory_equal(text, "tried: 7 groups in ", 19);
     assert_non_null(strstr(text, " s\n"));
-    close(saved);
-    close(file);
-    fx_close(&dir);
 }
 
 static void test_human(void **state)
@@ -253,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_cli_sizes),
         cmocka_unit_test(test_cli_list_is_bounded),
         cmocka_unit_test(test_ticker_counts_only_new_work),
+        cmocka_unit_test(test_ticker_shows_parts),
         cmocka_unit_test(test_ticker_counts_without_an_end),
         cmocka_unit_test(test_human),
     };
