@@ -328,8 +328,6 @@ static rc_journal_id identity(const rc_plan *plan)
     rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
     const rc_recipe *recipe = rc_plan_recipe(plan);
     rc_journal_id id;
-    size_t len;
-    const uint8_t *config = rc_ckpt_config_text(ckpt, &len);
 
     memset(&id, 0, sizeof id);
     snprintf(id.version, sizeof id.version, "%s", RC_VERSION);
@@ -348,14 +346,7 @@ static rc_journal_id identity(const rc_plan *plan)
     id.recipe_digest = rc_hash_end(&hasher);
 
     rc_hash_begin(&hasher);
-    rc_hash_field(&hasher, config, len);
-    for (size_t i = 0; i < rc_ckpt_shards(ckpt); i++) {
-        const rc_source_file *f = rc_source_at(rc_ckpt_source(ckpt), rc_ckpt_shard(ckpt, i)->file);
-
-        rc_hash_field(&hasher, f->name, strlen(f->name));
-        rc_hash_field(&hasher, &f->nbytes, sizeof f->nbytes);
-        rc_hash_field(&hasher, &f->mtime_ns, sizeof f->mtime_ns);
-    }
+    rc_ckpt_identity(ckpt, &hasher);
     for (size_t i = 0; i < rc_ckpt_count(ckpt); i++) {
         const rc_tensor *t = rc_ckpt_at(ckpt, i);
 

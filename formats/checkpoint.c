@@ -619,6 +619,18 @@ const uint8_t *rc_ckpt_config_text(const rc_ckpt *ckpt, size_t *len)
     return ckpt->config_text;
 }
 
+void rc_ckpt_identity(const rc_ckpt *ckpt, rc_hasher *hasher)
+{
+    rc_hash_field(hasher, ckpt->config_text, ckpt->config_len);
+    for (size_t i = 0; i < rc_ckpt_shards(ckpt); i++) {
+        const rc_source_file *f = rc_source_at(rc_ckpt_source(ckpt), rc_ckpt_shard(ckpt, i)->file);
+
+        rc_hash_field(hasher, f->name, strlen(f->name));
+        rc_hash_field(hasher, &f->nbytes, sizeof f->nbytes);
+        rc_hash_field(hasher, &f->mtime_ns, sizeof f->mtime_ns);
+    }
+}
+
 const rc_gguf *rc_ckpt_gguf(const rc_ckpt *ckpt)
 {
     return ckpt->gguf;

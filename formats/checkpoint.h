@@ -2,6 +2,7 @@
 #ifndef RC_FORMATS_CHECKPOINT_H
 #define RC_FORMATS_CHECKPOINT_H
 
+#include "formats/base/hash.h"
 #include "formats/config.h"
 #include "formats/dtype.h"
 #include "formats/gguf_names.h"
@@ -78,6 +79,10 @@ rc_source *rc_ckpt_source(const rc_ckpt *ckpt);
 const rc_config *rc_ckpt_config(const rc_ckpt *ckpt);
 /** config.json as it was read; as it would be, for a GGUF file. */
 const uint8_t *rc_ckpt_config_text(const rc_ckpt *ckpt, size_t *len);
+
+/** What tells a checkpoint from another, and from itself before somebody touched it, to a resumed
+ *  run: the config's text, and name, size and time of every shard. */
+void rc_ckpt_identity(const rc_ckpt *ckpt, rc_hasher *hasher);
 
 /** The head of the (first) GGUF file; NULL for a folder of safetensors. */
 const rc_gguf *rc_ckpt_gguf(const rc_ckpt *ckpt);

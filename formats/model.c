@@ -330,7 +330,7 @@ void rc_model_say(rc_err *e, const char *fmt, ...)
     va_end(ap);
 }
 
-static void config_problem(rc_model *m, const char *want, const char *got, const char *what)
+void rc_model_config_problem(rc_model *m, const char *want, const char *got, const char *what)
 {
     rc_err *e = rc_model_add_problem(m, RC_MALFORMED, "", NULL);
     char shown[80];
@@ -379,23 +379,24 @@ static void check_config(rc_model *m)
     char got[32];
 
     if (c->expert_dtype[0] && !nvfp4 && !int4 && strcmp(c->expert_dtype, stored) != 0)
-        config_problem(m, stored, c->expert_dtype,
-                       "expert_dtype contradicts the tensors (layers.0.ffn.experts.0.w1.weight)");
+        rc_model_config_problem(
+            m, stored, c->expert_dtype,
+            "expert_dtype contradicts the tensors (layers.0.ffn.experts.0.w1.weight)");
     if (fp8 && !c->has_quantization)
-        config_problem(m, "quantization_config", "none",
-                       "the weights are FP8 but the config does not say so");
+        rc_model_config_problem(m, "quantization_config", "none",
+                                "the weights are FP8 but the config does not say so");
     if (plain && c->has_quantization)
-        config_problem(m, "none", "quantization_config",
-                       "the config describes quantized weights but they are BF16");
+        rc_model_config_problem(m, "none", "quantization_config",
+                                "the config describes quantized weights but they are BF16");
     if (fp8 && c->has_quantization && (c->weight_block[0] || c->weight_block[1]) &&
         (c->weight_block[0] != 128 || c->weight_block[1] != 128)) {
         snprintf(got, sizeof got, "[%" PRIu32 ", %" PRIu32 "]", c->weight_block[0],
                  c->weight_block[1]);
-        config_problem(m, "[128, 128]", got, "quantization_config.weight_block_size");
+        rc_model_config_problem(m, "[128, 128]", got, "quantization_config.weight_block_size");
     }
     if (t->draft != RC_DRAFT_NONE && c->num_nextn_predict_layers == 0)
-        config_problem(m, "1", "0",
-                       "num_nextn_predict_layers: there are draft tensors (mtp.*) all the same");
+        rc_model_config_problem(
+            m, "1", "0", "num_nextn_predict_layers: there are draft tensors (mtp.*) all the same");
 }
 
 /* binding */

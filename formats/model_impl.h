@@ -47,6 +47,8 @@ struct rc_model {
 /** A problem to be filled in, or NULL when this one is only counted. `where` may be NULL. */
 rc_err *rc_model_add_problem(rc_model *m, rc_problem_kind kind, const char *tensor,
                              const rc_tensor *where);
+/** A problem of config.json. */
+void rc_model_config_problem(rc_model *m, const char *want, const char *got, const char *what);
 rc_err *rc_model_add_note(rc_model *m);
 /** The sentence of a problem or note; NULL is harmless. */
 RC_PRINTF(2, 3) void rc_model_say(rc_err *e, const char *fmt, ...);

@@ -330,17 +330,6 @@ rc_code rc_model_read_int4_config(rc_model *m, rc_err *err)
     return rc_int4_config_parse(&m->says, text, len, m->mem, err);
 }
 
-static void contradiction(rc_model *m, const char *want, const char *got, const char *what)
-{
-    rc_err *e = rc_model_add_problem(m, RC_MALFORMED, "", NULL);
-    char shown[80];
-
-    rc_err_file(e, "config.json");
-    rc_model_say(e, "%s", what);
-    rc_err_want(e, "%s", want);
-    rc_err_got(e, "%s", rc_escape(shown, sizeof shown, got, strlen(got)));
-}
-
 static void spell_says(char buf[64], uint32_t group, bool symmetric)
 {
     snprintf(buf, 64, "groups of %" PRIu32 ", %s", group,
@@ -354,34 +343,37 @@ void rc_model_check_int4_config(rc_model *m)
     char want[64], got[64];
 
     if (!c->has_quantization) {
-        contradiction(m, rc_model_int4_method(m), "none",
-                      "the weights are 4-bit integers but the config does not say so");
+        rc_model_config_problem(m, rc_model_int4_method(m), "none",
+                                "the weights are 4-bit integers but the config does not say so");
         return;
     }
     if (strcmp(c->quant_method, rc_model_int4_method(m)) != 0)
-        contradiction(m, rc_model_int4_method(m), c->quant_method,
-                      "quantization_config.quant_method contradicts the tensors");
+        rc_model_config_problem(m, rc_model_int4_method(m), c->quant_method,
+                                "quantization_config.quant_method contradicts the tensors");
     if (m->int4 == RC_STORE_AWQ && says->version[0] && strcmp(says->version, "gemm") != 0 &&
         strcmp(says->version, "GEMM") != 0)
-        contradiction(m, "gemm", says->version,
-                      "quantization_config.version: not how these tensors lie");
+        rc_model_config_problem(m, "gemm", says->version,
+                                "quantization_config.version: not how these tensors lie");
     for (unsigned i = 0; m->int4 == RC_STORE_PACKED && i < says->n; i++) {
         if (says->at[i].format[0] && strcmp(says->at[i].format, "pack-quantized") != 0)
-            contradiction(m, "pack-quantized", says->at[i].format,
-                          "quantization_config: format of the 4-bit integers");
+            rc_model_config_problem(m, "pack-quantized", says->at[i].format,
+                                    "quantization_config: format of the 4-bit integers");
         if (strcmp(says->at[i].actorder, "group") == 0 ||
             strcmp(says->at[i].actorder, "dynamic") == 0)
-            contradiction(m, "null", says->at[i].actorder,
-                          "quantization_config: actorder, but columns are in their order");
+            rc_model_config_problem(
+                m, "null", says->at[i].actorder,
+                "quantization_config: actorder, but columns are in their order");
     }
     if (says->n == 0) {
-        contradiction(m, "4-bit integers", "none",
-                      "quantization_config describes no weights of the kind that is here");
+        rc_model_config_problem(
+            m, "4-bit integers", "none",
+            "quantization_config describes no weights of the kind that is here");
     } else if (m->undescribed) {
         spell_says(want, m->undescribed->group,
                    m->undescribed->store == RC_STORE_PACKED && !m->undescribed->zero);
         spell_says(got, says->at[0].group,
                    m->undescribed->store == RC_STORE_PACKED && says->at[0].symmetric);
-        contradiction(m, want, got, "quantization_config: group size or symmetry of the tensors");
+        rc_model_config_problem(m, want, got,
+                                "quantization_config: group size or symmetry of the tensors");
     }
 }

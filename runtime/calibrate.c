@@ -73,18 +73,9 @@ static rc_digest digest_model(const rc_model *model)
 {
     rc_ckpt *ckpt = rc_model_ckpt(model);
     _Alignas(64) rc_hasher hasher;
-    size_t len;
-    const uint8_t *config = rc_ckpt_config_text(ckpt, &len);
 
     rc_hash_begin(&hasher);
-    rc_hash_field(&hasher, config, len);
-    for (size_t i = 0; i < rc_ckpt_shards(ckpt); i++) {
-        const rc_source_file *f = rc_source_at(rc_ckpt_source(ckpt), rc_ckpt_shard(ckpt, i)->file);
-
-        rc_hash_field(&hasher, f->name, strlen(f->name));
-        rc_hash_field(&hasher, &f->nbytes, sizeof f->nbytes);
-        rc_hash_field(&hasher, &f->mtime_ns, sizeof f->mtime_ns);
-    }
+    rc_ckpt_identity(ckpt, &hasher);
     return rc_hash_end(&hasher);
 }
 
