@@ -5,15 +5,16 @@
  * requantized to INT4 or stored as BF16. For each the scaling of quantize/awq.h with the least
  * loss is searched, in two steps:
  *
- *     by weights  all ratios and no scaling; loss = sum over INT4 readers and a sample of their
- * rows of tokens * sum_k E[x_k^2] (w - Q(w s) / s)^2, x being what that expert saw by output   the
- * best of them and no scaling: squared error of what the experts say to the sample of activations
- * that the statistics hold, under the search that will be used; of at most RC_SMOOTH_EXPERTS
- * experts, those with the most sampled tokens
+ * By weights: all ratios and no scaling; loss = sum over INT4 readers and a sample of their rows of
+ * tokens * sum_k E[x_k^2] (w - Q(w s) / s)^2, x being what that expert saw.
  *
- * and taken only where it lowers the last of these that could be measured. What is found is kept in
- * a file of the output's folder after each site, so that a killed run goes on there. It depends on
- * the source, the statistics and the recipe only, not on threads or memory. */
+ * By output: the best of them and no scaling; squared error of what the experts say to the sample
+ * of activations that the statistics hold, under the search that will be used; of at most
+ * RC_SMOOTH_EXPERTS experts, those with the most sampled tokens.
+ *
+ * It is taken only where it lowers the last of these that could be measured. What is found is kept
+ * in a file of the output's folder after each site, so that a killed run goes on there. It depends
+ * on the source, the statistics and the recipe only, not on threads or memory. */
 #ifndef RC_CONVERT_SMOOTH_H
 #define RC_CONVERT_SMOOTH_H
 
