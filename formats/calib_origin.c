@@ -148,10 +148,9 @@ static void warn_few(const rc_calib *c, const rc_config *config, const rc_log *l
 
     if (o->tokens < want)
         rc_warn(log, rc_imatrix_path(rc_calib_imatrix(c)), NULL, RC_NO_OFFSET,
-                "statistics of %" PRIu64
-                " tokens only: an expert is seen by %u on average from %" PRIu64
-                " on, and most by fewer",
-                o->tokens, RC_CALIB_ENOUGH, want);
+                "statistics of %" PRIu64 " tokens only: from %" PRIu64
+                " on an expert sees %u on average; calibrate with a longer text",
+                o->tokens, want, RC_CALIB_ENOUGH);
 }
 
 /* Every entry of a plain imatrix that has a parameter must have its size. */

@@ -12,7 +12,7 @@ no() { # no CODE PATTERN ARGUMENT...
     clean
 }
 no 64 'no recipe of gguf.*want mxfp4' src d/m.gguf --to gguf:q9
-no 64 'fp8, bf16 and gguf' src d/m.gguf --to gg
+no 64 'fp8, bf16, awq, w4a16 and gguf' src d/m.gguf --to gg
 no 64 'not the name of a .gguf file' src d/m --to gguf
 no 64 'go with --to gguf' src d/m --to fp8 --imatrix x
 no 64 'go with --to gguf' src d/m --to fp8 --type 'a=q8_0'
