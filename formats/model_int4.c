@@ -53,15 +53,27 @@ static bool is_of_expert(const char *name)
     return strstr(name, ".ffn.experts.") || strstr(name, ".mlp.experts.");
 }
 
-/* GPTQ has qweight [i / 8, o] under the same name. */
-static bool is_awq(const rc_ckpt *ckpt, const rc_tensor *t)
+/* Columns of the expert's matrix that a tensor is of. */
+static uint64_t inputs_of(const rc_ckpt *ckpt, const rc_tensor *t)
 {
     const rc_config *c = rc_ckpt_config(ckpt);
     const bool down = strstr(t->name, ".w2.") || strstr(t->name, ".down_proj.");
-    const uint64_t in = down ? c->moe_intermediate_size : c->hidden_size;
 
+    return down ? c->moe_intermediate_size : c->hidden_size;
+}
+
+/* [i, o / 8]; GPTQ has qweight [i / 8, o] under the same name. */
+static bool is_awq(const rc_ckpt *ckpt, const rc_tensor *t)
+{
     return ends_with(t->name, ".qweight") && t->dtype == RC_DTYPE_I32 && t->rank == 2 &&
-           t->shape[0] == in;
+           t->shape[0] == inputs_of(ckpt, t);
+}
+
+/* [o, i / 8] */
+static bool is_packed(const rc_ckpt *ckpt, const rc_tensor *t)
+{
+    return ends_with(t->name, ".weight_packed") && t->dtype == RC_DTYPE_I32 && t->rank == 2 &&
+           t->shape[1] == rc_ceil_div(inputs_of(ckpt, t), 8);
 }
 
 rc_store rc_model_find_int4(const rc_ckpt *ckpt)
@@ -71,7 +83,7 @@ rc_store rc_model_find_int4(const rc_ckpt *ckpt)
 
         if (!is_of_expert(t->name))
             continue;
-        if (ends_with(t->name, ".weight_packed") && t->dtype == RC_DTYPE_I32)
+        if (is_packed(ckpt, t))
             return RC_STORE_PACKED;
         if (is_awq(ckpt, t))
             return RC_STORE_AWQ;
