@@ -28,7 +28,7 @@ rc_code rc_calib_state_read(const rc_dir *dir, const char *name, rc_calib_state 
     rc_digest want;
     uint64_t nbytes = sizeof(record);
     char *text = NULL;
-    size_t len;
+    size_t len = 0;
     record r;
     bool sound;
 
