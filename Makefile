@@ -11,7 +11,7 @@ Q      := $(if $(V),,@)
 PYTHON ?= python3
 
 VERSION := 0.1.0
-PKGS    := yajl libxxhash libpcre2-8 libzstd
+PKGS    := yajl libxxhash libpcre2-8 libzstd libcurl libcrypto
 PKG_CONFIG ?= pkg-config
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla \
@@ -32,7 +32,7 @@ endif
 OMP := $(if $(filter tsan fuzz,$(BUILD)),-Wno-unknown-pragmas,-fopenmp)
 
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
-pkg_libs   := $(or $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null),-lyajl -lxxhash -lpcre2-8 -lzstd)
+pkg_libs   := $(or $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null),-lyajl -lxxhash -lpcre2-8 -lzstd -lcurl -lcrypto)
 
 # -ffp-contract=off: a fused multiply-add appears only where the source says fma().
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \

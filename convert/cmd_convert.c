@@ -255,7 +255,7 @@ static rc_code run(const char *src, const char *dst, const options *o, rc_mem *m
     if (to_gguf(o))
         RC_TRY_GOTO(rc, done, load_gguf(&h, o, dst, mem, err));
     recipe = recipe_of(o, &h);
-    RC_TRY_GOTO(rc, done, rc_source_open(&source, src, mem, err));
+    RC_TRY_GOTO(rc, done, rc_source_open(&source, src, NULL, mem, err));
     RC_TRY_GOTO(rc, done, rc_ckpt_open(&ckpt, source, rc_cli_log(), mem, err));
     if (rc_ckpt_gguf(ckpt))
         RC_TRY_GOTO(rc, done, refuse_gguf_source(src, err));

@@ -111,7 +111,7 @@ static rc_code open_gguf(rc_bpe **out, const char *where, const rc_log *log, rc_
     rc_code rc;
 
     *out = NULL;
-    RC_TRY(rc_source_open(&src, where, mem, err));
+    RC_TRY(rc_source_open(&src, where, NULL, mem, err));
     RC_TRY(rc_ckpt_open(&ckpt, src, log, mem, err));
     rc = rc_bpe_of_ckpt(out, ckpt, mem, err);
     rc_ckpt_close(&ckpt);
@@ -150,7 +150,7 @@ rc_code rc_bpe_open(rc_bpe **out, const char *where, const rc_log *log, rc_mem *
             return rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "the path is too long");
         folder = path;
     }
-    RC_TRY(rc_source_open(&src, folder, mem, err));
+    RC_TRY(rc_source_open(&src, folder, NULL, mem, err));
     rc = parse_files(&t, src, name, 0, mem, err);
     rc_source_close(&src);
     return finish(out, &t, name, rc, mem, err);

@@ -295,7 +295,7 @@ static rc_code open_model(session *s, const char *where, rc_err *err)
 {
     rc_source *src;
 
-    RC_TRY(rc_source_open(&src, where, &s->mem, err));
+    RC_TRY(rc_source_open(&src, where, NULL, &s->mem, err));
     RC_TRY(rc_ckpt_open(&s->ckpt, src, rc_cli_log(), &s->mem, err));
     RC_TRY(rc_model_new(&s->model, s->ckpt, &s->mem, err));
     return rc_model_require_whole(s->model, err);

@@ -351,7 +351,7 @@ rc_code rc_lint_open(rc_lint_facts **out, const char *where, uint32_t tp, rc_mem
         return rc_fail_nomem(err, mem, sizeof *f);
     f->mem = f->text.mem = mem;
     f->tp = tp;
-    RC_TRY_GOTO(rc, done, rc_source_open(&src, where, mem, err));
+    RC_TRY_GOTO(rc, done, rc_source_open(&src, where, NULL, mem, err));
     RC_TRY_GOTO(rc, done, rc_ckpt_open_lax(&f->ckpt, &f->faults, src, &log, mem, err));
     if (!rc_ckpt_gguf(f->ckpt))
         RC_TRY_GOTO(rc, done, read_folder(f, err));

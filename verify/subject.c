@@ -10,7 +10,7 @@ rc_code rc_subject_open(rc_subject *out, const char *where, const rc_log *log, r
     rc_code rc;
 
     *out = (rc_subject){ 0 };
-    RC_TRY(rc_source_open(&src, where, mem, err));
+    RC_TRY(rc_source_open(&src, where, NULL, mem, err));
     RC_TRY(rc_ckpt_open(&out->ckpt, src, log, mem, err));
     rc = rc_model_new(&out->model, out->ckpt, mem, err);
     if (rc != RC_OK)

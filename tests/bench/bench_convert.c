@@ -83,7 +83,7 @@ static rc_code ask_disk(const char *folder, const char *read_from, uint64_t read
     uint64_t nread, nwrite;
 
     RC_TRY(rc_dir_open(&dir, folder, false, err));
-    RC_TRY(rc_source_open(&d.src, read_from, &mem, err));
+    RC_TRY(rc_source_open(&d.src, read_from, NULL, &mem, err));
     d.file = largest_file(d.src);
     nread = read_bytes / REQUEST;
     nwrite = write_bytes / REQUEST;
@@ -130,7 +130,7 @@ static rc_code sink(const char *src, rc_err *err)
     rc_model *model;
     rc_plan *plan;
 
-    RC_TRY(rc_source_open(&source, src, &mem, err));
+    RC_TRY(rc_source_open(&source, src, NULL, &mem, err));
     RC_TRY(rc_ckpt_open(&ckpt, source, NULL, &mem, err));
     RC_TRY(rc_model_new(&model, ckpt, &mem, err));
     RC_TRY(rc_plan_new(&plan, model, &recipe, NULL, &mem, err));

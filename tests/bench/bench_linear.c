@@ -85,7 +85,7 @@ int bench_linear(const char *folder)
     rc_engine e = { .mem = &mem };
     rc_err err;
     char line[1024];
-    rc_code rc = rc_source_open(&src, folder, &mem, &err);
+    rc_code rc = rc_source_open(&src, folder, NULL, &mem, &err);
 
     if (rc == RC_OK)
         rc = rc_ckpt_open(&ckpt, src, NULL, &mem, &err);

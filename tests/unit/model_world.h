@@ -186,7 +186,7 @@ static inline void open_ckpt(void)
 
     write_world();
     w.mem = (rc_mem){ 0 };
-    if (rc_source_open(&src, w.dir.path, &w.mem, &err) != RC_OK ||
+    if (rc_source_open(&src, w.dir.path, NULL, &w.mem, &err) != RC_OK ||
         rc_ckpt_open(&w.ckpt, src, NULL, &w.mem, &err) != RC_OK)
         fail_msg("%s (%s): want %s, got %s", err.msg, err.tensor, err.want, err.got);
 }

@@ -31,7 +31,7 @@ static inline void rm_open(rm *m, const char *path)
     rc_err err;
 
     memset(m, 0, sizeof *m);
-    if (rc_source_open(&source, path, &m->mem, &err) != RC_OK ||
+    if (rc_source_open(&source, path, NULL, &m->mem, &err) != RC_OK ||
         rc_ckpt_open(&m->ckpt, source, NULL, &m->mem, &err) != RC_OK ||
         rc_model_new(&m->model, m->ckpt, &m->mem, &err) != RC_OK)
         fail_msg("%s: %s", path, err.msg);

@@ -100,7 +100,7 @@ static int setup(void **state)
     (void)state;
     dir = fx_open(NULL);
     if (rc_synth(fx_path(&dir, "m"), &tiny, &made, &mem, &err) != RC_OK ||
-        rc_source_open(&source, fx_path(&dir, "m"), &mem, &err) != RC_OK ||
+        rc_source_open(&source, fx_path(&dir, "m"), NULL, &mem, &err) != RC_OK ||
         rc_ckpt_open(&ckpt, source, NULL, &mem, &err) != RC_OK ||
         rc_model_new(&model, ckpt, &mem, &err) != RC_OK ||
         rc_weights_open(&engine.weights, model, NULL, 64u << 20, 1, &mem, &err) != RC_OK)

@@ -100,7 +100,7 @@ static rc_code open_at(rc_ckpt **ckpt, const char *where)
     rc_source *src;
 
     *ckpt = NULL;
-    RC_TRY(rc_source_open(&src, where, &mem, &err));
+    RC_TRY(rc_source_open(&src, where, NULL, &mem, &err));
     return rc_ckpt_open(ckpt, src, &sink, &mem, &err);
 }
 

@@ -77,7 +77,7 @@ static rc_code open_file(const char *name)
 
     rc_model_free(&model);
     rc_ckpt_close(&ckpt);
-    RC_TRY(rc_source_open(&src, fx_path(&dir, name), &mem, &err));
+    RC_TRY(rc_source_open(&src, fx_path(&dir, name), NULL, &mem, &err));
     RC_TRY(rc_ckpt_open(&ckpt, src, &sink, &mem, &err));
     return rc_model_new(&model, ckpt, &mem, &err);
 }

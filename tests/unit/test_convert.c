@@ -542,7 +542,7 @@ static void open_tiny(planned *p)
     memset(p, 0, sizeof *p);
     p->dir = fx_open(NULL);
     if (rc_synth(fx_path(&p->dir, "src"), &o, &made, &p->mem, &err) != RC_OK ||
-        rc_source_open(&src, fx_path(&p->dir, "src"), &p->mem, &err) != RC_OK ||
+        rc_source_open(&src, fx_path(&p->dir, "src"), NULL, &p->mem, &err) != RC_OK ||
         rc_ckpt_open(&p->ckpt, src, NULL, &p->mem, &err) != RC_OK ||
         rc_model_new(&p->model, p->ckpt, &p->mem, &err) != RC_OK)
         fail_msg("%s", err.msg);

@@ -286,7 +286,7 @@ static rc_code convert(const char *src, const char *dst, rc_mem *mem, rc_err *er
     rc_code rc = rc_gguf_recipe_new(&how.gguf, "q4_k", NULL, NULL, 0, rules, 1, mem, err);
 
     if (rc == RC_OK)
-        rc = rc_source_open(&source, src, mem, err);
+        rc = rc_source_open(&source, src, NULL, mem, err);
     if (rc == RC_OK)
         rc = rc_ckpt_open(&ckpt, source, NULL, mem, err);
     if (rc == RC_OK)

@@ -97,7 +97,7 @@ static pass *run(const char *model, rc_numerics numerics, const uint32_t *token,
     rc_err err;
 
     assert_non_null(p);
-    ok(rc_source_open(&src, model, &p->mem, &err), &err);
+    ok(rc_source_open(&src, model, NULL, &p->mem, &err), &err);
     ok(rc_ckpt_open(&p->ckpt, src, NULL, &p->mem, &err), &err);
     ok(rc_model_new(&p->model, p->ckpt, &p->mem, &err), &err);
     p->n = n;

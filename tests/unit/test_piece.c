@@ -132,7 +132,7 @@ static void check_container(bool awq)
     rc_err err;
 
     write_matrix(&dir, awq);
-    if (rc_source_open(&src, dir.path, &mem, &err) != RC_OK ||
+    if (rc_source_open(&src, dir.path, NULL, &mem, &err) != RC_OK ||
         rc_ckpt_open(&ckpt, src, NULL, &mem, &err) != RC_OK)
         fail_msg("%s", err.msg);
     b.weight = rc_ckpt_find(ckpt, "q");

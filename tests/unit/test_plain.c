@@ -23,7 +23,7 @@ static rc_code try_open(opened *o, const char *path, size_t keep, rc_err *err)
 {
     rc_source *source;
 
-    RC_TRY(rc_source_open(&source, path, &o->mem, err));
+    RC_TRY(rc_source_open(&source, path, NULL, &o->mem, err));
     RC_TRY(rc_ckpt_open(&o->ckpt, source, NULL, &o->mem, err));
     RC_TRY(rc_model_new(&o->model, o->ckpt, &o->mem, err));
     return rc_plain_new(&o->plain, o->model, keep, &o->mem, err);
@@ -210,7 +210,7 @@ static void convert(const char *src, const char *dst, rc_recipe *how, const char
 
     if (preset)
         ok(rc_gguf_recipe_new(&how->gguf, preset, NULL, NULL, 0, NULL, 0, &mem, &err), &err);
-    ok(rc_source_open(&source, src, &mem, &err), &err);
+    ok(rc_source_open(&source, src, NULL, &mem, &err), &err);
     ok(rc_ckpt_open(&ckpt, source, NULL, &mem, &err), &err);
     ok(rc_model_new(&model, ckpt, &mem, &err), &err);
     ok(rc_plan_new(&plan, model, how, NULL, &mem, &err), &err);

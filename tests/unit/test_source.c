@@ -82,7 +82,7 @@ static rc_source *opened(const char *where)
 {
     rc_source *src;
 
-    if (rc_source_open(&src, where, &mem, &err) != RC_OK)
+    if (rc_source_open(&src, where, NULL, &mem, &err) != RC_OK)
         fail_msg("%s: %s", err.file, err.msg);
     return src;
 }
@@ -216,7 +216,7 @@ static void test_source_of_gguf_files(void **state)
     assert_string_equal(rc_source_path(src, "a", path, sizeof path),
                         fx_path(&dir, "folder.gguf/a"));
     closed(src);
-    assert_int_equal(rc_source_open(&src, fx_path(&dir, "two.gguf"), &mem, &err), RC_E_NOINPUT);
+    assert_int_equal(rc_source_open(&src, fx_path(&dir, "two.gguf"), NULL, &mem, &err), RC_E_NOINPUT);
 }
 
 static void test_source_split_names(void **state)
@@ -251,14 +251,14 @@ static void test_source_refuses_what_is_no_folder(void **state)
     fx_text(&dir, "file", "x");
     memset(longest, 'a', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
-    assert_int_equal(rc_source_open(&src, fx_path(&dir, "none"), &mem, &err), RC_E_NOINPUT);
+    assert_int_equal(rc_source_open(&src, fx_path(&dir, "none"), NULL, &mem, &err), RC_E_NOINPUT);
     assert_null(src);
     assert_string_equal(err.file, fx_path(&dir, "none"));
-    assert_int_equal(rc_source_open(&src, fx_path(&dir, "file"), &mem, &err), RC_E_NOINPUT);
+    assert_int_equal(rc_source_open(&src, fx_path(&dir, "file"), NULL, &mem, &err), RC_E_NOINPUT);
     assert_string_not_equal(err.hint, "");
-    assert_int_equal(rc_source_open(&src, "", &mem, &err), RC_E_NOINPUT);
-    assert_int_equal(rc_source_open(&src, longest, &mem, &err), RC_E_NOINPUT);
-    assert_int_equal(rc_source_open(&src, longest, &mem, NULL), RC_E_NOINPUT);
+    assert_int_equal(rc_source_open(&src, "", NULL, &mem, &err), RC_E_NOINPUT);
+    assert_int_equal(rc_source_open(&src, longest, NULL, &mem, &err), RC_E_NOINPUT);
+    assert_int_equal(rc_source_open(&src, longest, NULL, &mem, NULL), RC_E_NOINPUT);
     assert_int_equal(mem.used, 0);
     rc_source_close(&src);
 }
@@ -803,7 +803,7 @@ static void test_source_does_with_few_descriptors(void **state)
     }
     assert_reads(src, "sub/file", "below"); /* and has recovered */
     limit_descriptors(0);
-    assert_int_equal(rc_source_open(&other, dir.path, &mem, &err), RC_E_OS);
+    assert_int_equal(rc_source_open(&other, dir.path, NULL, &mem, &err), RC_E_OS);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     closed(src);
 }
@@ -823,7 +823,7 @@ static void test_source_reports_refused_memory(void **state)
         memset(&mem, 0, sizeof mem);
         mem.fail_at = ++at;
         assert_true(at < 1000);
-        rc = rc_source_open(&src, dir.path, &mem, &err);
+        rc = rc_source_open(&src, dir.path, NULL, &mem, &err);
         if (rc != RC_OK) {
             assert_int_equal(rc, RC_E_OS);
             assert_null(src);

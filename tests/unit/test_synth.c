@@ -77,7 +77,7 @@ static void check_whole(const char *path, const rc_synth_result *r, const char *
     rc_model *model;
     rc_err err;
 
-    if (rc_source_open(&src, path, &mem, &err) != RC_OK ||
+    if (rc_source_open(&src, path, NULL, &mem, &err) != RC_OK ||
         rc_ckpt_open(&ckpt, src, NULL, &mem, &err) != RC_OK ||
         rc_model_new(&model, ckpt, &mem, &err) != RC_OK ||
         rc_model_require_whole(model, &err) != RC_OK)

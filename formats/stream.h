@@ -1,0 +1,87 @@
+/* formats/stream.h - a source read once: ahead of its readers, in bounded memory, identity kept.
+ *
+ * Whoever knows beforehand what will be read, and in which order, says so; from then on
+ * rc_source_read*() of these extents is served from blocks in memory that several fetchers bring
+ * in large aligned ranges, as far ahead as the memory allows. A block is fetched once and dropped
+ * after its last reader; where memory is too small for that it is fetched again, and must be the
+ * same again. Three things follow:
+ *
+ *   - several conversions of one source cost one pass over it (extents are listed once a reader);
+ *   - a hub is read in large ranges over several connections, nothing lies on a disk;
+ *   - each file's digest is computed as it flows and compared with what the server states.
+ *
+ * What was fetched is remembered in a log of block sums, so that a later run can trust what an
+ * earlier one used: all bytes that were ever used are bytes of the file whose digest is compared.
+ */
+#ifndef RC_FORMATS_STREAM_H
+#define RC_FORMATS_STREAM_H
+
+#include "formats/base/io.h"
+#include "formats/source.h"
+
+/* A run of bytes that will be read with one call. */
+typedef struct rc_extent {
+    size_t file; /* of the source */
+    uint64_t off, nbytes;
+} rc_extent;
+
+typedef struct rc_stream_opts {
+    size_t memory;        /* bytes of blocks held at most; at least RC_STREAM_MIN */
+    unsigned connections; /* fetches at a time, at most; 0: found by trying */
+    bool digests;         /* compute and compare digests of files whose content is stated and that
+                             the extents take most of (see rc_stream_verdict) */
+    const rc_dir *dirs;   /* folders that each keep a copy of the log; none: no log is kept */
+    const char *const *log_names; /* of the log in each folder */
+    size_t ndirs;
+    _Atomic uint64_t *fetched; /* bytes that came in, for progress; may be NULL */
+    const rc_log *log;
+} rc_stream_opts;
+
+#define RC_STREAM_MIN ((size_t)32 << 20)
+
+typedef struct rc_stream rc_stream;
+
+/** Stream `src`: extents in the order in which they will be asked for (by several threads, so
+ *  more or less), each as often as it is listed. They are copied. Other reads go past the stream.
+ *  The log of an earlier run in one of the folders is gone on with. One stream at a time.
+ *    RC_E_OS         memory, threads
+ *    RC_E_RESUME     a log that is not of this source
+ *  Reads report what rc_source_read() would, and RC_E_INTEGRITY where a digest, or a block that
+ *  was fetched again, is not what it was. */
+RC_MUST_CHECK
+rc_code rc_source_stream(rc_source *src, const rc_extent *extents, size_t n,
+                         const rc_stream_opts *opts, rc_err *err);
+
+/** Was every block of this extent fetched in this run or in one that the log remembers? What an
+ *  earlier run made of bytes that no sum is kept of has to be made again. True where no digests
+ *  are asked for. */
+bool rc_stream_remembers(const rc_source *src, const rc_extent *extent);
+
+/** Fetch what no extent asked for of the files that are digested, and compare all digests. To be
+ *  called when everything was read and before anything is delivered. Waits.
+ *    RC_E_INTEGRITY  a file is not what the server states: see rc_stream_bad_file() */
+RC_MUST_CHECK
+rc_code rc_source_settle(rc_source *src, rc_err *err);
+
+/** After RC_E_INTEGRITY: the file that is at fault, if one is. Its part of the log is forgotten:
+ *  what was made of it has to be made again. */
+bool rc_stream_bad_file(const rc_source *src, size_t *file);
+
+/* What became of a file's identity. */
+typedef enum rc_stream_verdict {
+    RC_STREAM_UNSTATED, /* the server says nothing about its content */
+    RC_STREAM_PARTIAL,  /* the extents are less than nine tenths of it: it was not read whole */
+    RC_STREAM_UNFINISHED,
+    RC_STREAM_EQUAL
+} rc_stream_verdict;
+rc_stream_verdict rc_stream_verdict_of(const rc_source *src, size_t file);
+
+/** Stop fetching and let go; the log stays, synced. Harmless when there is no stream. */
+void rc_source_unstream(rc_source *src);
+
+/** For source.c: a read that the stream may know. *served is false where it does not. */
+RC_MUST_CHECK
+rc_code rc_stream_read(rc_stream *stream, size_t file, uint64_t off, void *buf, size_t nbytes,
+                       bool *served, rc_err *err);
+
+#endif
