@@ -390,7 +390,7 @@ static void test_stream_stops(void **state)
 {
     static const uint64_t size[] = { 64 * KIB };
     const rc_extent e[] = { { 0, 0, 64 * KIB } };
-    const rc_stream_opts opts = { .memory = 16 * KIB };
+    const rc_stream_opts opts = { .memory = 16 * KIB, .digests = true };
     rc_mem mem = { 0 };
     world *w = world_make(size, 1, &mem);
     crowd c = { .src = &w->base, .extents = e, .n = 1 };
