@@ -4,6 +4,7 @@
  *   inspect  verify/cmd_inspect.c     what is this checkpoint?
  *   convert  convert/cmd_convert.c    checkpoint -> checkpoint, resumable
  *   verify   verify/cmd_verify.c      was anything lost?
+ *   check    verify/cmd_check.c       are the bytes still those that were delivered?
  *   lint     verify/cmd_lint.c        will an engine's loader take it?
  *   run      runtime/cmd_run.c        text, logits, traces
  *   calibrate runtime/cmd_calibrate.c what activations are like
@@ -23,6 +24,7 @@
 #include "runtime/cmd_calibrate.h"
 #include "runtime/cmd_run.h"
 #include "runtime/cmd_tokenize.h"
+#include "verify/cmd_check.h"
 #include "verify/cmd_inspect.h"
 #include "verify/cmd_lint.h"
 #include "verify/cmd_verify.h"
@@ -35,6 +37,7 @@ static const struct {
     { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
     { "verify", "compare a converted checkpoint with its source: values, and what it says",
       rc_cmd_verify },
+    { "check", "re-hash a result: are its bytes still those that were delivered?", rc_cmd_check },
     { "lint", "will vLLM, SGLang, llama.cpp or ds4 take it? rule by rule", rc_cmd_lint },
     { "calibrate", "statistics of activations for AWQ and for GGUF recipes, from a text",
       rc_cmd_calibrate },
