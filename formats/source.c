@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/hub_address.h"
+#include "formats/source_remote.h"
+
 /* -------------------------------------------------------------------- names */
 
 static bool five_digits(const char *s, uint32_t *out)
@@ -41,7 +44,14 @@ bool rc_split_name_of(rc_split_name *out, const char *name)
 rc_code rc_source_open(rc_source **out, const char *where, const rc_source_opts *opts, rc_mem *mem,
                        rc_err *err)
 {
-    (void)opts;
+    static const rc_source_opts none = { 0 };
+
+    *out = NULL;
+    opts = opts ? opts : &none;
+    if (rc_is_hub_address(where))
+        return rc_source_open_hub(out, where, opts, mem, err);
+    if (rc_is_web_address(where))
+        return rc_source_open_url(out, where, opts, mem, err);
     return rc_source_open_local(out, where, mem, err);
 }
 
@@ -149,6 +159,11 @@ const rc_source_origin *rc_source_origin_of(const rc_source *src)
 bool rc_source_is_remote(const rc_source *src)
 {
     return src->ops->remote;
+}
+
+uint64_t rc_source_fetched(const rc_source *src)
+{
+    return src->ops->fetched ? src->ops->fetched(src) : 0;
 }
 
 const char *rc_source_named(const rc_source *src)

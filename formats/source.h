@@ -35,7 +35,7 @@ typedef struct rc_source_file {
 typedef struct rc_source_opts {
     const char *endpoint; /* of hf://; NULL: "https://huggingface.co" */
     const char *token;    /* goes to the endpoint's host only, never further; or NULL */
-    const char *ca_file;  /* certificates to believe; NULL: the system's */
+    const char *ca_file;  /* certificates to believe beside the system's; or NULL */
     const char *cache;    /* folder that keeps what was fetched; NULL: nothing is kept */
     uint64_t cache_limit; /* bytes it may hold; 0: as the disk allows */
     const char *revision; /* commit of an earlier run that is gone on with; or NULL */
@@ -86,6 +86,8 @@ const char *rc_source_where(const rc_source *src); /* as the user named it, with
 const rc_source_origin *rc_source_origin_of(const rc_source *src);
 /** Is every byte fetched over a network? Then reading twice is to be avoided. */
 bool rc_source_is_remote(const rc_source *src);
+/** Bytes that came in over a network so far. */
+uint64_t rc_source_fetched(const rc_source *src);
 /** The file that was named; NULL for a folder. */
 const char *rc_source_named(const rc_source *src);
 /** "folder/name", as the user would name a file of this source. Cut to n bytes. */
