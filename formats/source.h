@@ -27,6 +27,7 @@ typedef struct rc_source_file {
     const char *name; /* relative to the root, '/' between folders, sorted bytewise */
     uint64_t nbytes;
     uint64_t mtime_ns;     /* identity together with nbytes, for local files; else 0 */
+    uint64_t version;      /* the same for web folders: a hash of ETag or Last-Modified; else 0 */
     rc_content_id content; /* what the server, or the cache it lies in, says that it is */
     size_t own;            /* of the kind of source: position before the list was sorted */
 } rc_source_file;
@@ -127,7 +128,8 @@ RC_MUST_CHECK
 rc_code rc_source_recheck(rc_source *src, size_t i, rc_err *err);
 
 /** A whole small file; *out is NUL-terminated, put it back to mem. RC_E_LIMIT
- *  when larger than max_bytes, before anything is allocated. */
+ *  when larger than max_bytes, before anything is allocated. RC_E_INTEGRITY when its content is
+ *  stated, and is another. */
 RC_MUST_CHECK
 rc_code rc_source_slurp(rc_source *src, size_t i, size_t max_bytes, uint8_t **out, size_t *out_len,
                         rc_mem *mem, rc_err *err);

@@ -218,8 +218,9 @@ static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t n
     RC_TRY(address(url, sizeof url, h, "", "resolve", h->commit, path, err));
     rc = rc_http_range(h->remote.http, url, state, off, buf, nbytes, err);
     if (rc == RC_E_DENIED)
-        rc_err_hint(err, "HF_TOKEN may lack the right to it, or terms want to be accepted: "
-                         "%.60s/%.60s",
+        rc_err_hint(err,
+                    "HF_TOKEN may lack the right to it, or terms want to be accepted: "
+                    "%.60s/%.60s",
                     h->endpoint, h->at.repo);
     else if (rc == RC_E_NOINPUT)
         rc_err_hint(err, "the hub lists it, and does not have it");

@@ -246,6 +246,8 @@ static rc_code keep_found(web *w, rc_err *err)
             to->identity = w->found[i].identity;
             w->found[i].resolved = w->found[i].identity = NULL;
         }
+    for (size_t i = 0; i < w->base.count; i++)
+        w->base.files[i].version = rc_http_version(&w->remote.files[w->base.files[i].own]);
     return RC_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "formats/base/hash.h"
 #include "formats/base/http_try.h"
 #include "formats/base/http_wait.h"
 
@@ -102,6 +103,18 @@ void rc_http_free(rc_http **phttp)
 uint64_t rc_http_fetched(const rc_http *http)
 {
     return http->fetched;
+}
+
+uint64_t rc_http_version(const rc_http_file *file)
+{
+    uint64_t n = 0;
+    rc_digest d;
+
+    if (!file->identity)
+        return 0;
+    d = rc_hash(file->identity, strlen(file->identity));
+    memcpy(&n, d.bytes, sizeof n);
+    return n;
 }
 
 void rc_http_forget(rc_http *http, rc_http_file *file)

@@ -56,6 +56,8 @@ typedef struct rc_http_file {
     char *resolved; /* where redirects led; asked first until that is refused */
     char *identity; /* of the first answer: host, ETag or Last-Modified */
 } rc_http_file;
+/** A number that tells versions of the file apart, of what the first answer said; 0: nothing. */
+uint64_t rc_http_version(const rc_http_file *file);
 void rc_http_forget(rc_http *http, rc_http_file *file);
 
 /** Bytes off .. off + nbytes of a file, nbytes > 0, into buf. Where file->nbytes is unknown it is
