@@ -56,14 +56,15 @@ static void print_usage(FILE *to)
     for (unsigned i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
     fputs("\nrecast COMMAND --help explains one of them. Start here:\n"
-          "  recast inspect DeepSeek-V4-Flash\n"
+          "  recast inspect hf://deepseek-ai/DeepSeek-V4-Flash\n"
           "  recast convert DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8 --to fp8\n"
           "  recast verify DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8\n"
           "\nexit status:\n"
           "   0 done; verify: passed      1 verify: differs        64 command line\n"
           "  65 malformed input          66 input missing          69 unsupported input\n"
           "  70 internal error           71 memory, threads        73 cannot create output\n"
-          "  74 disk error               77 permission             79 no space\n"
+          "  74 disk error               75 network: run it again  76 server broke protocol\n"
+          "  77 permission, token        78 environment            79 no space\n"
           "  80 bytes changed            81 NaN, inexact value     82 tensors missing or extra\n"
           "  83 unsafe path              84 limit passed           85 output is locked\n"
           "  86 resume mismatch         128+N stopped by signal N\n",

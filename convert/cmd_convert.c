@@ -10,6 +10,7 @@
 #include "formats/base/cli.h"
 #include "formats/base/io.h"
 #include "formats/base/par.h"
+#include "formats/cmd_source.h"
 #include "kernels/cpu.h"
 
 typedef struct options {
@@ -255,7 +256,7 @@ static rc_code run(const char *src, const char *dst, const options *o, rc_mem *m
     if (to_gguf(o))
         RC_TRY_GOTO(rc, done, load_gguf(&h, o, dst, mem, err));
     recipe = recipe_of(o, &h);
-    RC_TRY_GOTO(rc, done, rc_source_open(&source, src, NULL, mem, err));
+    RC_TRY_GOTO(rc, done, rc_source_open(&source, src, rc_cmd_sources(), mem, err));
     RC_TRY_GOTO(rc, done, rc_ckpt_open(&ckpt, source, rc_cli_log(), mem, err));
     if (rc_ckpt_gguf(ckpt))
         RC_TRY_GOTO(rc, done, refuse_gguf_source(src, err));
@@ -397,6 +398,7 @@ int rc_cmd_convert(int argc, char **argv)
         .min_args = 2,
         .max_args = 2,
         .opts = opts,
+        .group = &rc_source_group,
     };
     rc_mem mem = { 0 };
     rc_err err = { .offset = RC_NO_OFFSET };
