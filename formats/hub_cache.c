@@ -508,8 +508,7 @@ static rc_code fail_content(const rc_content_id *want, const rc_content_id *got,
 }
 
 /* *same: as stated, and as its sums say. *spoilt_at: a block that is not as its sum says. */
-static rc_code compare(rc_hub_cache *c, const entry *e, bool *same, size_t *spoilt_at,
-                       rc_err *err)
+static rc_code compare(rc_hub_cache *c, const entry *e, bool *same, size_t *spoilt_at, rc_err *err)
 {
     const rc_content_id *want = &e->sums.content;
     rc_content_hasher hasher;
