@@ -253,8 +253,9 @@ static rc_code keep_found(web *w, rc_err *err)
 
 /* --------------------------------------------------------------------- reading */
 
-static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes, rc_err *err)
+static rc_code fetch(void *ctx, size_t i, uint64_t off, void *buf, size_t nbytes, rc_err *err)
 {
+    rc_source *src = ctx;
     web *w = web_of(src);
     const rc_source_file *f = &src->files[i];
     char url[RC_URL_MAX];
@@ -266,8 +267,7 @@ static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t n
 static rc_code read_at(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes,
                        rc_err *err)
 {
-    RC_TRY(rc_remote_check_range(src, i, off, nbytes, err));
-    return nbytes ? fetch(src, i, off, buf, nbytes, err) : RC_OK;
+    return rc_remote_read(&web_of(src)->remote, src, i, off, buf, nbytes, fetch, err);
 }
 
 /* Nothing pins it to a version: is it still the one that was listed? */
@@ -330,7 +330,8 @@ static rc_code open_web(web *w, const rc_source_opts *opts, rc_err *err)
     RC_TRY(w->base.named ? look_for_file(w, w->base.named, err) : look_for_folder(w, err));
     RC_TRY(rc_source_sort(&w->base, err));
     RC_TRY(state_contents(w, err));
-    return keep_found(w, err);
+    RC_TRY(keep_found(w, err));
+    return rc_remote_keep(&w->remote, &w->base, opts, w->folder, NULL, NULL, err);
 }
 
 rc_code rc_source_open_url(rc_source **out, const char *where, const rc_source_opts *opts,

@@ -395,6 +395,17 @@ static void test_hub_cache_folders(void **state)
     assert_true(is_right(c, w, 2, 0, 700));
     assert_true(there("x%2F..%2Fy%2Epartial"));
     rc_hub_cache_close(&c);
+    memset(path, '/', 300);
+    path[300] = '\0';
+    w->base.files[2].name = path;
+    for (unsigned k = 0; k < 3; k++) { /* too long, twice; and another */
+        path[299] = (char)('a' + k / 2);
+        w->calls = 0;
+        c = open_cache(w, 0, "v1");
+        assert_true(is_right(c, w, 2, 0, 700));
+        assert_int_equal(w->calls, k != 1);
+        rc_hub_cache_close(&c);
+    }
     end(w);
 }
 
