@@ -38,6 +38,7 @@ typedef struct entry {
     bool full;      /* no room, or the disk does not take it: nothing more is kept */
     bool finishing; /* somebody compares its content */
     int data, sums_fd;
+    uint64_t length; /* of the data so far: it grows, with holes */
     rc_cache_sums sums;
     char name[RC_CACHE_NAME + 1];
 } entry;
@@ -245,11 +246,15 @@ static bool has_size(int fd, uint64_t nbytes)
 static void open_partial(rc_hub_cache *c, entry *e)
 {
     char name[RC_CACHE_NAME + 16];
+    struct stat st;
 
     e->data = openat(c->dir.fd, with(e, RC_CACHE_PART, name),
                      O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (e->data < 0 || ftruncate(e->data, (off_t)e->sums.nbytes) != 0)
+    if (e->data < 0 || fstat(e->data, &st) != 0 ||
+        ((uint64_t)st.st_size > e->sums.nbytes && ftruncate(e->data, 0) != 0))
         give_up(c, e, errno, "cannot write to the cache");
+    else
+        e->length = (uint64_t)st.st_size > e->sums.nbytes ? 0 : (uint64_t)st.st_size;
 }
 
 static void open_data(rc_hub_cache *c, entry *e)
@@ -259,6 +264,7 @@ static void open_data(rc_hub_cache *c, entry *e)
 
     if (fd >= 0 && e->sums.have == e->sums.nblocks && has_size(fd, e->sums.nbytes)) {
         e->data = fd;
+        e->length = e->sums.nbytes;
         e->mode = flock(e->sums_fd, LOCK_SH | LOCK_NB) == 0 ? WHOLE : PAST;
         return;
     }
@@ -417,7 +423,7 @@ static void read_kept(rc_hub_cache *c, entry *e, segment *s)
 }
 
 /* Files that nobody reads just now are let go, so that the oldest of them may be removed. */
-static bool make_room(rc_hub_cache *c, size_t nbytes)
+static bool make_room(rc_hub_cache *c, uint64_t nbytes)
 {
     bool fits;
 
@@ -447,17 +453,20 @@ static void keep(rc_hub_cache *c, entry *e, const segment *s, size_t i)
 {
     const uint8_t *at = s->at + i * RC_CACHE_BLOCK;
     const size_t block = s->first + i;
+    const uint64_t end = s->off + i * RC_CACHE_BLOCK + bytes_of(s, i);
     rc_digest sum;
+    uint64_t more;
     bool wanted;
     int errnum;
 
     pthread_mutex_lock(&c->lock);
     wanted = e->mode == OURS && !e->full && !e->sums.has[block];
+    more = end > e->length ? end - e->length : 0;
     pthread_mutex_unlock(&c->lock);
     if (!wanted)
         return;
     sum = rc_hash(at, bytes_of(s, i));
-    if (!make_room(c, bytes_of(s, i))) {
+    if (more && !make_room(c, more)) {
         pthread_mutex_lock(&c->lock);
         e->full = true;
         pthread_mutex_unlock(&c->lock);
@@ -473,6 +482,7 @@ static void keep(rc_hub_cache *c, entry *e, const segment *s, size_t i)
         e->sums.has[block] = 1;
         e->sums.sums[block] = sum;
         e->sums.have++;
+        e->length = end > e->length ? end : e->length;
     }
     pthread_mutex_unlock(&c->lock);
 }

@@ -60,18 +60,34 @@ static size_t stem(const char *entry)
                : 0;
 }
 
+/* Holes and all: what `ls` and `du` make of it, and a little more than the disk does. */
+static uint64_t data_bytes(int folder, const char *name)
+{
+    static const char *const endings[] = { "", RC_CACHE_PART };
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < 2; i++) {
+        char full[256 + 16];
+        struct stat st;
+
+        snprintf(full, sizeof full, "%s%s", name, endings[i]);
+        if (fstatat(folder, full, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            n += (uint64_t)st.st_size;
+    }
+    return n;
+}
+
 static void consider(search *s, int folder, place *at, const char *entry)
 {
     const int fd = openat(folder, entry, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    uint64_t nbytes;
     struct stat st;
 
     if (fd < 0)
         return;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && rc_cache_sums_extent(fd, &nbytes)) {
-        s->nbytes += nbytes;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && rc_cache_sums_is_ours(fd)) {
         at->used_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
         snprintf(at->name, sizeof at->name, "%.*s", (int)stem(entry), entry);
+        s->nbytes += data_bytes(folder, at->name);
         if (is_before(&s->after, at) && (!s->found || is_before(at, &s->oldest))) {
             s->oldest = *at;
             s->found = true;

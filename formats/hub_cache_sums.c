@@ -127,17 +127,11 @@ int rc_cache_sums_append(int fd, uint64_t block, const rc_digest *sum)
     return e;
 }
 
-bool rc_cache_sums_extent(int fd, uint64_t *nbytes)
+bool rc_cache_sums_is_ours(int fd)
 {
-    struct stat st;
     head h;
 
-    if (fstat(fd, &st) != 0 || rc_pread_all(fd, &h, sizeof h, 0, NULL) != 0 ||
-        memcmp(h.magic, magic, sizeof magic) != 0 ||
-        h.check != XXH3_64bits(&h, offsetof(head, check)))
-        return false;
-    *nbytes = ((uint64_t)st.st_size - sizeof h) / sizeof(record) * RC_CACHE_BLOCK;
-    if (*nbytes > h.nbytes)
-        *nbytes = h.nbytes;
-    return true;
+    return rc_pread_all(fd, &h, sizeof h, 0, NULL) == 0 &&
+           memcmp(h.magic, magic, sizeof magic) == 0 &&
+           h.check == XXH3_64bits(&h, offsetof(head, check));
 }

@@ -34,7 +34,7 @@ int rc_cache_sums_restart(const rc_cache_sums *sums, int fd);
 int rc_cache_sums_trim(int fd);
 /** The block's bytes are in place: 0 or an errno value, then nothing was appended. */
 int rc_cache_sums_append(int fd, uint64_t block, const rc_digest *sum);
-/** Bytes of data that the file behind fd speaks of at most; false when it is none of ours. */
-bool rc_cache_sums_extent(int fd, uint64_t *nbytes);
+/** Does the file behind fd begin as all of ours do? */
+bool rc_cache_sums_is_ours(int fd);
 
 #endif

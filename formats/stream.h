@@ -10,6 +10,11 @@
  *   - a hub is read in large ranges over several connections, nothing lies on a disk;
  *   - each file's digest is computed as it flows and compared with what the server states.
  *
+ * A file's digest takes its bytes in order, so they are fetched in that order for the first time: a
+ * reader who is ahead waits for what lies before him. What was digested may be let go of, and the
+ * block that is needed last goes first, so that a second region of a file (scales before their
+ * weights) costs a second fetch at most where memory is small.
+ *
  * What was fetched is remembered in a log of block sums, so that a later run can trust what an
  * earlier one used: all bytes that were ever used are bytes of the file whose digest is compared.
  */
@@ -26,8 +31,11 @@ typedef struct rc_extent {
 } rc_extent;
 
 typedef struct rc_stream_opts {
-    size_t memory;        /* bytes of blocks held at most; at least RC_STREAM_MIN */
-    unsigned connections; /* fetches at a time, at most; 0: found by trying */
+    size_t memory;        /* bytes of blocks held at most, all taken at the beginning; lists beside
+                             it: 40 bytes an extent and 60 a block of 8 MiB. Below RC_STREAM_MIN
+                             blocks are smaller */
+    unsigned connections; /* fetches at a time, at most; 0: found by trying, up to 16 (local: 4).
+                             Never more than half of the blocks in memory */
     bool digests;         /* compute and compare digests of files whose content is stated and that
                              the extents take most of (see rc_stream_verdict) */
     const rc_dir *dirs;   /* folders that each keep a copy of the log; none: no log is kept */
@@ -41,13 +49,13 @@ typedef struct rc_stream_opts {
 
 typedef struct rc_stream rc_stream;
 
-/** Stream `src`: extents in the order in which they will be asked for (by several threads, so
- *  more or less), each as often as it is listed. They are copied. Other reads go past the stream.
- *  The log of an earlier run in one of the folders is gone on with. One stream at a time.
- *    RC_E_OS         memory, threads
- *    RC_E_RESUME     a log that is not of this source
- *  Reads report what rc_source_read() would, and RC_E_INTEGRITY where a digest, or a block that
- *  was fetched again, is not what it was. */
+/** Stream `src` (`opts` may go, what it points to stays): extents in the order in which they will
+ * be asked for (by several threads, so more or less), each as often as it is listed. They are
+ * copied. Other reads go past the stream. The log of an earlier run in one of the folders is gone
+ * on with. One stream at a time. No extents at all are fine: to ask rc_stream_remembers() first,
+ * let go, and stream the rest. RC_E_OS         memory, threads RC_E_RESUME     a log that is not of
+ * this source Reads report what rc_source_read() would, and RC_E_INTEGRITY where a digest, or a
+ * block that was fetched again, is not what it was. */
 RC_MUST_CHECK
 rc_code rc_source_stream(rc_source *src, const rc_extent *extents, size_t n,
                          const rc_stream_opts *opts, rc_err *err);

@@ -4,6 +4,8 @@
 #include "tests/unit/fixture.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "formats/base/stop.h"
@@ -438,6 +440,94 @@ static void test_stream_without_memory(void **state)
     assert_true(k > 15);
 }
 
+/* The log's disk is full, after any number of bytes: told, and gone on with afterwards. */
+static void test_stream_full_disk(void **state)
+{
+    static const uint64_t sizes[] = { 60 * KIB };
+    static rc_extent e[MAX_EXTENTS];
+    const size_t n = lay_out(e, sizes, 1);
+    const rc_stream_opts opts = {
+        .memory = 32 * KIB, .digests = true, .dirs = &out, .log_names = &log_name, .ndirs = 1
+    };
+    struct rlimit before, tight;
+    unsigned full = 0;
+    rc_mem mem = { 0 };
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    for (tight.rlim_cur = 0; tight.rlim_cur < 20 * RC_STREAM_RECORD; tight.rlim_cur += 100) {
+        world *w = world_make(sizes, 1, &mem);
+        crowd c = { .src = &w->base, .extents = e, .n = n, .stop = true };
+        rc_err err = { 0 };
+        rc_code rc;
+
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        rc = rc_source_stream(&w->base, e, n, &opts, &err);
+        if (rc == RC_OK) {
+            crowd_all(&c, 2);
+            rc = rc_source_settle(&w->base, &err);
+        }
+        rc_source_unstream(&w->base);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        if (rc != RC_OK) {
+            assert_int_equal(rc, RC_E_NOSPACE);
+            assert_non_null(strstr(err.file, log_name));
+            full++;
+        }
+        assert_int_equal(c.wrong, 0);
+        c = (crowd){ .src = &w->base, .extents = e, .n = n };
+        assert_int_equal(rc_source_stream(&w->base, e, n, &opts, &err), RC_OK);
+        crowd_all(&c, 2);
+        assert_int_equal(rc_source_settle(&w->base, &err), RC_OK);
+        assert_int_equal(c.wrong + c.failed, 0);
+        assert_clean(w, &mem);
+        assert_int_equal(unlinkat(out.fd, log_name, 0), 0);
+    }
+    assert_true(full > 10);
+}
+
+/* A folder, past the page cache, for two readers of the same. */
+static void test_stream_of_a_folder(void **state)
+{
+    enum { BYTES = 3000001, PIECE = 70001, ROOM = 24 * RC_PAGE };
+    const rc_stream_opts opts = { .memory = 512 * KIB };
+    rc_extent e[2 * (BYTES / PIECE + 1)];
+    rc_mem mem = { 0 };
+    rc_source *src;
+    size_t n = 0, file = 0;
+    uint8_t *buf = aligned_alloc(RC_PAGE, ROOM), *want = malloc(PIECE);
+    const uint8_t *data;
+
+    (void)state;
+    fx_pattern(&dir, "f", 3, BYTES);
+    assert_int_equal(rc_source_open(&src, dir.path, NULL, &mem, NULL), RC_OK);
+    assert_true(rc_source_find(src, "f", &file));
+    for (uint64_t at = 0; at < BYTES; at += PIECE)
+        for (unsigned twice = 0; twice < 2; twice++)
+            e[n++] = (rc_extent){ file, at, BYTES - at < PIECE ? BYTES - at : PIECE };
+    assert_int_equal(rc_source_stream(src, e, n, &opts, NULL), RC_OK);
+    for (size_t i = 0; i < n; i++) {
+        FILE *f = fopen(fx_path(&dir, "f"), "rb");
+
+        assert_non_null(f);
+        assert_int_equal(fseek(f, (long)e[i].off, SEEK_SET), 0);
+        assert_int_equal(fread(want, 1, (size_t)e[i].nbytes, f), e[i].nbytes);
+        fclose(f);
+        assert_int_equal(
+            rc_source_read_direct(src, file, e[i].off, (size_t)e[i].nbytes, buf, ROOM, &data, NULL),
+            RC_OK);
+        assert_memory_equal(data, want, e[i].nbytes);
+        assert_true(rc_stream_remembers(src, &e[i])); /* no digests, nothing to ask */
+    }
+    assert_int_equal(rc_source_settle(src, NULL), RC_OK);
+    rc_source_close(&src);
+    free(buf);
+    free(want);
+    assert_int_equal(mem.used, 0);
+}
+
 /* ------------------------------------------------------------------------ resume */
 
 static size_t slurp(const char *name, uint8_t *buf, size_t room)
@@ -632,6 +722,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream_failed_fetch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_without_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stream_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stream_of_a_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_resumes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_resumes_lied_to, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_resumes_damaged, setup, teardown),
