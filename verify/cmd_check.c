@@ -20,6 +20,7 @@
 
 #include "formats/base/json.h"
 #include "formats/base/par.h"
+#include "formats/cmd_source.h"
 #include "verify/check.h"
 
 static struct {
@@ -55,12 +56,14 @@ static const rc_cmd command = {
         "  recast check DeepSeek-V4-Flash-FP8\n"
         "  recast check V4-Flash.gguf --quick\n"
         "  recast check DeepSeek-V4-Flash-FP8 --sums write     # before an upload\n"
+        "  recast check hf://ORG/NAME                          # an upload, where it lies\n"
         "  recast check somebody/elses-download --sums check --json\n\n"
         "Exit status 0 when all is as it was, 80 when it is not; under --strict also when there\n"
         "are files that nobody knows.\n",
     .min_args = 1,
     .max_args = 1,
     .opts = options,
+    .group = &rc_source_group,
 };
 
 static rc_sums_way sums_way(void)
@@ -233,7 +236,7 @@ static rc_code check(const char *where, rc_mem *mem, rc_err *err)
     const double started = rc_now();
     rc_check_result result;
     rc_ticker *ticker = rc_ticker_start("checking", &progress);
-    rc_code rc = rc_check(&result, where, &opts, NULL, mem, err);
+    rc_code rc = rc_check(&result, where, &opts, rc_cmd_sources(), mem, err);
 
     rc_ticker_stop(&ticker);
     if (rc == RC_OK && want.json)

@@ -54,6 +54,19 @@ same() {
     cmp -s a.digest b.digest || { diff a.digest b.digest; fail "$1 and $2 differ"; }
 }
 
+# bare DIR: as digest, but for where the source's files came from and how it is known what they are
+bare() {
+    digest "$1" | head -n -1
+    jq -S 'del(.run, .source.origin) | .source.files |= map({file, bytes})' "$1/recast.json"
+}
+
+# alike A B: the same results, made of one checkpoint in two places
+alike() {
+    bare "$1" >a.digest
+    bare "$2" >b.digest
+    cmp -s a.digest b.digest || { diff a.digest b.digest; fail "$1 and $2 differ"; }
+}
+
 # unfinished DIR: nothing in it looks like a result
 unfinished() {
     [ ! -e "$1/recast.json" ] || fail "$1/recast.json is there"

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "formats/ledger_read.h"
+#include "tests/unit/fixture.h"
+#include "verify/check.h"
 #include "verify/sha256sums.h"
 
 #define Z16   "0123456789abcdef"
@@ -296,13 +298,87 @@ static void test_ledger_parts(void **state)
     assert_int_equal(mem.used, 0);
 }
 
+/* -------------------------------------------------------------------- rc_check */
+
+/* Of "abc"; `sha256sum` says so. */
+#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+static rc_code check(rc_check_result *r, const fx_dir *dir, rc_sums_way sums, rc_mem *mem)
+{
+    const rc_check_opts opts = { .sums = sums, .threads = 1 };
+    rc_err err;
+
+    return rc_check(r, dir->path, &opts, NULL, mem, &err);
+}
+
+/* A small result, and an allocation that fails, each in turn. */
+static void test_check_without_memory(void **state)
+{
+    fx_dir dir = fx_open(NULL);
+    rc_check_result r;
+    rc_code rc = RC_E_OS;
+
+    (void)state;
+    fx_text(&dir, "a", "abc");
+    fx_text(&dir, "recast.jsonl", "");
+    fx_text(&dir, "recast.json",
+            "{\"format\":1,\"ledger\":{\"file\":\"recast.jsonl\",\"xxh3_128\":"
+            "\"99aa06d3014798d86001c324468d497f\"},\"shards\":[{\"file\":\"a\",\"bytes\":3,"
+            "\"sha256\":\"" ABC "\"}]}");
+    for (size_t k = 1; rc != RC_OK; k++) {
+        rc_mem mem = { .fail_at = k };
+
+        assert_true(k < 1000);
+        rc = check(&r, &dir, RC_SUMS_WRITE, &mem);
+        assert_true(rc == RC_OK || rc == RC_E_OS);
+        assert_int_equal(r.findings.total[RC_FAULT], 0);
+        rc_findings_free(&r.findings);
+        assert_int_equal(mem.used, 0);
+    }
+    assert_true(r.wrote);
+    assert_int_equal(r.files, 3);
+    fx_close(&dir);
+}
+
+static void test_check_finds(void **state)
+{
+    fx_dir dir = fx_open(NULL);
+    rc_mem mem = { 0 };
+    rc_check_result r;
+
+    (void)state;
+    fx_text(&dir, "a", "abc");
+    assert_int_equal(check(&r, &dir, RC_SUMS_AUTO, &mem), RC_E_NOINPUT);
+    rc_findings_free(&r.findings);
+    fx_text(&dir, "SHA256SUMS", ABC "  a\n" ABC "  b\n");
+    assert_int_equal(check(&r, &dir, RC_SUMS_AUTO, &mem), RC_OK);
+    assert_int_equal(r.findings.total[RC_FAULT], 1);
+    assert_string_equal(r.findings.at[0].what.file, "b");
+    rc_findings_free(&r.findings);
+    fx_text(&dir, "b", "abd");
+    assert_int_equal(check(&r, &dir, RC_SUMS_AUTO, &mem), RC_OK);
+    assert_int_equal(r.findings.total[RC_FAULT], 1);
+    assert_int_equal(r.findings.at[0].what.code, RC_E_INTEGRITY);
+    rc_findings_free(&r.findings);
+    fx_text(&dir, "b", "abc");
+    fx_text(&dir, "c", "");
+    assert_int_equal(check(&r, &dir, RC_SUMS_CHECK, &mem), RC_OK);
+    assert_int_equal(r.findings.total[RC_FAULT], 0);
+    assert_int_equal(r.findings.total[RC_WARNING], 1);
+    assert_int_equal(r.by_sums, 2);
+    rc_findings_free(&r.findings);
+    assert_int_equal(mem.used, 0);
+    fx_close(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums_are_read),    cmocka_unit_test(test_sums_are_refused),
         cmocka_unit_test(test_sums_are_written), cmocka_unit_test(test_old_manifest),
         cmocka_unit_test(test_bad_manifests),    cmocka_unit_test(test_signed_manifest),
-        cmocka_unit_test(test_ledger_parts),
+        cmocka_unit_test(test_ledger_parts),     cmocka_unit_test(test_check_without_memory),
+        cmocka_unit_test(test_check_finds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

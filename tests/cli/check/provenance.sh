@@ -24,7 +24,7 @@ mkdir -p hub/models--a--b/blobs hub/models--a--b/snapshots/$commit/encoding
 snap=hub/models--a--b/snapshots/$commit
 (cd src && find . -type f -printf '%P\n') | while read -r f; do
     case $f in
-    *.safetensors) id=$(sha256sum <"src/$f") ;;
+    *.safetensors) id=$(sha256sum <"src/$f") ;; # as large files are called, and small ones
     *) id=$({ printf 'blob %d\0' "$(stat -c %s "src/$f")" && cat "src/$f"; } | sha1sum) ;;
     esac
     cp "src/$f" "hub/models--a--b/blobs/${id%% *}"
@@ -36,9 +36,7 @@ sum h ".source.origin == {kind: \"folder\", commit: \"$commit\"}"
 sum h '.source.files | all(has("sha256") or has("git_blob"))'
 sum h '.source.files | map(select(.known == "stated")) | length == 8'
 sum h '.source.files | map(select(.known == "equal" and has("git_blob"))) | length == 9'
-strip() { jq -S 'del(.run, .source.origin) | .source.files |= map({file, bytes})' "$1"; }
-diff <(strip d/recast.json) <(strip h/recast.json) || fail "more than the origin differs"
-for f in recast.jsonl config.json; do cmp d/$f h/$f || fail "$f"; done
+alike d h
 
 # The cache itself is checked by its names
 expect 0 recast check $snap --json

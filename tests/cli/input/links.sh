@@ -44,7 +44,7 @@ one_line 66 'notes.txt: is a FIFO'
 hub=models--deepseek-ai--V4
 mkdir -p $hub/blobs $hub/snapshots/abc $hub/refs
 (cd src && find . -type f) | while read -r name; do
-    blob=$(echo "$name" | sha256sum | cut -c 1-40)
+    blob=$({ printf 'blob %d\0' "$(stat -c %s "src/$name")" && cat "src/$name"; } | sha1sum | cut -c 1-40)
     mkdir -p "$hub/snapshots/abc/$(dirname "$name")"
     cp "src/$name" "$hub/blobs/$blob"
     up=../../blobs
@@ -54,7 +54,7 @@ done
 accepts $hub/snapshots/abc whole
 expect 0 recast convert $hub/snapshots/abc hub --to fp8
 expect 0 recast convert src plain --to fp8
-same hub plain
+alike hub plain
 [ -z "$(find hub -type l)" ] || fail 'links were copied as links'
 ln -sfn ../../../outside/$f $hub/snapshots/abc/$f
 refuses 83 $hub/snapshots/abc "$f: is a link that leaves the folder"
