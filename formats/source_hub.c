@@ -7,6 +7,7 @@
 
 #include "formats/hub_address.h"
 #include "formats/hub_listing.h"
+#include "formats/index.h"
 #include "formats/source_remote.h"
 
 enum { MAX_PAGES = 4096 };
@@ -118,14 +119,14 @@ static bool is_wanted(const hub *h, const char *name)
            memcmp(name, h->at.file, s.prefix) == 0;
 }
 
-/* As a local folder is listed: two levels, and nothing hidden. */
+/* As a local folder is listed: two levels, and nothing hidden. Names that are not fit for every
+ * file system ("what?.md") are no part of a checkpoint. */
 static bool is_listed(const char *name)
 {
     const char *slash = strchr(name, '/');
 
-    if (name[0] == '.' || (slash && (slash[1] == '.' || strchr(slash + 1, '/'))))
-        return false;
-    return true;
+    return rc_name_is_safe(name, strlen(name), true) && name[0] != '.' &&
+           !(slash && (slash[1] == '.' || strchr(slash + 1, '/')));
 }
 
 static rc_code add_entry(void *ctx, const rc_hub_entry *e, rc_err *err)

@@ -9,7 +9,6 @@
 
 #include "formats/base/par.h"
 #include "formats/hub_address.h"
-#include "formats/hub_listing.h"
 #include "formats/index.h"
 #include "formats/source_remote.h"
 
@@ -176,7 +175,7 @@ static bool is_listed(const char *name)
 {
     const char *slash = strchr(name, '/');
 
-    return rc_hub_path_check(name, NULL) == RC_OK && name[0] != '.' &&
+    return rc_name_is_safe(name, strlen(name), true) && name[0] != '.' &&
            !(slash && (slash[1] == '.' || strchr(slash + 1, '/')));
 }
 

@@ -4,6 +4,7 @@
  *
  *   recast             version of the program
  *   source             the folder or file as named on the command line
+ *   fetched_bytes      bytes that came in over a network so far; 0 for local files
  *   variant            label for people, from sizes and layout
  *   whole              true when the tensor set has no problem
  *   model              hidden_size, vocab_size, num_hidden_layers, num_attention_heads,
@@ -470,6 +471,7 @@ static void put_report(rc_jsonw *w, const rc_subject *s, const rc_census *n)
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "recast", RC_VERSION);
     rc_jsonw_kstr(w, "source", rc_source_where(rc_ckpt_source(s->ckpt)));
+    rc_jsonw_ku64(w, "fetched_bytes", rc_source_fetched(rc_ckpt_source(s->ckpt)));
     rc_jsonw_kstr(w, "variant", rc_model_variant(s->model));
     rc_jsonw_kbool(w, "whole", rc_model_problems_total(s->model) == 0);
     put_model(w, s, n);
@@ -543,6 +545,14 @@ static size_t list_tensors(rc_jsonw *w, const rc_ckpt *ckpt)
     return n;
 }
 
+static void print_fetched(const rc_source *src)
+{
+    char text[16];
+
+    if (rc_source_is_remote(src))
+        printf("fetched: %s\n", rc_human_bytes(text, rc_source_fetched(src)));
+}
+
 static rc_code show(const rc_subject *s, const rc_census *n, rc_mem *mem, rc_err *err)
 {
     rc_jsonw *w = want.json ? rc_jsonw_new(mem, 2) : NULL;
@@ -560,6 +570,7 @@ static rc_code show(const rc_subject *s, const rc_census *n, rc_mem *mem, rc_err
         print_identity(s, n);
         print_tallies(n);
         print_state(s->model);
+        print_fetched(rc_ckpt_source(s->ckpt));
     }
     if (w) {
         text = rc_jsonw_text(w, NULL);

@@ -414,7 +414,7 @@ static rc_code run(rc_http *http, rc_http_conn *c, rc_http_ask *ask, rc_http_fil
     rc_http_tries tries = { 0 };
     bool renewed = false;
     double began = rc_http_now();
-    rc_err own;
+    rc_err own = { 0 };
 
     err = err ? err : &own;
     for (;;) {
