@@ -321,6 +321,7 @@ rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const 
     rc_jsonw_object(w);
     rc_jsonw_kf64(w, "seconds", run->seconds);
     rc_jsonw_kbool(w, "resumed", run->resumed);
+    rc_jsonw_kstr(w, "identity", rc_digest_hex(&run->identity, hex));
     rc_jsonw_object_end(w);
     rc_jsonw_object_end(w);
     rc = rc_jsonw_finish(w, out, len, mem, err);

@@ -59,6 +59,8 @@ rc_code rc_ledger_each(const rc_finished *done, rc_ledger_line_fn *fn, void *ctx
 typedef struct rc_run {
     double seconds;
     bool resumed;
+    rc_digest identity; /* of source as it lies there, recipe and version: the same command again
+                           is told by it */
 } rc_run;
 
 /** The key "shards" of the summary: file and bytes of each, in an object that is open. */

@@ -44,8 +44,9 @@ static bool is_kind(const char *name, const char *suffix)
  * (encoding/, inference/). */
 static side side_of(const rc_source_file *f)
 {
-    static const char *const ours[] = { "config.json", RC_INDEX_NAME,    "recast.jsonl",
-                                        "recast.json", "recast.journal", "recast.smooth" };
+    static const char *const ours[] = { "config.json",   RC_INDEX_NAME,    "recast.jsonl",
+                                        "recast.json",   "recast.journal", "recast.smooth",
+                                        "recast.source", "recast.blocks",  "recast.state" };
     static const char *const unwanted[] = { ".bin", ".pt",   ".pth",     ".pkl", ".pickle", ".ckpt",
                                             ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
 
@@ -304,6 +305,11 @@ static bool note_stranger(void *ctx, const char *name)
     return found;
 }
 
+bool rc_publish_owns(const rc_plan *plan, const char *name)
+{
+    return is_ours(plan, name);
+}
+
 bool rc_publish_finds_stranger(const rc_plan *plan, const rc_dir *dir, char name[RC_PLAN_NAME])
 {
     strangers s = { .plan = plan, .dir = dir, .found = name };
@@ -377,6 +383,17 @@ static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, const rc_l
     return put_text(dir, RC_INDEX_NAME, text, len, mem, err);
 }
 
+rc_code rc_publish_clean_up(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+{
+    const rc_plan_names *names = rc_plan_names_of(plan);
+
+    RC_TRY(rc_dir_remove(dir, names->smooth, err));
+    RC_TRY(rc_dir_remove(dir, names->state, err));
+    RC_TRY(rc_dir_remove(dir, names->blocks, err));
+    RC_TRY(rc_dir_remove(dir, names->source, err));
+    return rc_dir_remove(dir, names->journal, err);
+}
+
 rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,
                    const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
                    rc_err *err)
@@ -408,6 +425,5 @@ rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run
     RC_TRY(put_text(dir, names->summary, text, len, mem, err));
     /* Complete and durable. Should the journal come back after a power cut, the
      * next run sees that nothing is left to do. */
-    RC_TRY(rc_dir_remove(dir, names->smooth, err));
-    return rc_dir_remove(dir, names->journal, err);
+    return rc_publish_clean_up(plan, dir, err);
 }
