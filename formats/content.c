@@ -78,6 +78,19 @@ void rc_content_add(rc_content_hasher *hasher, const void *data, size_t nbytes)
         SHA1_Update((SHA_CTX *)(void *)hasher->state, data, nbytes);
 }
 
+/* The library believes its states: how many bytes of a block wait in it, and how long its digest
+ * is. */
+bool rc_content_resumable(const rc_content_hasher *hasher)
+{
+    const SHA256_CTX *sha256 = (const SHA256_CTX *)(const void *)hasher->state;
+    const SHA_CTX *sha1 = (const SHA_CTX *)(const void *)hasher->state;
+
+    if (hasher->kind == RC_CONTENT_SHA256)
+        return sha256->num == hasher->nbytes % SHA256_CBLOCK &&
+               sha256->md_len == SHA256_DIGEST_LENGTH;
+    return hasher->kind == RC_CONTENT_GIT && sha1->num < SHA_CBLOCK;
+}
+
 rc_content_id rc_content_end(const rc_content_hasher *hasher)
 {
     rc_content_hasher last = *hasher;

@@ -35,6 +35,9 @@ typedef struct rc_content_hasher {
 /** `kind` is not UNKNOWN; `file_bytes` is the size of the whole, which GIT begins with. */
 void rc_content_begin(rc_content_hasher *hasher, rc_content_kind kind, uint64_t file_bytes);
 void rc_content_add(rc_content_hasher *hasher, const void *data, size_t nbytes);
+/** Can a state that was kept in a file be gone on with, whatever wrote it? Then nothing worse than
+ *  another digest comes of it. */
+bool rc_content_resumable(const rc_content_hasher *hasher);
 /** The hasher itself stays as it was. */
 rc_content_id rc_content_end(const rc_content_hasher *hasher);
 

@@ -32,6 +32,8 @@ struct rc_source {
     rc_source_file *files;
     size_t count, capacity;
     rc_stream *stream; /* or NULL */
+    /* The stream lets go: what is being read ahead may fail at once, with RC_E_STOPPED. */
+    _Atomic bool leaving;
 };
 
 /** A source of `nbytes` (its struct begins with rc_source), zeroed, with `where` copied. */

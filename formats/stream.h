@@ -57,6 +57,11 @@ rc_code rc_source_stream(rc_source *src, const rc_extent *extents, size_t n,
  *  are asked for. */
 bool rc_stream_remembers(const rc_source *src, const rc_extent *extent);
 
+/** The log is on the disk up to here: to be called before anything that depends on its sums is
+ *  recorded as durable. Thread-safe; harmless when there is no stream or log. */
+RC_MUST_CHECK
+rc_code rc_source_stream_sync(rc_source *src, rc_err *err);
+
 /** Fetch what no extent asked for of the files that are digested, and compare all digests. To be
  *  called when everything was read and before anything is delivered. Waits.
  *    RC_E_INTEGRITY  a file is not what the server states: see rc_stream_bad_file() */
