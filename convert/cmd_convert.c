@@ -238,7 +238,7 @@ static rc_code plan_all(rc_convert_target *targets, rc_to_list *to, const rc_mod
 
 static rc_code run(const char *src, rc_to_list *to, const options *o, rc_mem *mem, rc_err *err)
 {
-    rc_convert_target targets[RC_TO_MAX] = { 0 };
+    rc_convert_target targets[RC_CONVERT_TARGETS] = { 0 };
     rc_ckpt *ckpt = NULL;
     rc_model *model = NULL;
     rc_code rc = RC_OK;

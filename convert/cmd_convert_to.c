@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "convert/convert.h"
 #include "formats/base/io.h"
 
 bool rc_to_is_gguf(const rc_to *to)
@@ -176,8 +175,8 @@ int rc_to_parse(rc_to_list *out, const rc_opt_list *to, const char *dst, const r
     *out = (rc_to_list){ 0 };
     if (!to->n)
         return rc_cli_usage("convert needs --to fp8, bf16, awq, w4a16 or gguf:RECIPE");
-    if (to->n > RC_TO_MAX)
-        return rc_cli_usage("more than %u targets", RC_TO_MAX);
+    if (to->n > RC_CONVERT_TARGETS)
+        return rc_cli_usage("more than %u targets", RC_CONVERT_TARGETS);
     for (; out->n < to->n; out->n++) {
         const int code = parse_one(&out->at[out->n], to->at[out->n], &dst, to->n);
 

@@ -4,6 +4,7 @@
 #define RC_CONVERT_CMD_CONVERT_TO_H
 
 #include "convert/cmd_convert_int4.h"
+#include "convert/convert.h"
 
 /* Options that belong to some formats only. */
 typedef struct rc_to_words {
@@ -14,7 +15,6 @@ typedef struct rc_to_words {
     bool hollow;
 } rc_to_words;
 
-#define RC_TO_MAX    16u /* targets of a command */
 #define RC_TO_FORMAT 64u
 
 typedef struct rc_to {
@@ -30,7 +30,7 @@ typedef struct rc_to {
 } rc_to;
 
 typedef struct rc_to_list {
-    rc_to at[RC_TO_MAX];
+    rc_to at[RC_CONVERT_TARGETS];
     size_t n;
 } rc_to_list;
 

@@ -96,7 +96,9 @@ static bool same_folder(const rc_convert_target *a, const rc_convert_target *b)
 static rc_code refuse_pair(const rc_convert_target *a, const rc_convert_target *b, rc_err *err)
 {
     char *x = real_folder(a->dst), *y = real_folder(b->dst);
-    const bool nested = x && y && (is_inside(x, y) || is_inside(y, x));
+    /* where one has no parent yet, as they are written */
+    const char *at = x && y ? x : a->dst, *other = x && y ? y : b->dst;
+    const bool nested = is_inside(at, other) || is_inside(other, at);
 
     free(x);
     free(y);
@@ -613,29 +615,47 @@ static rc_code find_scalings(conversion *c, const rc_convert_opts *opts, rc_mem 
     return c->smooth ? rc_journal_bind(c->journal, rc_smooth_digest(c->smooth), err) : RC_OK;
 }
 
-/* All of them in one pass over the source. */
-static rc_code execute(conversion *all, size_t n, const rc_convert_opts *opts, rc_mem *mem,
-                       rc_err *err)
-{
-    rc_work *works = rc_mem_get(mem, n * sizeof *works);
-    size_t live = 0;
-    rc_code rc = RC_OK;
+/* What all targets that there is something to do for have in common. */
+typedef struct together {
+    rc_work works[RC_CONVERT_TARGETS];
+    rc_dir dirs[RC_CONVERT_TARGETS];
+    const char *names[RC_CONVERT_TARGETS]; /* of the stream's log */
+    size_t n;
+} together;
 
-    if (!works)
-        return rc_fail_nomem(err, mem, n * sizeof *works);
-    for (size_t i = 0; i < n; i++)
-        if (all[i].journal)
-            works[live++] = (rc_work){ .plan = all[i].plan,
-                                       .dir = &all[i].dir,
-                                       .journal = all[i].journal,
-                                       .smooth = all[i].smooth,
-                                       .name = all[i].t->dst };
-    if (live)
-        rc = rc_execute(works, live, &opts->execute, mem, err);
+static void gather(together *g, conversion *all, size_t n)
+{
+    g->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!all[i].journal)
+            continue;
+        g->works[g->n] = (rc_work){ .plan = all[i].plan,
+                                    .dir = &all[i].dir,
+                                    .journal = all[i].journal,
+                                    .smooth = all[i].smooth,
+                                    .name = all[i].t->dst };
+        g->dirs[g->n] = all[i].dir;
+        g->names[g->n++] = rc_plan_names_of(all[i].plan)->blocks;
+    }
+}
+
+/* All of them in one pass over the source. */
+static rc_code execute(conversion *all, size_t n, together *g, const rc_convert_opts *opts,
+                       rc_mem *mem, rc_err *err)
+{
+    rc_execute_opts how = opts->execute;
+    rc_code rc;
+
+    gather(g, all, n);
+    if (g->n == 0)
+        return RC_OK;
+    how.log_dirs = g->dirs;
+    how.log_names = g->names;
+    how.nlogs = g->n;
+    rc = rc_execute(g->works, g->n, &how, mem, err);
     for (size_t i = 0, k = 0; i < n; i++)
         if (all[i].journal)
-            all[i].t->report.kept = works[k++].kept;
-    rc_mem_put(mem, works);
+            all[i].t->report.kept = g->works[k++].kept;
     return rc;
 }
 
@@ -656,8 +676,8 @@ static rc_code name_target(const conversion *c, bool several, rc_code rc, rc_err
     return rc;
 }
 
-static rc_code run_locked(conversion *all, size_t n, const rc_convert_opts *opts, rc_mem *mem,
-                          rc_err *err)
+static rc_code run_locked(conversion *all, size_t n, together *g, const rc_convert_opts *opts,
+                          rc_mem *mem, rc_err *err)
 {
     const double started = rc_now();
     rc_code rc = RC_OK;
@@ -668,7 +688,7 @@ static rc_code run_locked(conversion *all, size_t n, const rc_convert_opts *opts
         if (all[i].journal)
             rc = name_target(&all[i], n > 1, find_scalings(&all[i], opts, mem, err), err);
     if (rc == RC_OK)
-        rc = execute(all, n, opts, mem, err);
+        rc = execute(all, n, g, opts, mem, err);
     for (size_t i = 0; i < n; i++) {
         rc_convert_report *report = &all[i].t->report;
 
@@ -687,8 +707,11 @@ rc_code rc_convert_all(rc_convert_target *targets, size_t n, const rc_convert_op
 {
     rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(targets[0].plan)));
     conversion *all;
+    together g;
     rc_code rc = RC_OK;
 
+    if (n > RC_CONVERT_TARGETS)
+        return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "more than %u targets", RC_CONVERT_TARGETS);
     RC_TRY(rc_convert_preflight(targets, n, opts, mem, err));
     all = rc_mem_get(mem, n * sizeof *all);
     if (!all)
@@ -701,7 +724,7 @@ rc_code rc_convert_all(rc_convert_target *targets, size_t n, const rc_convert_op
     for (size_t i = 0; i < n && rc == RC_OK; i++)
         rc = name_target(&all[i], n > 1, open_target(&all[i], err), err);
     if (rc == RC_OK)
-        rc = run_locked(all, n, opts, mem, err);
+        rc = run_locked(all, n, &g, opts, mem, err);
     rc_source_unstream(src);
     for (size_t i = 0; i < n; i++)
         close_target(&all[i]);

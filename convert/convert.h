@@ -23,6 +23,8 @@ typedef struct rc_convert_report {
     bool already_complete;  /* of several targets; or a run that died after its last byte */
 } rc_convert_report;
 
+#define RC_CONVERT_TARGETS 16u /* of one run */
+
 /* One of the outputs of a run. */
 typedef struct rc_convert_target {
     const rc_plan *plan; /* all of one model */
@@ -53,7 +55,8 @@ rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert
 /** Convert in one pass over the source, each target into the folder `dst`, which is made if it is
  *  not there; for GGUF, into the file `dst` and its companions, in a folder that is there. What
  *  each becomes does not depend on the others. The first failure stops all; what is finished is
- *  kept. Nothing gets a final name before all targets are whole. */
+ *  kept. Nothing gets a final name before all targets are whole, and every file of a source beyond
+ *  this machine is what its server states. RC_E_LIMIT: more than RC_CONVERT_TARGETS */
 RC_MUST_CHECK
 rc_code rc_convert_all(rc_convert_target *targets, size_t n, const rc_convert_opts *opts,
                        rc_mem *mem, rc_err *err);

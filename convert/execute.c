@@ -14,8 +14,9 @@ enum {
      * was measured 1.3 times as fast as 8 MiB, from a disk equal. */
     CHUNK = 2 << 20,
     CHUNK_MIN = 1 << 18,
-    SLICE = 1 << 18, /* bytes of the larger side that are worked on at a time: half an L2 */
-    IO_SLOTS = 4     /* slots beyond the computing ones: these wait for the disk */
+    SLICE = 1 << 18,   /* bytes of the larger side that are worked on at a time: half an L2 */
+    IO_SLOTS = 4,      /* slots beyond the computing ones: these wait for the disk */
+    STREAM = 512 << 20 /* bytes of a stream without a limit */
 };
 
 typedef struct item {
@@ -39,6 +40,7 @@ typedef struct run {
     rc_columns_room columns_room;
     slot slots[RC_PAR_MAX_SLOTS];
     unsigned nslots;
+    size_t stream_memory; /* 0: the source is not streamed */
 } run;
 
 /* What is being done, where a chunk's functions need to know. */
@@ -70,6 +72,8 @@ void rc_err_in_folder(rc_err *err, const char *folder)
         return;
     rc_escape(whole, sizeof whole / 2, folder, strlen(folder));
     at = strlen(whole);
+    if (strncmp(err->file, whole, at) == 0 && err->file[at] == '/')
+        return; /* named in full already */
     snprintf(whole + at, sizeof whole - at, "/%.*s", (int)(sizeof whole - at - 2), err->file);
     memcpy(err->file, whole, sizeof whole);
 }
@@ -258,39 +262,123 @@ static rc_code make_slot(run *r, slot *s, rc_err *err)
     return rc_columns_make(&s->columns, &r->columns_room, r->x.mem, err);
 }
 
+/* Bytes that slots and stream may have together. */
+static size_t room_left(const run *r)
+{
+    const rc_mem *mem = r->x.mem;
+    /* what open files need, and the stream's lists of what is read when and by whom */
+    const size_t besides = (1u << 20) + (r->stream_memory ? r->nitems * 160 : 0);
+
+    return mem->limit > mem->used + besides ? mem->limit - mem->used - besides : 0;
+}
+
+static rc_code fail_room(const run *r, rc_err *err)
+{
+    const size_t need = slot_bytes(r) + (r->stream_memory ? RC_STREAM_MIN + r->nitems * 160 : 0);
+
+    rc_fail(err, RC_E_OS, RC_NO_OFFSET, "--mem-limit is too small for one chunk%s",
+            r->stream_memory ? " and what is read ahead" : "");
+    rc_err_want(err, "at least %zu bytes", r->x.mem->used + need + (1u << 20));
+    rc_err_got(err, "%zu", r->x.mem->limit);
+    return RC_E_OS;
+}
+
 /* As many slots as the limit pays for; smaller chunks before fewer than one per
- * thread. The result does not depend on either. */
+ * thread. The result does not depend on either. A stream gets half of what there is; less,
+ * where not one slot is left. */
 static rc_code fit_memory(run *r, rc_err *err)
 {
+    const bool streams = rc_exec_streams(&r->x);
     /* nothing to wait for: what was copied from memory is cast while it is in cache */
     const bool waits = !r->x.opts->discard || !rc_source_in_memory(r->x.src);
     unsigned want = r->x.opts->threads + (waits ? IO_SLOTS : 0);
-    rc_code rc;
 
     if (want > RC_PAR_MAX_SLOTS)
         want = RC_PAR_MAX_SLOTS;
+    r->stream_memory = streams ? STREAM : 0;
     for (r->chunk_budget = CHUNK;; r->chunk_budget /= 2) {
-        size_t room, used;
+        size_t room, half;
 
         RC_TRY(list_items(r, err));
-        used = r->x.mem->used;
-        /* what open files need besides */
-        room = r->x.mem->limit > used + (1u << 20) ? r->x.mem->limit - used - (1u << 20) : 0;
         r->nslots = want;
-        if (r->x.mem->limit && slot_bytes(r) * want > room)
-            r->nslots = (unsigned)(room / slot_bytes(r));
+        if (!r->x.mem->limit)
+            return RC_OK;
+        room = room_left(r);
+        half = room / 2 > RC_STREAM_MIN ? room / 2 : RC_STREAM_MIN;
+        if (streams)
+            r->stream_memory = half;
+        if (slot_bytes(r) * want + r->stream_memory > room)
+            r->nslots =
+                room > r->stream_memory ? (unsigned)((room - r->stream_memory) / slot_bytes(r)) : 0;
         if (r->nslots >= want || (r->nslots && r->chunk_budget <= CHUNK_MIN))
-            break;
-        if (r->chunk_budget <= CHUNK_MIN) {
-            rc = rc_fail(err, RC_E_OS, RC_NO_OFFSET, "--mem-limit is too small for one chunk");
-            rc_err_want(err, "at least %zu bytes", used + slot_bytes(r) + (1u << 20));
-            rc_err_got(err, "%zu", r->x.mem->limit);
-            return rc;
-        }
+            return RC_OK;
+        if (r->chunk_budget > CHUNK_MIN)
+            continue;
+        if (!streams || room < RC_STREAM_MIN + slot_bytes(r))
+            return fail_room(r, err);
+        r->nslots = (unsigned)((room - RC_STREAM_MIN) / slot_bytes(r));
+        r->stream_memory = RC_STREAM_MIN;
+        return RC_OK;
     }
+}
+
+static rc_code make_slots(run *r, rc_err *err)
+{
     for (unsigned i = 0; i < r->nslots; i++)
         RC_TRY(make_slot(r, &r->slots[i], err));
     return RC_OK;
+}
+
+/* ----------------------------------------------------------- what will be read */
+
+static size_t add_extents(const run *r, const item *it, rc_extent *to)
+{
+    const rc_job *job = rc_plan_job(r->x.targets[it->target].work->plan, it->job);
+    size_t n = 0;
+    rc_chunk c;
+
+    rc_chunk_at(&c, job, rc_chunk_rows(job, r->chunk_budget), it->chunk);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        const rc_tensor *t = rc_job_in(job, (rc_part)part);
+
+        if (t && c.in[part].len)
+            to[n++] = rc_exec_extent(&r->x, t, c.in[part].off, c.in[part].len);
+    }
+    return n;
+}
+
+static rc_code open_stream(run *r, rc_err *err)
+{
+    const size_t room = r->nitems * RC_PART_COUNT * sizeof(rc_extent);
+    rc_extent *extents = rc_mem_get(r->x.mem, room);
+    size_t n = 0;
+    rc_code rc;
+
+    if (!extents)
+        return rc_fail_nomem(err, r->x.mem, room);
+    for (size_t i = 0; i < r->nitems; i++)
+        n += add_extents(r, &r->items[i], extents + n);
+    rc = rc_exec_stream(&r->x, extents, n, r->stream_memory, err);
+    rc_mem_put(r->x.mem, extents);
+    return rc;
+}
+
+/* Plan memory and reading; once more where an earlier run's work turns out to be worthless. */
+static rc_code plan_reading(run *r, rc_err *err)
+{
+    bool again = false;
+
+    RC_TRY(fit_memory(r, err));
+    if (!r->stream_memory)
+        return RC_OK;
+    RC_TRY(open_stream(r, err));
+    for (size_t k = 0; k < r->x.ntargets; k++)
+        RC_TRY(rc_exec_forget_unknown(&r->x, &r->x.targets[k], &again, err));
+    if (!again)
+        return RC_OK;
+    rc_source_unstream(r->x.src);
+    RC_TRY(fit_memory(r, err));
+    return open_stream(r, err);
 }
 
 /* --------------------------------------------------------------- one chunk */
@@ -589,7 +677,7 @@ static rc_code finish_job(const task *k, rc_err *err)
     pthread_mutex_lock(&x->lock);
     last = --k->t->shards[k->job->shard].jobs_left == 0;
     pthread_mutex_unlock(&x->lock);
-    if (last && rc_exec_finish_shard(k->t, k->job->shard, err) != RC_OK)
+    if (last && rc_exec_finish_shard(x, k->t, k->job->shard, err) != RC_OK)
         return rc_exec_name_output(x, k->t, err);
     return RC_OK;
 }
@@ -699,8 +787,11 @@ static rc_code prepare(run *r, rc_exec_target *t, rc_err *err)
 
 static rc_code run_all(run *r, rc_err *err)
 {
+    rc_code rc;
+
     for (size_t k = 0; k < r->x.ntargets; k++)
         RC_TRY(prepare(r, &r->x.targets[k], err));
+    RC_TRY(plan_reading(r, err));
     for (size_t k = 0; k < r->x.ntargets; k++) {
         rc_exec_target *t = &r->x.targets[k];
 
@@ -709,8 +800,13 @@ static rc_code run_all(run *r, rc_err *err)
             return rc_exec_name_output(&r->x, t, err);
     }
     announce(r);
-    RC_TRY(fit_memory(r, err));
-    return rc_par_run(r->nitems, r->nslots, r->x.opts->threads, do_chunk, r, err);
+    RC_TRY(make_slots(r, err));
+    rc = rc_par_run(r->nitems, r->nslots, r->x.opts->threads, do_chunk, r, err);
+    if (rc == RC_OK)
+        rc = rc_source_settle(r->x.src, err);
+    if (rc == RC_E_INTEGRITY)
+        rc_exec_forget_bad_file(&r->x);
+    return rc;
 }
 
 static void drop_target(const run *r, rc_exec_target *t)

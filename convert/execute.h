@@ -20,6 +20,11 @@ typedef struct rc_execute_opts {
     bool discard;          /* drop the output instead of writing it (benchmarks) */
     rc_progress *progress; /* bytes written; may be NULL */
     unsigned connections;  /* to a source beyond this machine, at most; 0: found by trying */
+    /* where the log of what came from there lies, in each target's folder; they outlive the stream,
+     * which is left open for whoever wants to know what became of the source */
+    const rc_dir *log_dirs;
+    const char *const *log_names;
+    size_t nlogs;
     const rc_log *log;
 } rc_execute_opts;
 
@@ -41,6 +46,8 @@ typedef struct rc_work {
  *    RC_E_NUMERIC   an inexact tile under require_exact; NaN, Inf, bad scales; a
  *                   weight that is all zero
  *    RC_E_OS        mem->limit leaves no room for one chunk
+ *    RC_E_INTEGRITY a file of the source is not what its server states; what was made of it is
+ *                   forgotten
  *    RC_E_STOPPED, and whatever reading and writing report */
 RC_MUST_CHECK
 rc_code rc_execute(rc_work *works, size_t n, const rc_execute_opts *opts, rc_mem *mem, rc_err *err);

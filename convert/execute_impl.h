@@ -7,6 +7,7 @@
 #include "convert/execute.h"
 #include "formats/base/hash.h"
 #include "formats/base/par.h"
+#include "formats/stream.h"
 
 typedef struct rc_exec_hashes {
     _Alignas(64) rc_hasher in[RC_PART_COUNT], out[RC_PART_COUNT];
@@ -59,6 +60,22 @@ RC_MUST_CHECK
 rc_code rc_exec_sync_leftovers(rc_exec *x, rc_exec_target *t, rc_err *err);
 /** Sync a shard whose jobs are all done, and record that. */
 RC_MUST_CHECK
-rc_code rc_exec_finish_shard(rc_exec_target *t, size_t s, rc_err *err);
+rc_code rc_exec_finish_shard(const rc_exec *x, rc_exec_target *t, size_t s, rc_err *err);
+
+/* ---------------------------------------------------------- execute_stream.c */
+
+/** Bytes [off, off + nbytes) of a tensor, as they are asked of the source. */
+rc_extent rc_exec_extent(const rc_exec *x, const rc_tensor *t, uint64_t off, uint64_t nbytes);
+/** Is the source read once, ahead? From beyond this machine always; else where several want it. */
+bool rc_exec_streams(const rc_exec *x);
+RC_MUST_CHECK
+rc_code rc_exec_stream(const rc_exec *x, const rc_extent *extents, size_t n, size_t memory,
+                       rc_err *err);
+/** Forget finished jobs that were made of bytes which no sum is known of. *any is set if there
+ *  are some. */
+RC_MUST_CHECK
+rc_code rc_exec_forget_unknown(const rc_exec *x, rc_exec_target *t, bool *any, rc_err *err);
+/** After RC_E_INTEGRITY: forget, in all targets, what was made of a file that is at fault. */
+void rc_exec_forget_bad_file(const rc_exec *x);
 
 #endif

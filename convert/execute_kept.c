@@ -91,6 +91,15 @@ static rc_code forget_shard(rc_exec_target *t, size_t s, rc_err *err)
     return RC_OK;
 }
 
+rc_code rc_exec_forget(rc_exec_target *t, size_t job, rc_err *err)
+{
+    const size_t s = rc_plan_job(t->work->plan, job)->shard;
+
+    if (rc_journal_has_shard(t->work->journal, s))
+        RC_TRY(rc_journal_forget_shard(t->work->journal, s, err));
+    return rc_journal_forget(t->work->journal, job, err);
+}
+
 static bool all_done(const rc_exec_target *t, size_t s)
 {
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++)
@@ -179,7 +188,7 @@ static rc_code discard_shard(const rc_exec_target *t, size_t s, rc_code why)
     return why;
 }
 
-rc_code rc_exec_finish_shard(rc_exec_target *t, size_t s, rc_err *err)
+rc_code rc_exec_finish_shard(const rc_exec *x, rc_exec_target *t, size_t s, rc_err *err)
 {
     rc_exec_shard *state = &t->shards[s];
     rc_code rc = rc_out_sync(state->out, err);
@@ -189,6 +198,7 @@ rc_code rc_exec_finish_shard(rc_exec_target *t, size_t s, rc_err *err)
     if (rc != RC_OK)
         return discard_shard(t, s, rc);
     RC_TRY(rc_dir_sync(t->work->dir, err));
+    RC_TRY(rc_source_stream_sync(x->src, err)); /* what the shard was made of is known for good */
     return rc_journal_add_shard(t->work->journal, s, err);
 }
 
@@ -206,7 +216,7 @@ rc_code rc_exec_sync_leftovers(rc_exec *x, rc_exec_target *t, rc_err *err)
         RC_TRY(rc_out_open(&t->shards[s].out, t->work->dir, partial, shard->nbytes, RC_OUT_RESUME,
                            x->mem, err));
         RC_TRY(rc_out_write(t->shards[s].out, 0, shard->head, shard->head_len, err));
-        RC_TRY(rc_exec_finish_shard(t, s, err));
+        RC_TRY(rc_exec_finish_shard(x, t, s, err));
     }
     return RC_OK;
 }

@@ -103,6 +103,27 @@ static rc_code fix_inference_config(const char *name, uint8_t **data, size_t *le
     return RC_OK;
 }
 
+/* Is it what its server states? */
+static rc_code check_content(const rc_source_file *f, const uint8_t *data, size_t len, rc_err *err)
+{
+    rc_content_hasher hasher;
+    rc_content_id got;
+    char hex[RC_CONTENT_HEX];
+
+    if (f->content.kind == RC_CONTENT_UNKNOWN)
+        return RC_OK;
+    rc_content_begin(&hasher, f->content.kind, len);
+    rc_content_add(&hasher, data, len);
+    got = rc_content_end(&hasher);
+    if (rc_content_equal(&got, &f->content))
+        return RC_OK;
+    rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the bytes that came are not the file's");
+    rc_err_file(err, f->name);
+    rc_err_want(err, "%s", rc_content_hex(&f->content, hex));
+    rc_err_got(err, "%s", rc_content_hex(&got, hex));
+    return RC_E_INTEGRITY;
+}
+
 static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, const rc_log *log,
                          rc_mem *mem, rc_err *err)
 {
@@ -114,6 +135,7 @@ static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, const rc_l
     rc_code rc;
 
     RC_TRY(rc_source_slurp(src, i, SIDE_MAX, &data, &len, mem, err));
+    RC_TRY_GOTO(rc, done, check_content(rc_source_at(src, i), data, len, err));
     RC_TRY_GOTO(rc, done, fix_inference_config(name, &data, &len, log, mem));
     if (slash) {
         snprintf(folder, sizeof folder, "%.*s", (int)(slash - name), name);
