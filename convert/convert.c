@@ -633,6 +633,7 @@ static void gather(together *g, conversion *all, size_t n)
                                     .dir = &all[i].dir,
                                     .journal = all[i].journal,
                                     .smooth = all[i].smooth,
+                                    .identity = all[i].t->report.run.identity,
                                     .name = all[i].t->dst };
         g->dirs[g->n] = all[i].dir;
         g->names[g->n++] = rc_plan_names_of(all[i].plan)->blocks;

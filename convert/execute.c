@@ -147,6 +147,12 @@ static void need_room(run *r, const rc_plan *plan, const rc_job *job, uint64_t r
         r->verdicts_max = max_size(r->verdicts_max, slice_count(&c) * sizeof(rc_verdict));
 }
 
+/* What is half done counts where it ends with a chunk, as it does but for another memory limit. */
+static uint64_t first_chunk(const rc_exec_job *job, uint64_t chunk_rows)
+{
+    return job->saved && job->saved->rows % chunk_rows == 0 ? job->saved->rows / chunk_rows : 0;
+}
+
 static size_t measure_items(run *r)
 {
     size_t total = 0;
@@ -164,7 +170,9 @@ static size_t measure_items(run *r)
 
             if (rc_exec_is_done(t, i))
                 continue;
-            t->jobs[i].chunks_left = rc_chunk_count(job, rows);
+            t->jobs[i].first = first_chunk(&t->jobs[i], rows);
+            t->jobs[i].turn.next = t->jobs[i].first;
+            t->jobs[i].chunks_left = rc_chunk_count(job, rows) - t->jobs[i].first;
             total += (size_t)t->jobs[i].chunks_left;
             need_room(r, t->work->plan, job, rows);
         }
@@ -195,7 +203,7 @@ static bool settle_cursor(const run *r, const rc_exec_target *t, cursor *c)
     if (c->job == njobs)
         return false;
     job = rc_plan_job(t->work->plan, c->job);
-    rc_chunk_at(&chunk, job, rc_chunk_rows(job, r->chunk_budget), c->chunk);
+    rc_chunk_at(&chunk, job, rc_chunk_rows(job, r->chunk_budget), t->jobs[c->job].first + c->chunk);
     c->shard = job->weight->shard;
     c->at = job->weight->begin + chunk.in[RC_PART_WEIGHT].off;
     return true;
@@ -204,6 +212,13 @@ static bool settle_cursor(const run *r, const rc_exec_target *t, cursor *c)
 static bool comes_before(const cursor *a, const cursor *b)
 {
     return a->shard != b->shard ? a->shard < b->shard : a->at < b->at;
+}
+
+static item next_item(const run *r, size_t target, cursor *c)
+{
+    const uint64_t chunk = r->x.targets[target].jobs[c->job].first + c->chunk++;
+
+    return (item){ (uint32_t)target, (uint32_t)c->job, (uint32_t)chunk };
 }
 
 /* Each target's chunks in the order of its plan, all of them together as the source lies: what
@@ -227,8 +242,7 @@ static rc_code list_items(run *r, rc_err *err)
             if (settle_cursor(r, &r->x.targets[k], &cursors[k]) &&
                 (best == r->x.ntargets || comes_before(&cursors[k], &cursors[best])))
                 best = k;
-        r->items[r->nitems] =
-            (item){ (uint32_t)best, (uint32_t)cursors[best].job, (uint32_t)cursors[best].chunk++ };
+        r->items[r->nitems] = next_item(r, best, &cursors[best]);
     }
     rc_mem_put(r->x.mem, cursors);
     return RC_OK;
@@ -239,7 +253,7 @@ static rc_code list_items(run *r, rc_err *err)
 static size_t slot_bytes(const run *r)
 {
     size_t n = r->work_max + rc_columns_bytes(&r->columns_room) + r->verdicts_max +
-               sizeof(rc_exec_hashes) + 8 * RC_PAGE;
+               sizeof(rc_exec_hashes) + 2 * sizeof(rc_exec_half) + 8 * RC_PAGE;
 
     for (unsigned part = 0; part < RC_PART_COUNT; part++)
         n += r->in_max[part] + r->out_max[part] + 5 * RC_PAGE;
@@ -411,6 +425,8 @@ static rc_code begin_job(const task *k, rc_err *err)
         rc_hash_begin(&h->out[part]);
     }
     k->under_way->hashes = h;
+    if (k->under_way->first)
+        rc_exec_resume_half(k->under_way);
     return RC_OK;
 }
 
@@ -600,9 +616,14 @@ static rc_code cast_in_turn(const task *k, rc_par *par, const rc_chunk *c, uint6
     if (!rc_turn_wait(par, &k->under_way->turn, ticket))
         return rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "another part of the run failed");
     rc_par_compute_begin(par);
+    k->under_way->in_middle = true;
     rc = slow ? take_verdicts(k, c, f, own, err) : cast_slices(k, c, f, own, err);
     rc_par_compute_end(par);
     RC_TRY(rc);
+    k->under_way->in_middle = false;
+    if (!k->r->x.opts->discard)
+        RC_TRY(rc_exec_mark(&k->r->x, k->t, k->index, ticket + 1,
+                            rc_chunk_rows(k->job, k->r->chunk_budget), err));
     rc_turn_next(par, &k->under_way->turn);
     return RC_OK;
 }
@@ -713,7 +734,8 @@ static rc_code do_chunk(void *ctx, rc_par *par, unsigned slot_index, uint64_t i,
     }
     if (cast_in_turn(&k, par, &c, it->chunk, &at, s, err) != RC_OK)
         return name_target(&r->x, t, err);
-    if (!r->x.opts->discard && write_chunk(out, &c, &at, err) != RC_OK)
+    if (!r->x.opts->discard && (write_chunk(out, &c, &at, err) != RC_OK ||
+                                rc_exec_written(&r->x, t, it->job, it->chunk, err) != RC_OK))
         return rc_exec_name_output(&r->x, t, err);
     count(r, written);
     return last_chunk(&k) ? finish_job(&k, err) : RC_OK;
@@ -729,7 +751,7 @@ static rc_code judge_job(const run *r, const rc_job *job, const rc_verdict *kept
         return fail_inexact(r, job, kept, err);
     if (kept->nonfinite && !r->x.opts->allow_nonfinite)
         return fail_nonfinite(r, job, kept, err);
-    return refuse_zeros(r, job, kept, err);
+    return RC_OK;
 }
 
 static rc_code judge_kept(const run *r, const rc_exec_target *t, rc_err *err)
@@ -737,10 +759,31 @@ static rc_code judge_kept(const run *r, const rc_exec_target *t, rc_err *err)
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++) {
         const rc_result *kept = rc_journal_result(t->work->journal, i);
 
-        if (kept && judge_job(r, rc_plan_job(t->work->plan, i), &kept->verdict, err) != RC_OK)
+        const rc_exec_half *half = t->jobs[i].saved;
+        const rc_job *job = rc_plan_job(t->work->plan, i);
+
+        if (kept && (judge_job(r, job, &kept->verdict, err) != RC_OK ||
+                     refuse_zeros(r, job, &kept->verdict, err) != RC_OK))
+            return name_target(&r->x, t, err);
+        if (!kept && half && judge_job(r, job, &half->verdict, err) != RC_OK)
             return name_target(&r->x, t, err);
     }
     return RC_OK;
+}
+
+/* Bytes of the chunks that a job begins behind. */
+static uint64_t half_bytes(const run *r, const rc_exec_target *t, size_t i)
+{
+    const rc_job *job = rc_plan_job(t->work->plan, i);
+    uint64_t n = 0;
+    rc_chunk c;
+
+    if (!t->jobs[i].first)
+        return 0;
+    rc_chunk_at(&c, job, t->jobs[i].first * rc_chunk_rows(job, r->chunk_budget), 0);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++)
+        n += c.out[part].len;
+    return n;
 }
 
 static void count_left(run *r, rc_exec_target *t)
@@ -749,10 +792,12 @@ static void count_left(run *r, rc_exec_target *t)
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++) {
         const rc_job *job = rc_plan_job(t->work->plan, i);
 
-        if (rc_exec_is_done(t, i))
+        if (rc_exec_is_done(t, i)) {
             t->work->kept += job_out_bytes(job);
-        else
+        } else {
+            t->work->kept += half_bytes(r, t, i);
             t->shards[job->shard].jobs_left++;
+        }
     }
     count(r, t->work->kept);
 }
@@ -806,6 +851,8 @@ static rc_code run_all(run *r, rc_err *err)
         rc = rc_source_settle(r->x.src, err);
     if (rc == RC_E_INTEGRITY)
         rc_exec_forget_bad_file(&r->x);
+    else if (rc != RC_OK && !r->x.opts->discard)
+        rc_exec_keep_halves(&r->x, r->chunk_budget);
     return rc;
 }
 
@@ -817,8 +864,11 @@ static void drop_target(const run *r, rc_exec_target *t)
 
         (void)closed; /* open here only after a failure, which is the one to tell */
     }
-    for (size_t i = 0; t->jobs && i < rc_plan_jobs(t->work->plan); i++)
+    for (size_t i = 0; t->jobs && i < rc_plan_jobs(t->work->plan); i++) {
         rc_mem_put(r->x.mem, t->jobs[i].hashes);
+        rc_exec_drop_half(&r->x, &t->jobs[i]);
+        rc_mem_put(r->x.mem, t->jobs[i].mark);
+    }
     rc_mem_put(r->x.mem, t->jobs);
     rc_mem_put(r->x.mem, t->shards);
 }
@@ -839,6 +889,7 @@ static void clean_up(run *r)
     rc_mem_put(r->x.mem, r->items);
     rc_mem_put(r->x.mem, r->x.targets);
     pthread_mutex_destroy(&r->x.lock);
+    pthread_mutex_destroy(&r->x.state_lock);
 }
 
 rc_code rc_execute(rc_work *works, size_t n, const rc_execute_opts *opts, rc_mem *mem, rc_err *err)
@@ -862,6 +913,7 @@ rc_code rc_execute(rc_work *works, size_t n, const rc_execute_opts *opts, rc_mem
     for (size_t k = 0; k < n; k++)
         targets[k].work = &works[k];
     pthread_mutex_init(&r->x.lock, NULL);
+    pthread_mutex_init(&r->x.state_lock, NULL);
     rc = run_all(r, err ? err : &unheard);
     clean_up(r);
     rc_mem_put(mem, r);

@@ -15,6 +15,7 @@
 
 typedef struct rc_execute_opts {
     unsigned threads;
+    uint64_t keep_every; /* bytes of a tensor after which its state is kept; 0: 128 MiB */
     bool require_exact;
     bool allow_nonfinite, allow_zero;
     bool discard;          /* drop the output instead of writing it (benchmarks) */
@@ -35,18 +36,17 @@ typedef struct rc_work {
     rc_journal *journal;     /* of the plan */
     const rc_smooth *smooth; /* scalings of channels; or NULL */
     const char *name;        /* as the user named it, for messages */
+    rc_digest identity;      /* what a kept state has to be of */
     uint64_t kept;           /* out: bytes that an earlier run had finished */
 } rc_work;
 
 /** Bring every shard of every plan to NAME.partial in its folder, in one pass over the source that
  *  all plans have in common (n >= 1): chunks of all targets are taken as they lie in the source,
  *  and what one target gets does not depend on the others. What a journal says is done is checked
- *  and kept. The first failure, of whichever target, stops all; with several targets it names the
- *  one.
- *    RC_E_NUMERIC   an inexact tile under require_exact; NaN, Inf, bad scales; a
- *                   weight that is all zero
- *    RC_E_OS        mem->limit leaves no room for one chunk
- *    RC_E_INTEGRITY a file of the source is not what its server states; what was made of it is
+ *  and kept; of a large tensor that is half done too. The first failure, of whichever target, stops
+ * all; with several targets it names the one. RC_E_NUMERIC   an inexact tile under require_exact;
+ * NaN, Inf, bad scales; a weight that is all zero RC_E_OS        mem->limit leaves no room for one
+ * chunk RC_E_INTEGRITY a file of the source is not what its server states; what was made of it is
  *                   forgotten
  *    RC_E_STOPPED, and whatever reading and writing report */
 RC_MUST_CHECK

@@ -13,12 +13,26 @@ typedef struct rc_exec_hashes {
     _Alignas(64) rc_hasher in[RC_PART_COUNT], out[RC_PART_COUNT];
 } rc_exec_hashes;
 
+/* A large job at a chunk's end. Plain bytes: it is kept in a file. */
+typedef struct rc_exec_half {
+    uint64_t job, rows; /* the first of it are done */
+    rc_verdict verdict; /* of them */
+    uint8_t in[RC_PART_COUNT][RC_HASH_STATE], out[RC_PART_COUNT][RC_HASH_STATE];
+} rc_exec_half;
+
 /* A job under way: from its first chunk to its last. */
 typedef struct rc_exec_job {
     rc_exec_hashes *hashes;
     rc_turn turn;
+    uint64_t first; /* chunk to begin with: those before it are kept from an earlier run */
     uint64_t chunks_left;
     rc_verdict verdict;
+    /* of a large job, see execute_state.c */
+    rc_exec_half *saved; /* the latest whose bytes are all written; first > 0: to begin with */
+    rc_exec_half *mark;  /* the next, of which some bytes are not yet; or NULL */
+    uint64_t mark_chunk, mark_left; /* it is before this chunk; so many before it are missing */
+    uint64_t written;               /* chunks of this run */
+    bool in_middle;                 /* hashes and verdict are not those of a chunk's end */
 } rc_exec_job;
 
 typedef struct rc_exec_shard {
@@ -40,7 +54,8 @@ typedef struct rc_exec {
     rc_source *src;
     rc_exec_target *targets;
     size_t ntargets;
-    pthread_mutex_t lock; /* guards shards, jobs, and the counts inside */
+    pthread_mutex_t lock;       /* guards shards, jobs, and the counts inside */
+    pthread_mutex_t state_lock; /* taken before `lock`: one writes a file of states at a time */
 } rc_exec;
 
 bool rc_exec_is_done(const rc_exec_target *t, size_t job);
@@ -55,6 +70,8 @@ rc_code rc_exec_take_up(rc_exec *x, rc_exec_target *t, rc_err *err);
 /** Forget a finished job, and that its shard is whole. */
 RC_MUST_CHECK
 rc_code rc_exec_forget(rc_exec_target *t, size_t job, rc_err *err);
+/** Forget what is half done of a job. */
+void rc_exec_drop_half(const rc_exec *x, rc_exec_job *job);
 /** A run may have died between a shard's last job and its sync. */
 RC_MUST_CHECK
 rc_code rc_exec_sync_leftovers(rc_exec *x, rc_exec_target *t, rc_err *err);
@@ -77,5 +94,25 @@ RC_MUST_CHECK
 rc_code rc_exec_forget_unknown(const rc_exec *x, rc_exec_target *t, bool *any, rc_err *err);
 /** After RC_E_INTEGRITY: forget, in all targets, what was made of a file that is at fault. */
 void rc_exec_forget_bad_file(const rc_exec *x);
+
+/* ----------------------------------------------------------- execute_state.c */
+
+/** Is it worth while to go on inside the job? */
+bool rc_exec_is_large(const rc_exec *x, const rc_job *job);
+/** Read what an earlier run has half done, as far as it can be meant: jobs' `saved`. Whether the
+ *  output's bytes are there is for execute_kept.c to see. */
+RC_MUST_CHECK
+rc_code rc_exec_load_halves(const rc_exec *x, rc_exec_target *t, rc_err *err);
+/** Go on from there: hashes and verdict. */
+void rc_exec_resume_half(rc_exec_job *job);
+/** In the job's turn, the chunk before `chunk` being hashed: note the state, if it is time. */
+RC_MUST_CHECK
+rc_code rc_exec_mark(rc_exec *x, rc_exec_target *t, size_t job, uint64_t chunk, uint64_t chunk_rows,
+                     rc_err *err);
+/** A chunk is written: keep the state that waited for it, if one did. */
+RC_MUST_CHECK
+rc_code rc_exec_written(rc_exec *x, rc_exec_target *t, size_t job, uint64_t chunk, rc_err *err);
+/** After a run that ends early: keep what can be kept. */
+void rc_exec_keep_halves(rc_exec *x, uint64_t chunk_budget);
 
 #endif

@@ -34,8 +34,9 @@ static rc_code read_dest(rc_out *out, const rc_dest *d, uint64_t off, uint8_t *b
     return RC_OK;
 }
 
-static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint8_t *buf,
-                      bool *same, rc_err *err)
+/* Are the first bytes of a tensor what they were? */
+static rc_code rehash(rc_out *out, const rc_dest *d, uint64_t nbytes, const rc_digest *want,
+                      uint8_t *buf, bool *same, rc_err *err)
 {
     _Alignas(64) rc_hasher hasher;
     rc_digest got;
@@ -43,8 +44,8 @@ static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint
     if (!d->name)
         return RC_OK;
     rc_hash_begin(&hasher);
-    for (uint64_t off = 0; off < d->nbytes; off += REHASH) {
-        const size_t n = d->nbytes - off < REHASH ? (size_t)(d->nbytes - off) : (size_t)REHASH;
+    for (uint64_t off = 0; off < nbytes; off += REHASH) {
+        const size_t n = nbytes - off < REHASH ? (size_t)(nbytes - off) : (size_t)REHASH;
 
         RC_TRY(rc_stop_check(err));
         RC_TRY(read_dest(out, d, off, buf, n, err));
@@ -55,39 +56,78 @@ static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint
     return RC_OK;
 }
 
+static rc_code recheck_job(const rc_exec_target *t, size_t job, rc_out *out, uint8_t *buf,
+                           bool *same, rc_err *err)
+{
+    const rc_result *result = rc_journal_result(t->work->journal, job);
+    const rc_dest *d = rc_plan_job(t->work->plan, job)->out;
+
+    *same = true;
+    for (unsigned part = 0; part < RC_PART_COUNT; part++)
+        RC_TRY(rehash(out, &d[part], d[part].nbytes, &result->out[part], buf, same, err));
+    return RC_OK;
+}
+
+static rc_code recheck_half(const rc_exec_target *t, const rc_exec_half *half, rc_out *out,
+                            uint8_t *buf, bool *same, rc_err *err)
+{
+    const rc_job *job = rc_plan_job(t->work->plan, (size_t)half->job);
+    rc_chunk c;
+
+    *same = true;
+    rc_chunk_at(&c, job, half->rows, 0);
+    for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+        _Alignas(64) rc_hasher hasher;
+        rc_digest want;
+
+        rc_hash_load(&hasher, job->op == RC_OP_COPY ? half->in[part] : half->out[part]);
+        want = rc_hash_end(&hasher);
+        RC_TRY(rehash(out, &job->out[part], c.out[part].len, &want, buf, same, err));
+    }
+    return RC_OK;
+}
+
 /* A shard that was not recorded as synced may have lost anything in a power cut:
  * believe the journal only where the bytes still have the digest it names. */
-static rc_code recheck_shard(rc_exec *x, rc_exec_target *t, size_t s, rc_err *err)
+static rc_code recheck_shard(const rc_exec *x, rc_exec_target *t, size_t s, rc_err *err)
 {
     uint8_t *buf = rc_mem_get_pages(x->mem, REHASH);
+    rc_out *out = t->shards[s].out;
     rc_code rc = RC_OK;
 
     if (!buf)
         return rc_fail_nomem(err, x->mem, REHASH);
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan) && rc == RC_OK; i++) {
-        const rc_result *result = rc_journal_result(t->work->journal, i);
-        const rc_job *job = rc_plan_job(t->work->plan, i);
-        rc_out *out = t->shards[s].out;
+        rc_exec_job *job = &t->jobs[i];
         bool same = true;
 
-        if (!result || job->shard != s)
+        if (rc_plan_job(t->work->plan, i)->shard != s)
             continue;
-        for (unsigned part = 0; part < RC_PART_COUNT && rc == RC_OK; part++)
-            rc = rehash(out, &job->out[part], &result->out[part], buf, &same, err);
-        if (rc == RC_OK && !same)
-            rc = rc_journal_forget(t->work->journal, i, err);
+        if (rc_journal_result(t->work->journal, i)) {
+            rc = recheck_job(t, i, out, buf, &same, err);
+            if (rc == RC_OK && !same)
+                rc = rc_journal_forget(t->work->journal, i, err);
+        } else if (job->saved) {
+            rc = recheck_half(t, job->saved, out, buf, &same, err);
+            if (rc == RC_OK && !same)
+                rc_exec_drop_half(x, job);
+        }
     }
     rc_mem_put(x->mem, buf);
     return rc;
 }
 
-static rc_code forget_shard(rc_exec_target *t, size_t s, rc_err *err)
+static rc_code forget_shard(const rc_exec *x, rc_exec_target *t, size_t s, rc_err *err)
 {
     if (rc_journal_has_shard(t->work->journal, s)) /* first: no job of a trusted shard is missing */
         RC_TRY(rc_journal_forget_shard(t->work->journal, s, err));
-    for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++)
-        if (rc_plan_job(t->work->plan, i)->shard == s && rc_journal_result(t->work->journal, i))
+    for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++) {
+        if (rc_plan_job(t->work->plan, i)->shard != s)
+            continue;
+        rc_exec_drop_half(x, &t->jobs[i]);
+        if (rc_journal_result(t->work->journal, i))
             RC_TRY(rc_journal_forget(t->work->journal, i, err));
+    }
     return RC_OK;
 }
 
@@ -113,7 +153,8 @@ static bool all_done(const rc_exec_target *t, size_t s)
 static bool any_done(const rc_exec_target *t, size_t s)
 {
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++)
-        if (rc_plan_job(t->work->plan, i)->shard == s && rc_journal_result(t->work->journal, i))
+        if (rc_plan_job(t->work->plan, i)->shard == s &&
+            (rc_journal_result(t->work->journal, i) || t->jobs[i].saved))
             return true;
     return false;
 }
@@ -136,7 +177,7 @@ static rc_code take_up_shard(rc_exec *x, rc_exec_target *t, size_t s, rc_err *er
         has_file(t->work->dir, shard->name, shard->nbytes) && all_done(t, s))
         return RC_OK; /* has its final name already */
     if (!there)
-        return forget_shard(t, s, err);
+        return forget_shard(x, t, s, err);
     if (rc_journal_has_shard(t->work->journal, s))
         return RC_OK;
     RC_TRY(rc_out_open(&t->shards[s].out, t->work->dir, partial, shard->nbytes, RC_OUT_RESUME,
@@ -148,6 +189,7 @@ static rc_code take_up_shard(rc_exec *x, rc_exec_target *t, size_t s, rc_err *er
 
 rc_code rc_exec_take_up(rc_exec *x, rc_exec_target *t, rc_err *err)
 {
+    RC_TRY(rc_exec_load_halves(x, t, err));
     for (size_t s = 0; s < rc_plan_shards(t->work->plan); s++)
         RC_TRY(take_up_shard(x, t, s, err));
     return RC_OK;

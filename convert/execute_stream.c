@@ -27,11 +27,16 @@ rc_code rc_exec_stream(const rc_exec *x, const rc_extent *extents, size_t n, siz
     return rc_source_stream(x->src, extents, n, &opts, err);
 }
 
-static bool is_remembered(const rc_exec *x, const rc_job *job)
+/* The first `rows` of a job. */
+static bool is_remembered(const rc_exec *x, const rc_job *job, uint64_t rows)
 {
+    rc_chunk c;
+
+    rc_chunk_at(&c, job, rows, 0);
     for (unsigned part = 0; part < RC_PART_COUNT; part++) {
         const rc_tensor *t = rc_job_in(job, (rc_part)part);
-        const rc_extent e = t ? rc_exec_extent(x, t, 0, t->nbytes) : (rc_extent){ 0 };
+        const rc_extent e =
+            t ? rc_exec_extent(x, t, c.in[part].off, c.in[part].len) : (rc_extent){ 0 };
 
         if (t && !rc_stream_remembers(x->src, &e))
             return false;
@@ -42,10 +47,16 @@ static bool is_remembered(const rc_exec *x, const rc_job *job)
 rc_code rc_exec_forget_unknown(const rc_exec *x, rc_exec_target *t, bool *any, rc_err *err)
 {
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++) {
-        if (!rc_exec_is_done(t, i) || is_remembered(x, rc_plan_job(t->work->plan, i)))
-            continue;
-        RC_TRY(rc_exec_forget(t, i, err));
-        *any = true;
+        const rc_job *job = rc_plan_job(t->work->plan, i);
+        rc_exec_job *state = &t->jobs[i];
+
+        if (rc_exec_is_done(t, i) && !is_remembered(x, job, UINT64_MAX)) {
+            RC_TRY(rc_exec_forget(t, i, err));
+            *any = true;
+        } else if (state->saved && !is_remembered(x, job, state->saved->rows)) {
+            rc_exec_drop_half(x, state);
+            *any = true;
+        }
     }
     return RC_OK;
 }
@@ -75,6 +86,8 @@ void rc_exec_forget_bad_file(const rc_exec *x)
         for (size_t i = 0; i < rc_plan_jobs(t->work->plan) && rc == RC_OK; i++)
             if (rc_exec_is_done(t, i) && reads_file(x, rc_plan_job(t->work->plan, i), file))
                 rc = rc_exec_forget(t, i, &ignored);
+        /* what is half done is not much */
+        rc = rc_dir_remove(t->work->dir, rc_plan_names_of(t->work->plan)->state, &ignored);
         rc = RC_OK; /* the file is the error to tell; the next run asks the stream's log again */
     }
 }
