@@ -4,6 +4,7 @@
  *   inspect  verify/cmd_inspect.c     what is this checkpoint?
  *   convert  convert/cmd_convert.c    checkpoint -> checkpoint, resumable
  *   verify   verify/cmd_verify.c      was anything lost?
+ *   check    verify/cmd_check.c       are the bytes still those that were delivered?
  *   lint     verify/cmd_lint.c        will an engine's loader take it?
  *   run      runtime/cmd_run.c        text, logits, traces
  *   calibrate runtime/cmd_calibrate.c what activations are like
@@ -23,6 +24,7 @@
 #include "runtime/cmd_calibrate.h"
 #include "runtime/cmd_run.h"
 #include "runtime/cmd_tokenize.h"
+#include "verify/cmd_check.h"
 #include "verify/cmd_inspect.h"
 #include "verify/cmd_lint.h"
 #include "verify/cmd_verify.h"
@@ -35,6 +37,7 @@ static const struct {
     { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
     { "verify", "compare a converted checkpoint with its source: values, and what it says",
       rc_cmd_verify },
+    { "check", "re-hash a result: are its bytes still those that were delivered?", rc_cmd_check },
     { "lint", "will vLLM, SGLang, llama.cpp or ds4 take it? rule by rule", rc_cmd_lint },
     { "calibrate", "statistics of activations for AWQ and for GGUF recipes, from a text",
       rc_cmd_calibrate },
@@ -53,14 +56,15 @@ static void print_usage(FILE *to)
     for (unsigned i = 0; i < COMMANDS; i++)
         fprintf(to, "  %-10s%s\n", commands[i].name, commands[i].summary);
     fputs("\nrecast COMMAND --help explains one of them. Start here:\n"
-          "  recast inspect DeepSeek-V4-Flash\n"
+          "  recast inspect hf://deepseek-ai/DeepSeek-V4-Flash\n"
           "  recast convert DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8 --to fp8\n"
           "  recast verify DeepSeek-V4-Flash DeepSeek-V4-Flash-FP8\n"
           "\nexit status:\n"
           "   0 done; verify: passed      1 verify: differs        64 command line\n"
           "  65 malformed input          66 input missing          69 unsupported input\n"
           "  70 internal error           71 memory, threads        73 cannot create output\n"
-          "  74 disk error               77 permission             79 no space\n"
+          "  74 disk error               75 network: run it again  76 server broke protocol\n"
+          "  77 permission, token        78 environment            79 no space\n"
           "  80 bytes changed            81 NaN, inexact value     82 tensors missing or extra\n"
           "  83 unsafe path              84 limit passed           85 output is locked\n"
           "  86 resume mismatch         128+N stopped by signal N\n",

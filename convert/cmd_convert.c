@@ -11,6 +11,7 @@
 #include "convert/pin.h"
 #include "formats/base/io.h"
 #include "formats/base/par.h"
+#include "formats/cmd_source.h"
 #include "kernels/cpu.h"
 
 typedef struct options {
@@ -131,6 +132,7 @@ static rc_code convert(rc_convert_target *targets, size_t n, const options *o, r
                      .allow_nonfinite = o->allow_nonfinite,
                      .allow_zero = o->allow_zero,
                      .progress = &told.converting,
+                     .connections = rc_cmd_sources()->connections,
                      .log = rc_cli_log() },
         .force = o->force,
         .restart = o->restart,
@@ -205,7 +207,7 @@ static rc_code open_model(rc_ckpt **ckpt, rc_model **model, const char *src, con
                           const options *o, rc_mem *mem, rc_err *err)
 {
     char commit[RC_PIN_COMMIT];
-    rc_source_opts opts = { .log = rc_cli_log() };
+    rc_source_opts opts = *rc_cmd_sources();
     rc_source *source;
 
     if (!o->restart && find_pin(to, src, commit, mem))
@@ -352,6 +354,7 @@ int rc_cmd_convert(int argc, char **argv)
         .min_args = 1,
         .max_args = 2,
         .opts = opts,
+        .group = &rc_source_group,
     };
     rc_mem mem = { 0 };
     rc_err err = { .offset = RC_NO_OFFSET };

@@ -2,6 +2,7 @@
 #include "convert/ledger.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "convert/ledger_int4.h"
@@ -87,7 +88,7 @@ rc_code rc_totals_of(const rc_finished *done, rc_totals *t, rc_err *err)
 
 static void write_side(rc_jsonw *w, const char *key, const char *name, rc_dtype dtype,
                        unsigned rank, const uint64_t *shape, uint64_t nbytes,
-                       const rc_digest *digest)
+                       const rc_digest *digest, const rc_dest *at)
 {
     char hex[33];
 
@@ -102,6 +103,12 @@ static void write_side(rc_jsonw *w, const char *key, const char *name, rc_dtype 
     rc_jsonw_array_end(w);
     rc_jsonw_ku64(w, "bytes", nbytes);
     rc_jsonw_kstr(w, "xxh3_128", rc_digest_hex(digest, hex));
+    if (at)
+        rc_jsonw_ku64(w, "begin", at->begin);
+    if (at && at->stride) {
+        rc_jsonw_ku64(w, "row_bytes", at->row_bytes);
+        rc_jsonw_ku64(w, "stride", at->stride);
+    }
     rc_jsonw_object_end(w);
 }
 
@@ -156,7 +163,7 @@ static void write_sources(rc_jsonw *w, const rc_job *job, const rc_digest in[RC_
 
         if (t)
             write_side(w, part_word((rc_part)part), t->name, t->dtype, t->rank, t->shape, t->nbytes,
-                       &in[part]);
+                       &in[part], NULL);
     }
     rc_jsonw_object_end(w);
 }
@@ -170,7 +177,7 @@ static void write_dests(rc_jsonw *w, const rc_job *job, const rc_digest out[RC_P
 
         if (d->name)
             write_side(w, part_word((rc_part)part), d->name, d->dtype, d->rank, d->shape, d->nbytes,
-                       &out[part]);
+                       &out[part], d);
     }
     rc_jsonw_object_end(w);
 }
@@ -219,6 +226,14 @@ rc_code rc_ledger_each(const rc_finished *done, rc_ledger_line_fn *fn, void *ctx
     return rc;
 }
 
+void rc_write_values_digest(rc_jsonw *w, const char *key, const rc_imatrix *imatrix)
+{
+    char hex[17];
+
+    snprintf(hex, sizeof hex, "%016" PRIx64, rc_imatrix_digest(imatrix));
+    rc_jsonw_kstr(w, key, hex);
+}
+
 static void write_recipe(rc_jsonw *w, const rc_recipe *recipe)
 {
     rc_jsonw_key(w, "recipe");
@@ -229,8 +244,10 @@ static void write_recipe(rc_jsonw *w, const rc_recipe *recipe)
     if (recipe->target == RC_TO_GGUF) {
         rc_jsonw_kstr(w, "types", rc_gguf_recipe_text(recipe->gguf));
         rc_jsonw_kstr(w, "effort", recipe->effort == RC_EFFORT_BEST ? "best" : "reference");
-        if (recipe->imatrix)
+        if (recipe->imatrix) {
             rc_jsonw_kstr(w, "imatrix", recipe->imatrix_name);
+            rc_write_values_digest(w, "imatrix_digest", recipe->imatrix);
+        }
     }
     if (rc_recipe_is_int4(recipe))
         rc_recipe_int4(w, recipe);
@@ -275,21 +292,79 @@ static void write_totals(rc_jsonw *w, const rc_plan *plan, const rc_totals *t)
     rc_jsonw_object_end(w);
 }
 
-void rc_write_shards(rc_jsonw *w, const rc_plan *plan)
+static void write_shard(rc_jsonw *w, const rc_plan_shard *shard, bool head)
+{
+    const rc_digest digest = rc_hash(shard->head, shard->head_len);
+    char hex[33];
+
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "file", shard->name);
+    rc_jsonw_ku64(w, "bytes", shard->nbytes);
+    if (head) {
+        rc_jsonw_ku64(w, "head_bytes", shard->head_len);
+        rc_jsonw_kstr(w, "head_xxh3_128", rc_digest_hex(&digest, hex));
+    }
+    rc_jsonw_object_end(w);
+}
+
+static void write_shards(rc_jsonw *w, const rc_plan *plan, bool heads)
 {
     rc_jsonw_key(w, "shards");
     rc_jsonw_array(w);
-    for (size_t i = 0; i < rc_plan_shards(plan); i++) {
-        rc_jsonw_object(w);
-        rc_jsonw_kstr(w, "file", rc_plan_shard_at(plan, i)->name);
-        rc_jsonw_ku64(w, "bytes", rc_plan_shard_at(plan, i)->nbytes);
-        rc_jsonw_object_end(w);
-    }
+    for (size_t i = 0; i < rc_plan_shards(plan); i++)
+        write_shard(w, rc_plan_shard_at(plan, i), heads);
     rc_jsonw_array_end(w);
 }
 
-rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const rc_digest *ledger,
-                        const rc_run *run, char **out, size_t *len, rc_mem *mem, rc_err *err)
+void rc_write_shards(rc_jsonw *w, const rc_plan *plan)
+{
+    write_shards(w, plan, false);
+}
+
+static void write_ledger_sum(rc_jsonw *w, const rc_plan *plan, const rc_ledger_sum *sum)
+{
+    char hex[33], sha[RC_CONTENT_HEX];
+
+    rc_jsonw_key(w, "ledger");
+    rc_jsonw_object(w);
+    rc_jsonw_kstr(w, "file", rc_plan_names_of(plan)->ledger);
+    rc_jsonw_ku64(w, "bytes", sum->nbytes);
+    rc_jsonw_kstr(w, "xxh3_128", rc_digest_hex(&sum->digest, hex));
+    rc_jsonw_kstr(w, "sha256", rc_content_hex(&sum->content, sha));
+    rc_jsonw_object_end(w);
+}
+
+/* The last value of all is the digest of the text in which its own digits are zeros: damage to
+ * the summary shows like damage to anything else. */
+static const char no_digits[] = "00000000000000000000000000000000";
+
+static void write_run(rc_jsonw *w, const rc_run *run)
+{
+    char hex[33];
+
+    rc_jsonw_key(w, "run");
+    rc_jsonw_object(w);
+    rc_jsonw_kf64(w, "seconds", run->seconds);
+    rc_jsonw_kbool(w, "resumed", run->resumed);
+    rc_jsonw_kstr(w, "identity", rc_digest_hex(&run->identity, hex));
+    rc_jsonw_kstr(w, "xxh3_128", no_digits);
+    rc_jsonw_object_end(w);
+}
+
+static void sign(char *text, size_t len)
+{
+    const rc_digest digest = rc_hash(text, len);
+    char hex[33];
+    size_t at = len - strlen(no_digits);
+
+    while (memcmp(text + at, no_digits, strlen(no_digits)) != 0)
+        at--;
+    memcpy(text + at, rc_digest_hex(&digest, hex), strlen(no_digits));
+}
+
+rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const rc_ledger_sum *sum,
+                        const rc_provenance *files, const rc_run *run, char **out, size_t *len,
+                        rc_mem *mem, rc_err *err)
 {
     const rc_plan *plan = done->plan;
     rc_jsonw *w = rc_jsonw_new(mem, 2);
@@ -300,31 +375,26 @@ rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const 
     if (!w)
         return rc_fail_nomem(err, mem, 1);
     rc_jsonw_object(w);
-    rc_jsonw_ku64(w, "format", 1);
+    rc_jsonw_ku64(w, "format", 2);
     rc_jsonw_kstr(w, "tool", "recast " RC_VERSION);
     rc_jsonw_kbool(w, "exact", totals->exact == totals->tiles && !totals->rounded);
     rc_jsonw_key(w, "source");
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "model", rc_model_variant(rc_plan_model(plan)));
     rc_jsonw_kstr(w, "digest", rc_digest_hex(&totals->source, hex));
+    rc_write_source(w, rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan))), files);
     rc_jsonw_object_end(w);
     write_recipe(w, rc_plan_recipe(plan));
     write_totals(w, plan, totals);
     rc_jsonw_kstr(w, "output_digest", rc_digest_hex(&totals->output, hex));
-    rc_jsonw_key(w, "ledger");
-    rc_jsonw_object(w);
-    rc_jsonw_kstr(w, "file", rc_plan_names_of(plan)->ledger);
-    rc_jsonw_kstr(w, "xxh3_128", rc_digest_hex(ledger, hex));
-    rc_jsonw_object_end(w);
-    rc_write_shards(w, plan);
-    rc_jsonw_key(w, "run");
-    rc_jsonw_object(w);
-    rc_jsonw_kf64(w, "seconds", run->seconds);
-    rc_jsonw_kbool(w, "resumed", run->resumed);
-    rc_jsonw_kstr(w, "identity", rc_digest_hex(&run->identity, hex));
-    rc_jsonw_object_end(w);
+    write_ledger_sum(w, plan, sum);
+    write_shards(w, plan, true);
+    rc_write_outputs(w, files);
+    write_run(w, run);
     rc_jsonw_object_end(w);
     rc = rc_jsonw_finish(w, out, len, mem, err);
     rc_jsonw_free(&w);
+    if (rc == RC_OK)
+        sign(*out, *len);
     return rc;
 }

@@ -5,6 +5,7 @@
 #define RC_CONVERT_LEDGER_H
 
 #include "convert/journal.h"
+#include "convert/provenance.h"
 #include "convert/smooth.h"
 #include "formats/base/json.h"
 
@@ -63,12 +64,23 @@ typedef struct rc_run {
                            is told by it */
 } rc_run;
 
-/** The key "shards" of the summary: file and bytes of each, in an object that is open. */
+/** A key with the digest of all names and values of an importance matrix, or of statistics. */
+void rc_write_values_digest(rc_jsonw *w, const char *key, const rc_imatrix *imatrix);
+
+/** The key "shards": file and bytes of each, in an object that is open. */
 void rc_write_shards(rc_jsonw *w, const rc_plan *plan);
 
-/** The text of recast.json. `ledger` is the digest of recast.jsonl's bytes. */
+/* recast.jsonl as it was written. */
+typedef struct rc_ledger_sum {
+    uint64_t nbytes;
+    rc_digest digest;
+    rc_content_id content;
+} rc_ledger_sum;
+
+/** The text of recast.json. */
 RC_MUST_CHECK
-rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const rc_digest *ledger,
-                        const rc_run *run, char **out, size_t *len, rc_mem *mem, rc_err *err);
+rc_code rc_summary_text(const rc_finished *done, const rc_totals *totals, const rc_ledger_sum *sum,
+                        const rc_provenance *files, const rc_run *run, char **out, size_t *len,
+                        rc_mem *mem, rc_err *err);
 
 #endif

@@ -143,6 +143,7 @@ static void write_origin(rc_jsonw *w, const rc_calib *stats)
         rc_jsonw_ku64(w, "moments", o->moments);
     }
     rc_jsonw_kstr(w, "dataset", rc_imatrix_dataset(rc_calib_imatrix(stats)));
+    rc_write_values_digest(w, "digest", rc_calib_imatrix(stats));
     rc_jsonw_object_end(w);
 }
 

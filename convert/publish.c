@@ -39,21 +39,33 @@ static bool is_kind(const char *name, const char *suffix)
     return n >= k && strcasecmp(name + n - k, suffix) == 0;
 }
 
+/* What recast, or a person, says of the source's own bytes would be wrong of a result's. */
+static bool is_of_recast(const char *name)
+{
+    static const char *const kinds[] = { "recast.json",   "recast.jsonl", "recast.journal",
+                                         "recast.smooth", "recast.log",   ".rcz",
+                                         "SHA256SUMS",    ".sha256sums",  ".SHA256SUMS" };
+    const char *slash = strrchr(name, '/'), *leaf = slash ? slash + 1 : name;
+
+    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (is_kind(name, kinds[i]))
+            return true;
+    return strncmp(leaf, "recast.", 7) == 0;
+}
+
 /* Weights in other containers are not side files, and a pickle can run code where
  * it is opened. Python is copied, as data, only where the release keeps it
  * (encoding/, inference/). */
 static side side_of(const rc_source_file *f)
 {
-    static const char *const ours[] = { "config.json",   RC_INDEX_NAME,    "recast.jsonl",
-                                        "recast.json",   "recast.journal", "recast.smooth",
-                                        "recast.source", "recast.blocks",  "recast.state" };
+    static const char *const ours[] = { "config.json", RC_INDEX_NAME };
     static const char *const unwanted[] = { ".bin", ".pt",   ".pth",     ".pkl", ".pickle", ".ckpt",
                                             ".h5",  ".gguf", ".msgpack", ".npz", ".onnx" };
 
     for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strcmp(f->name, ours[i]) == 0)
             return SIDE_OURS;
-    if (is_kind(f->name, ".safetensors") || is_kind(f->name, ".partial"))
+    if (is_kind(f->name, ".safetensors") || is_kind(f->name, ".partial") || is_of_recast(f->name))
         return SIDE_OURS;
     for (unsigned i = 0; i < sizeof unwanted / sizeof *unwanted; i++)
         if (is_kind(f->name, unwanted[i]))
@@ -124,8 +136,8 @@ static rc_code check_content(const rc_source_file *f, const uint8_t *data, size_
     return RC_E_INTEGRITY;
 }
 
-static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, const rc_log *log,
-                         rc_mem *mem, rc_err *err)
+static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, rc_provenance *files,
+                         const rc_log *log, rc_mem *mem, rc_err *err)
 {
     const char *name = rc_source_at(src, i)->name, *slash = strrchr(name, '/');
     rc_dir sub = { .fd = -1 };
@@ -141,15 +153,16 @@ static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, const rc_l
         snprintf(folder, sizeof folder, "%.*s", (int)(slash - name), name);
         RC_TRY_GOTO(rc, done, rc_dir_sub(&sub, dir, folder, err));
     }
-    rc = rc_dir_put(slash ? &sub : dir, slash ? slash + 1 : name, data, len, err);
+    RC_TRY_GOTO(rc, done, rc_dir_put(slash ? &sub : dir, slash ? slash + 1 : name, data, len, err));
+    rc = rc_provenance_output(files, name, data, len, err);
 done:
     rc_dir_close(&sub);
     rc_mem_put(mem, data);
     return rc;
 }
 
-static rc_code copy_sides(const rc_plan *plan, const rc_dir *dir, const rc_log *log, rc_mem *mem,
-                          rc_err *err)
+static rc_code copy_sides(const rc_plan *plan, const rc_dir *dir, rc_provenance *files,
+                          const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
 
@@ -162,8 +175,41 @@ static rc_code copy_sides(const rc_plan *plan, const rc_dir *dir, const rc_log *
                     f->nbytes > SIDE_MAX ? "too large for a side file"
                                          : "weights or code of another kind");
         if (s == SIDE_COPY)
-            RC_TRY(copy_side(src, i, dir, log, mem, err));
+            RC_TRY(copy_side(src, i, dir, files, log, mem, err));
     }
+    return RC_OK;
+}
+
+/* What else decides the output's bytes. */
+static bool is_read(const rc_plan *plan, const rc_source_file *f)
+{
+    static const char *const names[] = { "tokenizer.json", "tokenizer_config.json",
+                                         "chat_template.jinja" };
+
+    if (strcmp(f->name, "config.json") == 0 || strcmp(f->name, RC_INDEX_NAME) == 0)
+        return true;
+    if (is_folder(plan))
+        return side_of(f) == SIDE_COPY;
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(f->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Both lists are sorted by name. */
+static rc_code know_source(rc_provenance *files, const rc_plan *plan, rc_err *err)
+{
+    const rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
+    rc_source *src = rc_ckpt_source(ckpt);
+    size_t shard = 0;
+
+    for (size_t i = 0; i < rc_source_count(src); i++)
+        if (shard < rc_ckpt_shards(ckpt) && rc_ckpt_shard(ckpt, shard)->file == i) {
+            RC_TRY(rc_provenance_shard(files, src, i, err));
+            shard++;
+        } else if (is_read(plan, rc_source_at(src, i))) {
+            RC_TRY(rc_provenance_small(files, src, i, err));
+        }
     return RC_OK;
 }
 
@@ -172,6 +218,7 @@ static rc_code copy_sides(const rc_plan *plan, const rc_dir *dir, const rc_log *
 typedef struct ledger_file {
     FILE *f;
     rc_hasher *hasher;
+    rc_content_hasher content;
 } ledger_file;
 
 static rc_code put_ledger_line(void *ctx, const char *line, size_t len, rc_err *err)
@@ -180,6 +227,8 @@ static rc_code put_ledger_line(void *ctx, const char *line, size_t len, rc_err *
 
     rc_hash_add(l->hasher, line, len);
     rc_hash_add(l->hasher, "\n", 1);
+    rc_content_add(&l->content, line, len);
+    rc_content_add(&l->content, "\n", 1);
     if (fwrite(line, 1, len, l->f) != len || fputc('\n', l->f) == EOF)
         return rc_fail_errno(err, errno, "cannot write the ledger");
     return RC_OK;
@@ -191,7 +240,7 @@ static const char *ledger_partial(const rc_plan *plan, char *buf, size_t n)
     return buf;
 }
 
-static rc_code write_ledger(const rc_finished *done, const rc_dir *dir, rc_digest *digest,
+static rc_code write_ledger(const rc_finished *done, const rc_dir *dir, rc_ledger_sum *sum,
                             rc_mem *mem, rc_err *err)
 {
     const rc_plan *plan = done->plan;
@@ -212,6 +261,7 @@ static rc_code write_ledger(const rc_finished *done, const rc_dir *dir, rc_diges
         return rc == RC_E_NOINPUT ? rc_recode(err, RC_E_CANTCREATE) : rc;
     }
     rc_hash_begin(&hasher);
+    rc_content_begin(&l.content, RC_CONTENT_SHA256, 0);
     rc = rc_ledger_each(done, put_ledger_line, &l, mem, err);
     if (rc == RC_OK && (fflush(l.f) != 0 || fsync(fd) != 0))
         rc = rc_fail_errno(err, errno, "cannot write the ledger");
@@ -219,7 +269,7 @@ static rc_code write_ledger(const rc_finished *done, const rc_dir *dir, rc_diges
         rc = rc_fail_errno(err, errno, "cannot close the ledger");
     if (rc != RC_OK)
         rc_err_file(err, rc_plan_names_of(plan)->ledger);
-    *digest = rc_hash_end(&hasher);
+    *sum = (rc_ledger_sum){ l.content.nbytes, rc_hash_end(&hasher), rc_content_end(&l.content) };
     return rc;
 }
 
@@ -351,11 +401,14 @@ static rc_code name_shards(const rc_plan *plan, const rc_dir *dir, rc_err *err)
     return rc_dir_sync(dir, err);
 }
 
-static rc_code put_text(const rc_dir *dir, const char *name, char *text, size_t len, rc_mem *mem,
-                        rc_err *err)
+/* `files` NULL: the summary, which does not speak of itself. */
+static rc_code put_text(const rc_dir *dir, const char *name, char *text, size_t len,
+                        rc_provenance *files, rc_mem *mem, rc_err *err)
 {
-    const rc_code rc = rc_dir_put(dir, name, text, len, err);
+    rc_code rc = rc_dir_put(dir, name, text, len, err);
 
+    if (rc == RC_OK && files)
+        rc = rc_provenance_output(files, name, text, len, err);
     rc_mem_put(mem, text);
     return rc;
 }
@@ -392,17 +445,17 @@ rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err)
 }
 
 /* What a folder of shards has besides them. */
-static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, const rc_log *log,
-                              rc_mem *mem, rc_err *err)
+static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, rc_provenance *files,
+                              const rc_log *log, rc_mem *mem, rc_err *err)
 {
     char *text;
     size_t len;
 
-    RC_TRY(copy_sides(plan, dir, log, mem, err));
+    RC_TRY(copy_sides(plan, dir, files, log, mem, err));
     RC_TRY(rc_plan_config(plan, &text, &len, mem, err));
-    RC_TRY(put_text(dir, "config.json", text, len, mem, err));
+    RC_TRY(put_text(dir, "config.json", text, len, files, mem, err));
     RC_TRY(rc_plan_index(plan, &text, &len, mem, err));
-    return put_text(dir, RC_INDEX_NAME, text, len, mem, err);
+    return put_text(dir, RC_INDEX_NAME, text, len, files, mem, err);
 }
 
 rc_code rc_publish_clean_up(const rc_plan *plan, const rc_dir *dir, rc_err *err)
@@ -416,18 +469,19 @@ rc_code rc_publish_clean_up(const rc_plan *plan, const rc_dir *dir, rc_err *err)
     return rc_dir_remove(dir, names->journal, err);
 }
 
-rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,
-                   const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
-                   rc_err *err)
+static rc_code publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,
+                       const rc_totals *totals, bool replace, rc_provenance *files,
+                       const rc_log *log, rc_mem *mem, rc_err *err)
 {
     const rc_plan *plan = done->plan;
     const rc_plan_names *names = rc_plan_names_of(plan);
     char partial[RC_PLAN_NAME + 32];
-    rc_digest ledger;
+    rc_ledger_sum ledger;
     char *text;
     size_t len;
 
     RC_TRY(recheck_source(plan, err));
+    RC_TRY(know_source(files, plan, err));
     RC_TRY(write_ledger(done, dir, &ledger, mem, err));
     /* The point of no return for an older result: what follows only renames and
      * writes small files. The older summary is gone for good before the journal
@@ -441,11 +495,22 @@ rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run
     RC_TRY(name_shards(plan, dir, err));
     RC_TRY(remove_strangers(plan, dir, replace, err));
     if (is_folder(plan))
-        RC_TRY(publish_folder(plan, dir, log, mem, err));
+        RC_TRY(publish_folder(plan, dir, files, log, mem, err));
     RC_TRY(rc_dir_rename(dir, ledger_partial(plan, partial, sizeof partial), names->ledger, err));
-    RC_TRY(rc_summary_text(done, totals, &ledger, run, &text, &len, mem, err));
-    RC_TRY(put_text(dir, names->summary, text, len, mem, err));
+    RC_TRY(rc_summary_text(done, totals, &ledger, files, run, &text, &len, mem, err));
+    RC_TRY(put_text(dir, names->summary, text, len, NULL, mem, err));
     /* Complete and durable. Should the journal come back after a power cut, the
      * next run sees that nothing is left to do. */
     return rc_publish_clean_up(plan, dir, err);
+}
+
+rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,
+                   const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
+                   rc_err *err)
+{
+    rc_provenance files = { .arena.mem = mem };
+    const rc_code rc = publish(done, dir, run, totals, replace, &files, log, mem, err);
+
+    rc_provenance_free(&files);
+    return rc;
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "formats/hub_address.h"
+
 #define TOKENIZER "tokenizer.json"
 #define CONFIG    "tokenizer_config.json"
 
@@ -103,15 +105,20 @@ static bool is_folder(const char *where)
     return stat(where, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static rc_code open_gguf(rc_bpe **out, const char *where, const rc_log *log, rc_mem *mem,
-                         rc_err *err)
+static bool is_remote(const char *where)
+{
+    return rc_is_hub_address(where) || rc_is_web_address(where);
+}
+
+static rc_code open_gguf(rc_bpe **out, const char *where, const rc_source_opts *opts,
+                         const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_source *src;
     rc_ckpt *ckpt;
     rc_code rc;
 
     *out = NULL;
-    RC_TRY(rc_source_open(&src, where, NULL, mem, err));
+    RC_TRY(rc_source_open(&src, where, opts, mem, err));
     RC_TRY(rc_ckpt_open(&ckpt, src, log, mem, err));
     rc = rc_bpe_of_ckpt(out, ckpt, mem, err);
     rc_ckpt_close(&ckpt);
@@ -134,7 +141,8 @@ static bool split_path(const char *where, char folder[4096], const char **name)
     return true;
 }
 
-rc_code rc_bpe_open(rc_bpe **out, const char *where, const rc_log *log, rc_mem *mem, rc_err *err)
+rc_code rc_bpe_open(rc_bpe **out, const char *where, const rc_source_opts *opts, const rc_log *log,
+                    rc_mem *mem, rc_err *err)
 {
     const char *folder = where, *name = TOKENIZER;
     char path[4096];
@@ -144,13 +152,13 @@ rc_code rc_bpe_open(rc_bpe **out, const char *where, const rc_log *log, rc_mem *
 
     *out = NULL;
     if (is_gguf(where))
-        return open_gguf(out, where, log, mem, err);
-    if (!is_folder(where)) {
+        return open_gguf(out, where, opts, log, mem, err);
+    if (!is_remote(where) && !is_folder(where)) {
         if (!split_path(where, path, &name))
             return rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "the path is too long");
         folder = path;
     }
-    RC_TRY(rc_source_open(&src, folder, NULL, mem, err));
+    RC_TRY(rc_source_open(&src, folder, opts, mem, err));
     rc = parse_files(&t, src, name, 0, mem, err);
     rc_source_close(&src);
     return finish(out, &t, name, rc, mem, err);

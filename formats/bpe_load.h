@@ -13,8 +13,9 @@ RC_MUST_CHECK
 rc_code rc_bpe_of_ckpt(rc_bpe **out, const rc_ckpt *ckpt, rc_mem *mem, rc_err *err);
 
 /** The same by name, without a model: a folder with a tokenizer.json, a tokenizer.json of any
- *  name, or a GGUF file. The vocabulary is as large as it says. */
+ *  name, or a GGUF file; `opts` of the source, or NULL. The vocabulary is as large as it says. */
 RC_MUST_CHECK
-rc_code rc_bpe_open(rc_bpe **out, const char *where, const rc_log *log, rc_mem *mem, rc_err *err);
+rc_code rc_bpe_open(rc_bpe **out, const char *where, const rc_source_opts *opts, const rc_log *log,
+                    rc_mem *mem, rc_err *err);
 
 #endif

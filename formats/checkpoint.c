@@ -11,11 +11,12 @@
 #include <string.h>
 #include <strings.h>
 
+#include "formats/base/par.h"
 #include "formats/index.h"
 
 #define CONFIG_NAME "config.json"
 
-enum { PEEK = 512, SHOWN = 10 /* names in one message */ };
+enum { PEEK = 512, PEEK_FAR = 256 << 10, FAR_READS = 8, SHOWN = 10 /* names in one message */ };
 
 void rc_file_log_warn(void *ctx, const rc_err *warning)
 {
@@ -368,38 +369,96 @@ static rc_code append(rc_ckpt *ckpt, size_t shard, const rc_st *st, rc_err *err)
     return RC_OK;
 }
 
-static rc_code read_header(rc_ckpt *ckpt, size_t shard, const rc_log *log, rc_err *err)
+/* The header's bytes; *head is the caller's, on failure too. Over a network one request a shard is
+ * to be enough. */
+static rc_code read_header(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t *len, rc_err *err)
+{
+    const rc_shard *s = &ckpt->shards[shard];
+    const size_t most = rc_source_is_remote(ckpt->src) ? PEEK_FAR : PEEK;
+    const size_t peek = s->nbytes < most ? (size_t)s->nbytes : most;
+    uint8_t *grown;
+    uint64_t end;
+
+    *len = 0;
+    *head = rc_mem_get(ckpt->mem, peek ? peek : 1);
+    if (!*head)
+        return rc_fail_nomem(err, ckpt->mem, peek);
+    RC_TRY(rc_source_read(ckpt->src, s->file, 0, *head, peek, err));
+    RC_TRY(rc_st_peek(*head, peek, s->nbytes, &end, err));
+    *len = (size_t)end; /* at most 8 + RC_ST_MAX_HEADER, and in the file */
+    if (*len <= peek)
+        return RC_OK;
+    grown = rc_mem_grow(ckpt->mem, *head, *len);
+    if (!grown)
+        return rc_fail_nomem(err, ckpt->mem, *len);
+    *head = grown;
+    return rc_source_read(ckpt->src, s->file, peek, *head + peek, *len - peek, err);
+}
+
+static rc_code take_header(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t len,
+                           const rc_log *log, rc_err *err)
 {
     const rc_shard *s = &ckpt->shards[shard];
     rc_file_log named = { log, s->name };
     const rc_log sub = { rc_file_log_warn, &named };
-    const size_t peek = s->nbytes < PEEK ? (size_t)s->nbytes : PEEK;
-    uint8_t start[PEEK], *head = NULL;
     rc_st *st = NULL;
-    uint64_t end;
-    size_t len;
-    rc_code rc;
+    rc_code rc = rc_st_new(&st, *head, len, s->nbytes, &sub, ckpt->mem, err);
 
-    RC_TRY_GOTO(rc, done, rc_source_read(ckpt->src, s->file, 0, start, peek, err));
-    RC_TRY_GOTO(rc, done, rc_st_peek(start, peek, s->nbytes, &end, err));
-    len = (size_t)end; /* at most 8 + RC_ST_MAX_HEADER, and in the file */
-    head = rc_mem_get(ckpt->mem, len);
-    if (!head) {
-        rc = rc_fail_nomem(err, ckpt->mem, len);
-        goto done;
-    }
-    memcpy(head, start, len < peek ? len : peek);
-    if (len > peek)
-        RC_TRY_GOTO(rc, done,
-                    rc_source_read(ckpt->src, s->file, peek, head + peek, len - peek, err));
-    RC_TRY_GOTO(rc, done, rc_st_new(&st, head, len, s->nbytes, &sub, ckpt->mem, err));
-    rc = append(ckpt, shard, st, err);
-done:
+    if (rc == RC_OK)
+        rc = append(ckpt, shard, st, err);
     rc_st_free(&st);
-    rc_mem_put(ckpt->mem, head);
-    if (rc != RC_OK)
-        rc_err_file(err, s->name);
     return rc;
+}
+
+/* ------------------------------------------------------------- all the shards */
+
+/* Over a network several heads are fetched at a time; they are taken in one after the other. */
+typedef struct crew {
+    rc_ckpt *ckpt;
+    rc_ckpt_fetch *fetch;
+    rc_ckpt_take *take;
+    const rc_log *log;
+    rc_turn turn;
+} crew;
+
+static rc_code one_shard(crew *c, rc_par *par, size_t shard, rc_err *err)
+{
+    uint8_t *head = NULL;
+    size_t len = 0;
+    rc_code rc = c->fetch(c->ckpt, shard, &head, &len, err);
+
+    if (rc == RC_OK && par && !rc_turn_wait(par, &c->turn, shard)) {
+        rc_mem_put(c->ckpt->mem, head);
+        return RC_OK; /* another one has failed, and says why */
+    }
+    if (rc == RC_OK)
+        rc = c->take(c->ckpt, shard, &head, len, c->log, err);
+    rc_mem_put(c->ckpt->mem, head);
+    if (rc != RC_OK)
+        rc_err_file(err, c->ckpt->shards[shard].name);
+    else if (par)
+        rc_turn_next(par, &c->turn);
+    return rc;
+}
+
+static rc_code one_of_crew(void *ctx, rc_par *par, unsigned slot, uint64_t item, rc_err *err)
+{
+    (void)slot;
+    return one_shard(ctx, par, (size_t)item, err);
+}
+
+rc_code rc_ckpt_each_shard(rc_ckpt *ckpt, rc_ckpt_fetch *fetch, rc_ckpt_take *take,
+                           const rc_log *log, rc_err *err)
+{
+    crew c = { .ckpt = ckpt, .fetch = fetch, .take = take, .log = log };
+    const size_t n = ckpt->nshards;
+
+    if (rc_source_is_remote(ckpt->src) && n > 1)
+        return rc_par_run(n, n < FAR_READS ? (unsigned)n : FAR_READS, FAR_READS, one_of_crew, &c,
+                          err);
+    for (size_t i = 0; i < n; i++)
+        RC_TRY(one_shard(&c, NULL, i, err));
+    return RC_OK;
 }
 
 static const char *name_at(const void *owner, size_t i)
@@ -518,8 +577,7 @@ static rc_code load_folder(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
     } else {
         RC_TRY(single_shard(ckpt, err));
     }
-    for (size_t i = 0; i < ckpt->nshards; i++)
-        RC_TRY_GOTO(rc, done, read_header(ckpt, i, log, err));
+    RC_TRY_GOTO(rc, done, rc_ckpt_each_shard(ckpt, read_header, take_header, log, err));
     RC_TRY_GOTO(rc, done, fit(ckpt, err));
     RC_TRY_GOTO(rc, done, name_tensors(ckpt, err));
     if (index)
@@ -627,7 +685,10 @@ void rc_ckpt_identity(const rc_ckpt *ckpt, rc_hasher *hasher)
 
         rc_hash_field(hasher, f->name, strlen(f->name));
         rc_hash_field(hasher, &f->nbytes, sizeof f->nbytes);
-        rc_hash_field(hasher, &f->mtime_ns, sizeof f->mtime_ns);
+        if (f->content.kind != RC_CONTENT_UNKNOWN)
+            rc_hash_field(hasher, f->content.bytes, sizeof f->content.bytes);
+        else
+            rc_hash_field(hasher, f->version ? &f->version : &f->mtime_ns, sizeof f->mtime_ns);
     }
 }
 

@@ -81,7 +81,8 @@ const rc_config *rc_ckpt_config(const rc_ckpt *ckpt);
 const uint8_t *rc_ckpt_config_text(const rc_ckpt *ckpt, size_t *len);
 
 /** What tells a checkpoint from another, and from itself before somebody touched it, to a resumed
- *  run: the config's text, and name, size and time of every shard. */
+ *  run: the config's text, and name, size and content (where it is stated, else time) of every
+ *  shard. */
 void rc_ckpt_identity(const rc_ckpt *ckpt, rc_hasher *hasher);
 
 /** The head of the (first) GGUF file; NULL for a folder of safetensors. */

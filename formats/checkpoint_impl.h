@@ -41,6 +41,17 @@ RC_MUST_CHECK
 rc_code rc_ckpt_make_shards(rc_ckpt *ckpt, size_t n, rc_err *err);
 void rc_ckpt_set_shard(rc_ckpt *ckpt, size_t i, size_t file);
 
+/* A shard's head: fetch its bytes, by several threads at a time, and take them in, in order.
+ * *head belongs to whoever calls; take may keep it and leave NULL. */
+typedef rc_code rc_ckpt_fetch(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t *len,
+                              rc_err *err);
+typedef rc_code rc_ckpt_take(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t len,
+                             const rc_log *log, rc_err *err);
+/** Errors name the shard. */
+RC_MUST_CHECK
+rc_code rc_ckpt_each_shard(rc_ckpt *ckpt, rc_ckpt_fetch *fetch, rc_ckpt_take *take,
+                           const rc_log *log, rc_err *err);
+
 /** Add a tensor, with a copy of its name. */
 RC_MUST_CHECK
 rc_code rc_ckpt_add(rc_ckpt *ckpt, const rc_tensor *t, rc_err *err);

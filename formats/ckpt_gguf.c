@@ -8,7 +8,7 @@
 #include "formats/checkpoint_impl.h"
 #include "formats/gguf_config.h"
 
-enum { FIRST_READ = 1 << 16, NEXT_READ = 1 << 20 };
+enum { FIRST_READ = 1 << 16, FIRST_READ_FAR = 1 << 18, NEXT_READ = 1 << 20 };
 
 /* --------------------------------------------------------------------- the files */
 
@@ -76,10 +76,12 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 }
 
 /* Read on until the head is whole: a little more each time than is known to be needed, and
- * never more than the file has. *head is the caller's, on failure too. */
-static rc_code read_head(rc_ckpt *ckpt, const rc_shard *s, uint8_t **head, size_t *len, rc_err *err)
+ * never more than the file has. */
+static rc_code read_head(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t *len, rc_err *err)
 {
-    uint64_t want = smaller(FIRST_READ, s->nbytes), need;
+    const rc_shard *s = &ckpt->shards[shard];
+    const uint64_t first = rc_source_is_remote(ckpt->src) ? FIRST_READ_FAR : FIRST_READ;
+    uint64_t want = smaller(first, s->nbytes), need;
 
     for (;;) {
         uint8_t *grown = rc_mem_grow(ckpt->mem, *head, want ? (size_t)want : 1);
@@ -95,26 +97,6 @@ static rc_code read_head(rc_ckpt *ckpt, const rc_shard *s, uint8_t **head, size_
         want += want / 2 < NEXT_READ ? NEXT_READ : want / 2;
         want = smaller(want > need ? want : need, s->nbytes);
     }
-}
-
-static rc_code parse_head(rc_gguf **out, rc_ckpt *ckpt, size_t shard, const rc_log *log,
-                          rc_err *err)
-{
-    const rc_shard *s = &ckpt->shards[shard];
-    rc_file_log named = { log, s->name };
-    const rc_log sub = { rc_file_log_warn, &named };
-    uint8_t *head = NULL;
-    size_t len = 0;
-    rc_code rc = read_head(ckpt, s, &head, &len, err);
-
-    *out = NULL;
-    if (rc == RC_OK)
-        rc = rc_gguf_new(out, head, len, s->nbytes, &sub, ckpt->mem, err);
-    if (rc != RC_OK) {
-        rc_mem_put(ckpt->mem, head);
-        rc_err_file(err, s->name);
-    }
-    return rc;
 }
 
 static rc_code append(rc_ckpt *ckpt, size_t shard, const rc_gguf *g, rc_err *err)
@@ -232,15 +214,25 @@ static rc_code check_padding(rc_ckpt *ckpt, const rc_shard *s, const rc_gguf *g,
     return RC_OK;
 }
 
-static rc_code load_shard(rc_ckpt *ckpt, size_t i, bool in_set, const rc_log *log, rc_err *err)
+static rc_code take_head(rc_ckpt *ckpt, size_t i, uint8_t **head, size_t len, const rc_log *log,
+                         rc_err *err)
 {
+    const rc_shard *s = &ckpt->shards[i];
+    rc_file_log named = { log, s->name };
+    const rc_log sub = { rc_file_log_warn, &named };
+    rc_split_name split;
     rc_gguf *g;
-    rc_code rc = parse_head(&g, ckpt, i, log, err);
+    rc_code rc;
 
-    if (rc == RC_OK && in_set)
+    RC_TRY(rc_gguf_new(&g, *head, len, s->nbytes, &sub, ckpt->mem, err));
+    *head = NULL; /* it keeps them */
+    if (rc_split_name_of(&split, rc_source_named(ckpt->src)))
         rc = rc_ckpt_excuse(ckpt, check_split(ckpt, i, g, err), err);
-    if (rc == RC_OK)
-        rc = check_padding(ckpt, &ckpt->shards[i], g, log, err);
+    else
+        rc = RC_OK;
+    /* A request for each gap between tensors would be thousands. */
+    if (rc == RC_OK && !rc_source_is_remote(ckpt->src))
+        rc = check_padding(ckpt, s, g, log, err);
     if (rc == RC_OK)
         rc = append(ckpt, i, g, err);
     if (i == 0)
@@ -256,8 +248,7 @@ rc_code rc_ckpt_load_gguf(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
     const bool in_set = rc_split_name_of(&s, rc_source_named(ckpt->src));
 
     RC_TRY(list_files(ckpt, err));
-    for (size_t i = 0; i < ckpt->nshards; i++)
-        RC_TRY(load_shard(ckpt, i, in_set, log, err));
+    RC_TRY(rc_ckpt_each_shard(ckpt, read_head, take_head, log, err));
     if (!in_set)
         RC_TRY(rc_ckpt_excuse(ckpt, check_alone(ckpt, err), err));
     return rc_ckpt_excuse(ckpt, check_total(ckpt, err), err);

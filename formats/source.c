@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/hub_address.h"
+#include "formats/source_remote.h"
+
 /* -------------------------------------------------------------------- names */
 
 static bool five_digits(const char *s, uint32_t *out)
@@ -41,7 +44,14 @@ bool rc_split_name_of(rc_split_name *out, const char *name)
 rc_code rc_source_open(rc_source **out, const char *where, const rc_source_opts *opts, rc_mem *mem,
                        rc_err *err)
 {
-    (void)opts;
+    static const rc_source_opts none = { 0 };
+
+    *out = NULL;
+    opts = opts ? opts : &none;
+    if (rc_is_hub_address(where))
+        return rc_source_open_hub(out, where, opts, mem, err);
+    if (rc_is_web_address(where))
+        return rc_source_open_url(out, where, opts, mem, err);
     return rc_source_open_local(out, where, mem, err);
 }
 
@@ -151,6 +161,11 @@ bool rc_source_is_remote(const rc_source *src)
     return src->ops->remote;
 }
 
+uint64_t rc_source_fetched(const rc_source *src)
+{
+    return src->ops->fetched ? src->ops->fetched(src) : 0;
+}
+
 const char *rc_source_named(const rc_source *src)
 {
     return src->named;
@@ -237,6 +252,29 @@ rc_code rc_source_recheck(rc_source *src, size_t i, rc_err *err)
     return rc;
 }
 
+/* What is small enough to be read whole need not wait for a stream to be judged. */
+static rc_code check_content(const rc_source_file *f, const uint8_t *bytes, rc_err *err)
+{
+    char want[RC_CONTENT_HEX], got[RC_CONTENT_HEX];
+    rc_content_hasher hasher;
+    rc_content_id is;
+
+    if (f->content.kind == RC_CONTENT_UNKNOWN)
+        return RC_OK;
+    rc_content_begin(&hasher, f->content.kind, f->nbytes);
+    rc_content_add(&hasher, bytes, (size_t)f->nbytes);
+    is = rc_content_end(&hasher);
+    if (rc_content_equal(&is, &f->content))
+        return RC_OK;
+    rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "these are not the bytes that were stated (%s)",
+            is.kind == RC_CONTENT_SHA256 ? "SHA-256" : "git's SHA-1");
+    rc_err_want(err, "%s", rc_content_hex(&f->content, want));
+    rc_err_got(err, "%s", rc_content_hex(&is, got));
+    rc_err_hint(err, "changed on the way, or at the server: run the same command again");
+    rc_err_file(err, f->name);
+    return RC_E_INTEGRITY;
+}
+
 rc_code rc_source_slurp(rc_source *src, size_t i, size_t max_bytes, uint8_t **out, size_t *out_len,
                         rc_mem *mem, rc_err *err)
 {
@@ -260,6 +298,8 @@ rc_code rc_source_slurp(rc_source *src, size_t i, size_t max_bytes, uint8_t **ou
         return rc;
     }
     rc = rc_source_read(src, i, 0, p, (size_t)f->nbytes, err);
+    if (rc == RC_OK)
+        rc = check_content(f, p, err);
     if (rc != RC_OK) {
         rc_mem_put(mem, p);
         return rc;

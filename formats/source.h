@@ -27,6 +27,7 @@ typedef struct rc_source_file {
     const char *name; /* relative to the root, '/' between folders, sorted bytewise */
     uint64_t nbytes;
     uint64_t mtime_ns;     /* identity together with nbytes, for local files; else 0 */
+    uint64_t version;      /* the same for web folders: a hash of ETag or Last-Modified; else 0 */
     rc_content_id content; /* what the server, or the cache it lies in, says that it is */
     size_t own;            /* of the kind of source: position before the list was sorted */
 } rc_source_file;
@@ -35,7 +36,7 @@ typedef struct rc_source_file {
 typedef struct rc_source_opts {
     const char *endpoint; /* of hf://; NULL: "https://huggingface.co" */
     const char *token;    /* goes to the endpoint's host only, never further; or NULL */
-    const char *ca_file;  /* certificates to believe; NULL: the system's */
+    const char *ca_file;  /* certificates to believe beside the system's; or NULL */
     const char *cache;    /* folder that keeps what was fetched; NULL: nothing is kept */
     uint64_t cache_limit; /* bytes it may hold; 0: as the disk allows */
     const char *revision; /* commit of an earlier run that is gone on with; or NULL */
@@ -86,6 +87,8 @@ const char *rc_source_where(const rc_source *src); /* as the user named it, with
 const rc_source_origin *rc_source_origin_of(const rc_source *src);
 /** Is every byte fetched over a network? Then reading twice is to be avoided. */
 bool rc_source_is_remote(const rc_source *src);
+/** Bytes that came in over a network so far. */
+uint64_t rc_source_fetched(const rc_source *src);
 /** The file that was named; NULL for a folder. */
 const char *rc_source_named(const rc_source *src);
 /** "folder/name", as the user would name a file of this source. Cut to n bytes. */
@@ -125,7 +128,8 @@ RC_MUST_CHECK
 rc_code rc_source_recheck(rc_source *src, size_t i, rc_err *err);
 
 /** A whole small file; *out is NUL-terminated, put it back to mem. RC_E_LIMIT
- *  when larger than max_bytes, before anything is allocated. */
+ *  when larger than max_bytes, before anything is allocated. RC_E_INTEGRITY when its content is
+ *  stated, and is another. */
 RC_MUST_CHECK
 rc_code rc_source_slurp(rc_source *src, size_t i, size_t max_bytes, uint8_t **out, size_t *out_len,
                         rc_mem *mem, rc_err *err);

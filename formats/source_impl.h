@@ -18,7 +18,8 @@ typedef struct rc_source_ops {
                            rc_err *err);
     /** As rc_source_recheck(). NULL: what was listed cannot change. */
     rc_code (*recheck)(rc_source *src, size_t i, rc_err *err);
-    bool (*in_memory)(const rc_source *src); /* NULL: no */
+    bool (*in_memory)(const rc_source *src);   /* NULL: no */
+    uint64_t (*fetched)(const rc_source *src); /* NULL: 0 */
     bool remote;
 } rc_source_ops;
 

@@ -263,8 +263,11 @@ static rc_code add(local *src, const char *prefix, const char *name, const struc
             return rc;
         }
         st = rc == RC_OK ? &target : NULL;
-        if (rc == RC_OK)
+        if (rc == RC_OK) {
+            if (at.dir == src->blobs) /* the cache calls a blob by what is in it */
+                (void)rc_content_parse(&f->content, at.leaf, strlen(at.leaf));
             leave(&at);
+        }
         if (st && S_ISDIR(st->st_mode)) {
             src->base.count--; /* a folder after all */
             return RC_OK;
@@ -338,8 +341,8 @@ static rc_code scan(local *src, int fd, const char *prefix, rc_err *err)
     return rc;
 }
 
-/* .../snapshots/REV beside .../blobs is a hub cache. */
-static void find_blobs(local *src)
+/* .../snapshots/REV beside .../blobs is a hub cache, and REV the commit. */
+static rc_code find_blobs(local *src, rc_err *err)
 {
     static const char snapshots[] = "/snapshots";
     const size_t len = sizeof snapshots - 1;
@@ -348,11 +351,15 @@ static void find_blobs(local *src)
     int n;
 
     if (!rev || (size_t)(rev - src->real) <= len || memcmp(rev - len, snapshots, len) != 0)
-        return;
+        return RC_OK;
     src->repo_len = (size_t)(rev - src->real) - len;
     n = snprintf(path, sizeof path, "%.*s/blobs", (int)src->repo_len, src->real);
     if (n > 0 && (size_t)n < sizeof path)
         src->blobs = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (src->blobs < 0 || strlen(rev + 1) != 40 || strspn(rev + 1, "0123456789abcdef") != 40)
+        return RC_OK;
+    src->base.origin.commit = rc_arena_strdup(&src->base.arena, rev + 1, 40);
+    return src->base.origin.commit ? RC_OK : rc_fail_nomem(err, src->base.mem, 41);
 }
 
 /* The folder of a path that names a GGUF file: "" stands for the current one. */
@@ -401,7 +408,7 @@ static rc_code open_folder(local *src, const char *where, rc_err *err)
         if (strcmp(src->real, "/") == 0)
             src->real[0] = '\0';
         src->follows = true;
-        find_blobs(src);
+        RC_TRY(find_blobs(src, err));
     }
     again = openat(src->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (again < 0)

@@ -9,6 +9,7 @@
 #include "formats/base/json.h"
 #include "formats/base/par.h"
 #include "formats/base/target.h"
+#include "formats/cmd_source.h"
 #include "formats/bpe_load.h"
 #include "formats/model.h"
 #include "kernels/cpu.h"
@@ -101,6 +102,7 @@ static const rc_cmd command = {
     .max_args = 1,
     .opts = options,
     .letters = letters,
+    .group = &rc_source_group,
 };
 
 /* Everything that lives as long as the run. */
@@ -295,7 +297,7 @@ static rc_code open_model(session *s, const char *where, rc_err *err)
 {
     rc_source *src;
 
-    RC_TRY(rc_source_open(&src, where, NULL, &s->mem, err));
+    RC_TRY(rc_source_open(&src, where, rc_cmd_sources(), &s->mem, err));
     RC_TRY(rc_ckpt_open(&s->ckpt, src, rc_cli_log(), &s->mem, err));
     RC_TRY(rc_model_new(&s->model, s->ckpt, &s->mem, err));
     return rc_model_require_whole(s->model, err);

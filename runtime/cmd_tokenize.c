@@ -18,6 +18,7 @@
 
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
+#include "formats/cmd_source.h"
 #include "formats/bpe_load.h"
 #include "runtime/prompt.h"
 
@@ -70,6 +71,7 @@ static const rc_cmd command = {
     .max_args = 1,
     .opts = options,
     .letters = letters,
+    .group = &rc_source_group,
 };
 
 /* --------------------------------------------------------------------- input */
@@ -238,7 +240,7 @@ int rc_cmd_tokenize(int argc, char **argv)
     if (code >= 0)
         return code;
     if (!want.text) /* the text alone needs no vocabulary */
-        rc = rc_bpe_open(&bpe, args[0], rc_cli_log(), &mem, &err);
+        rc = rc_bpe_open(&bpe, args[0], rc_cmd_sources(), rc_cli_log(), &mem, &err);
     if (rc == RC_OK)
         rc = tokenize(bpe, &text, &ids, &err);
     rc_bpe_free(&bpe);

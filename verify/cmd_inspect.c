@@ -33,6 +33,7 @@
 
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
+#include "formats/cmd_source.h"
 #include "formats/gguf_config.h"
 #include "verify/census.h"
 #include "verify/figures.h"
@@ -65,6 +66,7 @@ static const rc_cmd command = {
     .min_args = 1,
     .max_args = 1,
     .opts = options,
+    .group = &rc_source_group,
 };
 
 /* the tables */
@@ -596,7 +598,7 @@ int rc_cmd_inspect(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    rc = rc_subject_open(&subject, where, rc_cli_log(), &mem, &err);
+    rc = rc_subject_open(&subject, where, rc_cmd_sources(), rc_cli_log(), &mem, &err);
     if (rc != RC_OK)
         return rc_cli_fail(&err);
     rc = rc_census_take(&census, subject.model, &mem, &err);

@@ -19,6 +19,7 @@
 
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
+#include "formats/cmd_source.h"
 #include "verify/lint.h"
 
 #define ENGINES "vllm|sglang|llama.cpp|ds4|all"
@@ -63,6 +64,7 @@ static const rc_cmd command = {
     .min_args = 0,
     .max_args = 1,
     .opts = options,
+    .group = &rc_source_group,
 };
 
 /* An engine's findings. */
@@ -366,7 +368,7 @@ static rc_code lint(const char *where, rc_mem *mem, rc_err *err)
     rc_lint_facts *facts;
     rc_code rc;
 
-    RC_TRY(rc_lint_open(&facts, where, (uint32_t)want.tp, mem, err));
+    RC_TRY(rc_lint_open(&facts, where, rc_cmd_sources(), (uint32_t)want.tp, mem, err));
     rc = RC_OK;
     for (unsigned k = 0; k < RC_ENGINES && rc == RC_OK; k++)
         if (is_judged(facts, (rc_engine)k))

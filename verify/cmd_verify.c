@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "formats/cmd_source.h"
 #include "kernels/cpu.h"
 #include "runtime/prompt.h"
 #include "verify/cmd_verify_impl.h"
@@ -125,6 +126,7 @@ static const rc_cmd command = {
     .min_args = 1,
     .max_args = 2,
     .opts = options,
+    .group = &rc_source_group,
 };
 
 /* -- gates ----------------------------------------------------------------- */
@@ -399,6 +401,7 @@ int rc_cmd_verify(int argc, char **argv)
         return rc_cli_usage("--cpu %s: this machine has no such instructions", rc_cli.cpu);
     s.where[0] = want.golden ? NULL : where[0];
     s.where[1] = want.golden ? where[0] : where[1];
+    s.sources = rc_cmd_sources();
     want.numerics = want.numerics ? want.numerics : "f32";
     s.mem.limit = (size_t)want.mem_limit;
     s.input.mem = s.command.mem = &s.mem;

@@ -37,7 +37,8 @@ typedef struct rc_verify_session {
     const rc_verify_words *want;
     rc_mem mem;
     const char *where[2]; /* as given; NULL: no such side */
-    rc_findings input;    /* what was said while the sides were opened */
+    const rc_source_opts *sources;
+    rc_findings input; /* what was said while the sides were opened */
     rc_subject side[2];
     rc_verify_files files;
     rc_gates gates;

@@ -68,7 +68,7 @@ static rc_code open_side(session *s, unsigned i, rc_err *err)
 
     if (!s->where[i])
         return RC_OK;
-    rc = rc_subject_open(&s->side[i], s->where[i], &log, &s->mem, err);
+    rc = rc_subject_open(&s->side[i], s->where[i], s->sources, &log, &s->mem, err);
     if (rc != RC_OK && strncmp(err->file, s->where[i], strlen(s->where[i])) != 0) {
         in_folder(path, s->where[i], err->file);
         err->file[0] = '\0';

@@ -7,6 +7,7 @@
 #ifndef RC_VERIFY_LINT_H
 #define RC_VERIFY_LINT_H
 
+#include "formats/source.h"
 #include "formats/base/log.h"
 #include "formats/base/mem.h"
 #include "formats/base/status.h"
@@ -57,12 +58,13 @@ const char *rc_lint_verdict_name(rc_lint_verdict verdict); /* "ok", "warning", .
 /** An engine's rules in the order in which they are judged. */
 const rc_lint_rule *rc_lint_rules(rc_engine engine, size_t *n);
 
-/** Open a folder or a GGUF file. What its files say against each other is for the rules;
- *  errors are those of rc_source_open() and rc_ckpt_open_lax() (nothing can be said about what
- *  cannot be read), and RC_E_UNSUPPORTED for V4.1. `tp`: tensor-parallel ranks, 0 when it was not
- * asked. */
+/** Open a folder or a GGUF file; `opts` of the source, or NULL. What its files say against each
+ * other is for the rules; errors are those of rc_source_open() and rc_ckpt_open_lax() (nothing can
+ * be said about what cannot be read), and RC_E_UNSUPPORTED for V4.1. `tp`: tensor-parallel ranks, 0
+ * when it was not asked. */
 RC_MUST_CHECK
-rc_code rc_lint_open(rc_lint_facts **out, const char *where, uint32_t tp, rc_mem *mem, rc_err *err);
+rc_code rc_lint_open(rc_lint_facts **out, const char *where, const rc_source_opts *opts,
+                     uint32_t tp, rc_mem *mem, rc_err *err);
 void rc_lint_close(rc_lint_facts **facts);
 
 /** Is it of the container that the engine reads (a folder of safetensors, or GGUF)? */

@@ -339,7 +339,8 @@ static rc_code bind(rc_lint_facts *f, rc_err *err)
     return rc;
 }
 
-rc_code rc_lint_open(rc_lint_facts **out, const char *where, uint32_t tp, rc_mem *mem, rc_err *err)
+rc_code rc_lint_open(rc_lint_facts **out, const char *where, const rc_source_opts *opts,
+                     uint32_t tp, rc_mem *mem, rc_err *err)
 {
     rc_lint_facts *f = rc_mem_get(mem, sizeof *f);
     const rc_log log = { on_warning, f };
@@ -351,7 +352,7 @@ rc_code rc_lint_open(rc_lint_facts **out, const char *where, uint32_t tp, rc_mem
         return rc_fail_nomem(err, mem, sizeof *f);
     f->mem = f->text.mem = mem;
     f->tp = tp;
-    RC_TRY_GOTO(rc, done, rc_source_open(&src, where, NULL, mem, err));
+    RC_TRY_GOTO(rc, done, rc_source_open(&src, where, opts, mem, err));
     RC_TRY_GOTO(rc, done, rc_ckpt_open_lax(&f->ckpt, &f->faults, src, &log, mem, err));
     if (!rc_ckpt_gguf(f->ckpt))
         RC_TRY_GOTO(rc, done, read_folder(f, err));

@@ -3,14 +3,14 @@
 
 #include <fnmatch.h>
 
-rc_code rc_subject_open(rc_subject *out, const char *where, const rc_log *log, rc_mem *mem,
-                        rc_err *err)
+rc_code rc_subject_open(rc_subject *out, const char *where, const rc_source_opts *opts,
+                        const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_source *src;
     rc_code rc;
 
     *out = (rc_subject){ 0 };
-    RC_TRY(rc_source_open(&src, where, NULL, mem, err));
+    RC_TRY(rc_source_open(&src, where, opts, mem, err));
     RC_TRY(rc_ckpt_open(&out->ckpt, src, log, mem, err));
     rc = rc_model_new(&out->model, out->ckpt, mem, err);
     if (rc != RC_OK)

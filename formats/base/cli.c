@@ -17,6 +17,8 @@ rc_common rc_cli;
 static const char *errors_style;
 static bool warned;
 
+enum { OWN_OPTS = 64, GROUP_OPTS = 16 }; /* at most, of a command and of what commands share */
+
 static const rc_opt common[] = {
     { "quiet", RC_OPT_FLAG, NULL, "only errors", &rc_cli.quiet, 0, 0 },
     { "strict", RC_OPT_FLAG, NULL, "treat warnings about the input as errors", &rc_cli.strict, 0,
@@ -160,6 +162,8 @@ static void print_opts(const rc_opt *opts, const rc_letter *letters)
         const char brief[] = { '-', l ? l->letter : '\0', ',', ' ', '\0' };
         char left[96];
 
+        if (opts->kind == RC_OPT_REFUSED)
+            continue;
         snprintf(left, sizeof left, "%s--%s%s%s", l ? brief : "", opts->name, opts->arg ? " " : "",
                  opts->arg ? opts->arg : "");
         printf("  %-34s%s%s\n", left,
@@ -176,6 +180,10 @@ static void print_help(const rc_cmd *cmd)
     print_opts(cmd->opts, cmd->letters);
     print_opts(common, NULL);
     printf("  %-34s%s\n", "--help", "this text");
+    if (cmd->group) {
+        printf("\n%s:\n", cmd->group->title);
+        print_opts(cmd->group->opts, NULL);
+    }
 }
 
 static const rc_opt *find(const rc_opt *opts, const char *name, size_t len)
@@ -217,19 +225,19 @@ static unsigned distance(const char *a, size_t na, const char *b)
 
 static int unknown(const rc_cmd *cmd, const char *name, size_t len)
 {
-    const rc_opt *const tables[] = { cmd->opts, common };
+    const rc_opt *const tables[] = { cmd->opts, common, cmd->group ? cmd->group->opts : NULL };
     const char *nearest = NULL;
     unsigned best = 4;
     rc_err err;
     char shown[64];
 
-    for (unsigned t = 0; t < 2; t++)
-        for (const rc_opt *o = tables[t]; o->name; o++) {
+    for (unsigned t = 0; t < 3; t++)
+        for (const rc_opt *o = tables[t]; o && o->name; o++) {
             unsigned d = distance(name, len, o->name);
 
             if (len >= 3 && strncmp(o->name, name, len) == 0)
                 d = 1; /* a shortened name: not accepted, surely meant */
-            if (d < best) {
+            if (d < best && o->kind != RC_OPT_REFUSED) {
                 best = d;
                 nearest = o->name;
             }
@@ -357,16 +365,20 @@ static int set_option(const rc_cmd *cmd, const char *name, int argc, char **argv
 {
     const char *eq = strchr(name, '=');
     const size_t len = eq ? (size_t)(eq - name) : strlen(name);
-    const rc_opt *o = find(cmd->opts, name, len);
+    const rc_opt *const tables[] = { cmd->opts, common, cmd->group ? cmd->group->opts : NULL };
+    static const size_t places[] = { 0, OWN_OPTS, OWN_OPTS + GROUP_OPTS };
+    const rc_opt *o = NULL;
     const char *value = eq ? eq + 1 : NULL;
-    size_t at;
+    size_t at = 0;
 
-    if (!o)
-        o = find(common, name, len);
+    for (unsigned t = 0; t < 3 && !o; t++) {
+        o = tables[t] ? find(tables[t], name, len) : NULL;
+        at = o ? places[t] + (size_t)(o - tables[t]) : 0;
+    }
     if (!o)
         return unknown(cmd, name, len);
-    at = o >= common && o < common + sizeof common / sizeof *common ? 64 + (size_t)(o - common)
-                                                                    : (size_t)(o - cmd->opts);
+    if (o->kind == RC_OPT_REFUSED)
+        return rc_cli_usage("--%s is not taken: %s", o->name, o->help);
     if (seen[at] && o->kind != RC_OPT_LIST)
         return rc_cli_usage("--%s is given twice", o->name);
     seen[at] = true;
@@ -409,7 +421,7 @@ static bool wants_json(int argc, char **argv)
 
 int rc_cli_parse(const rc_cmd *cmd, int argc, char **argv, const char **args, unsigned *nargs)
 {
-    bool seen[96] = { false }, only_args = false;
+    bool seen[OWN_OPTS + 2 * GROUP_OPTS] = { false }, only_args = false;
 
     *nargs = 0;
     rc_cli.errors_json = wants_json(argc, argv);
@@ -441,5 +453,5 @@ int rc_cli_parse(const rc_cmd *cmd, int argc, char **argv, const char **args, un
     }
     if (*nargs < cmd->min_args)
         return rc_cli_usage("too few arguments: recast %s %s", cmd->name, cmd->usage);
-    return -1;
+    return cmd->group ? cmd->group->finish(args, *nargs) : -1;
 }

@@ -18,7 +18,8 @@ typedef enum rc_opt_kind {
     RC_OPT_F64,    /* double *: finite */
     RC_OPT_STR,    /* const char **: not empty */
     RC_OPT_CHOICE, /* const char **: one of `choices` ("fp8|bf16") */
-    RC_OPT_LIST    /* rc_opt_list *: may be repeated */
+    RC_OPT_LIST,   /* rc_opt_list *: may be repeated */
+    RC_OPT_REFUSED /* none of ours, but often tried: `help` says why not. Its value is not shown */
 } rc_opt_kind;
 
 #define RC_OPT_LIST_MAX 64u
@@ -42,14 +43,23 @@ typedef struct rc_letter {
     const char *name;
 } rc_letter;
 
+/* Options that several commands have in common. */
+typedef struct rc_opt_group {
+    const char *title;  /* in --help */
+    const rc_opt *opts; /* ends with a NULL name; at most 16 */
+    /** When the command line is read: -1, or the exit code after a message. */
+    int (*finish)(const char *const *args, unsigned nargs);
+} rc_opt_group;
+
 typedef struct rc_cmd {
     const char *name;
     const char *usage;   /* "SRC DST --to FORMAT [options]" */
     const char *summary; /* one line */
     const char *about;   /* paragraphs and examples for --help */
     unsigned min_args, max_args;
-    const rc_opt *opts;       /* ends with a NULL name; options of all commands are added */
-    const rc_letter *letters; /* ends with a NULL name; NULL when there are none */
+    const rc_opt *opts;        /* ends with a NULL name; options of all commands are added */
+    const rc_letter *letters;  /* ends with a NULL name; NULL when there are none */
+    const rc_opt_group *group; /* or NULL */
 } rc_cmd;
 
 /* What all commands accept. */

@@ -136,7 +136,7 @@ static void load(const char *where)
 {
     rc_err err;
 
-    if (rc_subject_open(&s.from, where, NULL, &s.mem, &err) != RC_OK)
+    if (rc_subject_open(&s.from, where, NULL, NULL, &s.mem, &err) != RC_OK)
         die(err.msg, where);
     s.at = memory((5 * rc_ckpt_count(s.from.ckpt) + 8) * sizeof *s.at);
     for (size_t k = 0; k < rc_ckpt_count(s.from.ckpt); k++) {

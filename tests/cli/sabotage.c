@@ -820,7 +820,7 @@ static void sabotage(const harm_case *c, const char *from, const char *to)
     body b = { .where = to };
     rc_err err;
 
-    if (rc_subject_open(&b.from, from, NULL, &b.mem, &err) != RC_OK)
+    if (rc_subject_open(&b.from, from, NULL, NULL, &b.mem, &err) != RC_OK)
         die(err.msg, from);
     link_all(from, to);
     for (size_t i = 0; i < STEPS && c->step[i].harm; i++)

@@ -158,7 +158,7 @@ int main(int argc, char **argv)
         return 2;
     for (int i = 4; i < argc; i++)
         option(argv[i]);
-    must(rc_subject_open(&s.model, argv[1], NULL, &s.mem, &err), &err);
+    must(rc_subject_open(&s.model, argv[1], NULL, NULL, &s.mem, &err), &err);
     c = rc_ckpt_config(s.model.ckpt);
     blocks = c->num_hidden_layers + rc_model_traits(s.model.model)->draft_blocks;
     plan.model = s.model.model;

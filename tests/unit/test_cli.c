@@ -26,7 +26,7 @@ static int parse(const char *const *words, const char **args, unsigned *nargs)
         { 0 },
     };
     static const rc_letter letters[] = { { 'n', "num" }, { 'f', "flag" }, { 0 } };
-    static const rc_cmd cmd = { "test", "A [B]", "summary", NULL, 1, 2, opts, letters };
+    static const rc_cmd cmd = { "test", "A [B]", "summary", NULL, 1, 2, opts, letters, NULL };
     char *argv[128] = { (char *)(uintptr_t) "test" };
     int argc = 1, saved, null;
     int code;

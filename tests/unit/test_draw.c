@@ -202,8 +202,8 @@ static struct {
 static void open_judge(const rc_judge_rules *rules)
 {
     memset(&t, 0, sizeof t);
-    assert_int_equal(rc_subject_open(&t.a, a_path, NULL, &t.mem, &t.err), RC_OK);
-    assert_int_equal(rc_subject_open(&t.b, b_path, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.a, a_path, NULL, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.b, b_path, NULL, NULL, &t.mem, &t.err), RC_OK);
     assert_int_equal(rc_judge_new(&t.judge, &t.a, &t.b, rules, &t.mem, &t.err), RC_OK);
 }
 

@@ -43,7 +43,7 @@ static void cut_text(void)
     assert_non_null(f);
     assert_int_equal(fread(text, 1, sizeof text, f), sizeof text);
     fclose(f);
-    assert_int_equal(rc_bpe_open(&bpe, SAMPLE, NULL, &mem, &err), RC_OK);
+    assert_int_equal(rc_bpe_open(&bpe, SAMPLE, NULL, NULL, &mem, &err), RC_OK);
     assert_int_equal(rc_bpe_encode(bpe, text, sizeof text, &ids, &err), RC_OK);
     rc_bpe_free(&bpe);
     assert_true(ids.n >= TEXT);

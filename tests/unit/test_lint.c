@@ -50,7 +50,7 @@ static rc_lint_facts *opened(uint32_t tp)
 {
     rc_lint_facts *f;
 
-    if (rc_lint_open(&f, dir.path, tp, &mem, &err) != RC_OK)
+    if (rc_lint_open(&f, dir.path, NULL, tp, &mem, &err) != RC_OK)
         fail_msg("%s: %s", err.file, err.msg);
     return f;
 }
@@ -121,11 +121,11 @@ static void test_lint_reads_on_past_a_config_that_is_refused(void **state)
     closed(&f);
 
     fx_text(&dir, "config.json", "[1, 2"); /* what cannot be read is an error */
-    assert_int_equal(rc_lint_open(&f, dir.path, 0, &mem, &err), RC_E_DATA);
+    assert_int_equal(rc_lint_open(&f, dir.path, NULL, 0, &mem, &err), RC_E_DATA);
     assert_null(f);
     assert_int_equal(mem.used, 0);
     fx_text(&dir, "config.json", "[1, 2]");
-    assert_int_equal(rc_lint_open(&f, dir.path, 0, &mem, &err), RC_E_DATA);
+    assert_int_equal(rc_lint_open(&f, dir.path, NULL, 0, &mem, &err), RC_E_DATA);
     assert_int_equal(mem.used, 0);
 }
 
@@ -216,7 +216,7 @@ static void test_lint_survives_any_failed_allocation(void **state)
             "\"b\":\"b.safetensors\"}}");
     for (k = 1; rc != RC_OK && k < 5000; k++) {
         mem = (rc_mem){ .fail_at = k };
-        rc = rc_lint_open(&f, dir.path, 2, &mem, &err);
+        rc = rc_lint_open(&f, dir.path, NULL, 2, &mem, &err);
         if (rc != RC_OK) {
             assert_int_equal(rc, RC_E_OS);
             assert_null(f);

@@ -70,8 +70,8 @@ static void set_all(rc_judge_rules *rules, double db)
 static rc_code open_judge(const char *a, const char *b, const rc_judge_rules *rules)
 {
     memset(&t, 0, sizeof t);
-    assert_int_equal(rc_subject_open(&t.a, a, NULL, &t.mem, &t.err), RC_OK);
-    assert_int_equal(rc_subject_open(&t.b, b, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.a, a, NULL, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.b, b, NULL, NULL, &t.mem, &t.err), RC_OK);
     return rc_judge_new(&t.judge, &t.a, &t.b, rules, &t.mem, &t.err);
 }
 
@@ -112,7 +112,7 @@ static uint64_t poke(const char *path, const char *tensor, uint64_t off, const v
     uint64_t at;
     FILE *f;
 
-    assert_int_equal(rc_subject_open(&s, path, NULL, &mem, &err), RC_OK);
+    assert_int_equal(rc_subject_open(&s, path, NULL, NULL, &mem, &err), RC_OK);
     x = rc_ckpt_find(s.ckpt, tensor);
     assert_non_null(x);
     assert_true(off + n <= x->nbytes);
@@ -137,7 +137,7 @@ static uint8_t *peek(const char *path, const char *tensor, size_t *nbytes)
     const uint8_t *data;
     uint8_t *buf, *out;
 
-    assert_int_equal(rc_subject_open(&s, path, NULL, &mem, &err), RC_OK);
+    assert_int_equal(rc_subject_open(&s, path, NULL, NULL, &mem, &err), RC_OK);
     x = rc_ckpt_find(s.ckpt, tensor);
     assert_non_null(x);
     *nbytes = (size_t)x->nbytes;
@@ -575,7 +575,7 @@ static void rename_tensor(const char *from, const char *to)
     rc_err err;
     char shard[300], x[200], y[200];
 
-    assert_int_equal(rc_subject_open(&s, b_path, NULL, &mem, &err), RC_OK);
+    assert_int_equal(rc_subject_open(&s, b_path, NULL, NULL, &mem, &err), RC_OK);
     assert_non_null(rc_ckpt_find(s.ckpt, from));
     snprintf(shard, sizeof shard, "%s",
              rc_ckpt_shard(s.ckpt, rc_ckpt_find(s.ckpt, from)->shard)->name);

@@ -177,7 +177,7 @@ static gm *carry_over(rc_gguf_kind kind, rc_dtype dense)
     rc_err err;
     gm *m;
 
-    assert_int_equal(rc_subject_open(&s, native_path, NULL, &mem, &err), RC_OK);
+    assert_int_equal(rc_subject_open(&s, native_path, NULL, NULL, &mem, &err), RC_OK);
     m = gm_new(rc_ckpt_config(s.ckpt), rc_model_traits(s.model), kind);
     for (size_t i = 0; i < m->n; i++)
         if (m->at[i].dtype == RC_DTYPE_Q8_0)
@@ -196,8 +196,8 @@ static const rc_judge_rules exactly = { .max_rel_err = INFINITY };
 static rc_code judge_file(const rc_judge_rules *rules)
 {
     memset(&t, 0, sizeof t);
-    if (rc_subject_open(&t.a, native_path, NULL, &t.mem, &t.err) != RC_OK ||
-        rc_subject_open(&t.b, file_path, NULL, &t.mem, &t.err) != RC_OK ||
+    if (rc_subject_open(&t.a, native_path, NULL, NULL, &t.mem, &t.err) != RC_OK ||
+        rc_subject_open(&t.b, file_path, NULL, NULL, &t.mem, &t.err) != RC_OK ||
         rc_judge_new(&t.judge, &t.a, &t.b, rules, &t.mem, &t.err) != RC_OK ||
         rc_judge_run(t.judge, 2, NULL, &t.err) != RC_OK)
         fail_msg("%s: %s: %s (want %s, got %s)", t.err.file, t.err.tensor, t.err.msg, t.err.want,
@@ -438,8 +438,8 @@ static void test_verify_gguf_draft_apart(void **state)
     gm_free(m);
     snprintf(dspark, sizeof dspark, "%s/dspark.gguf", dir.path);
     memset(&t, 0, sizeof t);
-    assert_int_equal(rc_subject_open(&t.a, native, NULL, &t.mem, &t.err), RC_OK);
-    assert_int_equal(rc_subject_open(&t.b, dspark, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.a, native, NULL, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.b, dspark, NULL, NULL, &t.mem, &t.err), RC_OK);
     one.globs = &glob;
     one.nglobs = 1;
     assert_int_equal(rc_judge_new(&t.judge, &t.a, &t.b, &one, &t.mem, &t.err), RC_E_USAGE);
@@ -449,8 +449,8 @@ static void test_verify_gguf_draft_apart(void **state)
     /* nor is the draft too much for the main model's */
     memset(&t, 0, sizeof t);
     snprintf(file_path, sizeof file_path, "%s/main.gguf", dir.path);
-    assert_int_equal(rc_subject_open(&t.a, file_path, NULL, &t.mem, &t.err), RC_OK);
-    assert_int_equal(rc_subject_open(&t.b, dspark, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.a, file_path, NULL, NULL, &t.mem, &t.err), RC_OK);
+    assert_int_equal(rc_subject_open(&t.b, dspark, NULL, NULL, &t.mem, &t.err), RC_OK);
     assert_int_equal(rc_judge_new(&t.judge, &t.a, &t.b, &exactly, &t.mem, &t.err), RC_E_USAGE);
     done();
     snprintf(file_path, sizeof file_path, "%s/m.gguf", dir.path);
@@ -517,7 +517,7 @@ static void test_verify_gguf_census(void **state)
 
     (void)state;
     gm_write(m, &dir, "m.gguf");
-    assert_int_equal(rc_subject_open(&s, file_path, NULL, &mem, &err), RC_OK);
+    assert_int_equal(rc_subject_open(&s, file_path, NULL, NULL, &mem, &err), RC_OK);
     assert_int_equal(rc_census_take(&census, s.model, &mem, &err), RC_OK);
     for (unsigned r = 0; r < RC_ROLE_COUNT; r++) {
         bytes += census.by_role[r].nbytes;

@@ -1,0 +1,353 @@
+/* formats/source_url.c - a folder that any web server offers as a source.
+ *
+ * Nothing lists it. What is looked for are the files that a checkpoint may have, and the shards
+ * that its index names; those that answer are there. SHA256SUMS, where there is one, states
+ * contents. */
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/base/par.h"
+#include "formats/hub_address.h"
+#include "formats/index.h"
+#include "formats/source_remote.h"
+
+enum { PROBES = 8, MAX_SUMS = 16 << 20 };
+
+/* Beside the shards; the first ones are what a folder is known by. */
+static const char *const known[] = {
+    "config.json",
+    RC_INDEX_NAME,
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "inference/config.json",
+    "encoding/encoding_dsv4.py",
+    "encoding/README.md",
+    "LICENSE",
+    "README.md",
+    "recast.json",
+    "recast.jsonl",
+    "SHA256SUMS",
+};
+enum { KNOWN = sizeof known / sizeof *known };
+
+typedef struct web {
+    rc_source base;
+    rc_remote remote;
+    char *folder; /* address, '/' at its end */
+
+    const char **names; /* that are looked for */
+    rc_http_file *found;
+    rc_code *codes;
+    size_t n;
+    rc_err first; /* why the first of them is not there */
+} web;
+
+static web *web_of(rc_source *src)
+{
+    return (web *)src; /* its first member */
+}
+
+static rc_code address(char *url, size_t n, const web *w, const char *name, rc_err *err)
+{
+    if (strlen(w->folder) < n) {
+        strcpy(url, w->folder);
+        if (rc_url_encode(url, n, name))
+            return RC_OK;
+    }
+    return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "an address that is too long");
+}
+
+/* -------------------------------------------------------------- what is there */
+
+/* Many servers say "forbidden" of what they do not have. */
+static bool is_absent(rc_code rc)
+{
+    return rc == RC_E_NOINPUT || rc == RC_E_DENIED || rc == RC_E_DATA;
+}
+
+static rc_code probe(void *ctx, rc_par *par, unsigned slot, uint64_t i, rc_err *err)
+{
+    web *w = ctx;
+    char url[RC_URL_MAX];
+    rc_code rc;
+
+    (void)par, (void)slot;
+    RC_TRY(address(url, sizeof url, w, w->names[i], err));
+    w->found[i].nbytes = RC_HTTP_UNKNOWN;
+    rc = rc_http_probe(w->remote.http, url, &w->found[i], NULL, err);
+    w->codes[i] = rc;
+    if (rc != RC_OK && i == 0 && err)
+        w->first = *err;
+    if (rc != RC_OK)
+        rc_err_file(err, w->names[i]);
+    return is_absent(rc) ? RC_OK : rc;
+}
+
+static rc_code look_for(web *w, const char **names, size_t n, rc_err *err)
+{
+    rc_mem *mem = w->base.mem;
+    rc_err own;
+
+    w->names = names;
+    w->n = n;
+    w->found = rc_mem_get(mem, n * sizeof *w->found);
+    w->codes = rc_mem_get(mem, n * sizeof *w->codes);
+    if (!w->found || !w->codes)
+        return rc_fail_nomem(err, mem, n * sizeof *w->found);
+    RC_TRY(rc_par_run(n, n < PROBES ? (unsigned)n : PROBES, PROBES, probe, w, err ? err : &own));
+    for (size_t i = 0; i < n; i++) {
+        const rc_source_file file = { .name = names[i], .nbytes = w->found[i].nbytes };
+
+        if (w->codes[i] == RC_OK)
+            RC_TRY(rc_source_add(&w->base, "", &file, err));
+    }
+    if (w->base.count)
+        return RC_OK;
+    if (err)
+        *err = w->first;
+    rc_err_hint(err, "the address is that of a folder with config.json, or of a .gguf file");
+    return w->codes[0];
+}
+
+/* A whole small text of the folder, or NULL where there is none. */
+static rc_code small_text(web *w, const char *name, size_t max, char **text, size_t *len,
+                          rc_err *err)
+{
+    char url[RC_URL_MAX];
+    rc_code rc;
+
+    *text = NULL;
+    RC_TRY(address(url, sizeof url, w, name, err));
+    rc = rc_http_text(w->remote.http, url, max, text, len, NULL, w->base.mem, err);
+    return is_absent(rc) ? RC_OK : rc;
+}
+
+static rc_code look_for_folder(web *w, rc_err *err)
+{
+    const char *none[KNOWN], **names = none;
+    rc_index *index = NULL;
+    size_t len, shards = 0, n = 0;
+    char *text;
+    rc_code rc;
+
+    RC_TRY(small_text(w, RC_INDEX_NAME, RC_INDEX_MAX_BYTES, &text, &len, err));
+    if (text) {
+        rc = rc_index_new(&index, (const uint8_t *)text, len, NULL, w->base.mem, err);
+        rc_mem_put(w->base.mem, text);
+        if (rc != RC_OK) {
+            rc_err_file(err, RC_INDEX_NAME);
+            return rc;
+        }
+        shards = rc_index_shards(index);
+        names = rc_mem_get(w->base.mem, (KNOWN + shards) * sizeof *names);
+        if (!names) {
+            rc_index_free(&index);
+            return rc_fail_nomem(err, w->base.mem, (KNOWN + shards) * sizeof *names);
+        }
+    }
+    for (size_t i = 0; i < KNOWN; i++)
+        names[n++] = known[i];
+    for (size_t i = 0; i < shards; i++)
+        if (strcmp(rc_index_shard(index, i), "model.safetensors") != 0)
+            names[n++] = rc_index_shard(index, i);
+    rc = look_for(w, names, n, err);
+    w->names = NULL;
+    if (names != none)
+        rc_mem_put(w->base.mem, names);
+    rc_index_free(&index);
+    return rc;
+}
+
+static rc_code look_for_file(web *w, const char *name, rc_err *err)
+{
+    rc_split_name s;
+    const char **names;
+    rc_arena text = { .mem = w->base.mem };
+    size_t n = 1;
+    rc_code rc = RC_OK;
+
+    if (!rc_split_name_of(&s, name))
+        return look_for(w, &name, 1, err);
+    names = rc_arena_get(&text, s.count * sizeof *names);
+    if (!names)
+        return rc_fail_nomem(err, w->base.mem, s.count * sizeof *names);
+    names[0] = name;
+    for (uint32_t i = 1; i <= s.count && rc == RC_OK; i++) {
+        char other[512];
+
+        snprintf(other, sizeof other, "%.*s-%05" PRIu32 "-of-%05" PRIu32 ".gguf", (int)s.prefix,
+                 name, i, s.count);
+        if (i == s.no)
+            continue;
+        names[n] = rc_arena_strdup(&text, other, strlen(other));
+        if (!names[n++])
+            rc = rc_fail_nomem(err, w->base.mem, strlen(other));
+    }
+    if (rc == RC_OK)
+        rc = look_for(w, names, n, err);
+    w->names = NULL;
+    rc_arena_free(&text);
+    return rc;
+}
+
+/* -------------------------------------------------------------------- digests */
+
+/* "DIGEST  NAME" or "DIGEST *NAME": what sha256sum writes. Lines of another kind are for other
+ * programs. */
+static void state_line(web *w, char *line)
+{
+    rc_content_id id;
+    char *name = line + 66;
+    size_t i;
+
+    if (strlen(line) < 67 || line[64] != ' ' || (line[65] != ' ' && line[65] != '*') ||
+        !rc_content_parse(&id, line, 64))
+        return;
+    if (strncmp(name, "./", 2) == 0)
+        name += 2;
+    if (rc_source_find(&w->base, name, &i))
+        w->base.files[i].content = id;
+}
+
+static rc_code state_contents(web *w, rc_err *err)
+{
+    char *text, *line, *rest;
+    size_t len, i;
+
+    if (!rc_source_find(&w->base, "SHA256SUMS", &i))
+        return RC_OK;
+    RC_TRY(small_text(w, "SHA256SUMS", MAX_SUMS, &text, &len, err));
+    for (line = text; line && *line; line = rest) {
+        const size_t n = strcspn(line, "\r\n");
+
+        rest = line + n + strspn(line + n, "\r\n");
+        line[n] = '\0';
+        state_line(w, line);
+    }
+    rc_mem_put(w->base.mem, text);
+    return RC_OK;
+}
+
+/* What the probes learnt goes along: identity, and where redirects led. */
+static rc_code keep_found(web *w, rc_err *err)
+{
+    size_t own = 0;
+
+    RC_TRY(rc_remote_files(&w->remote, &w->base, err));
+    for (size_t i = 0; i < w->n; i++)
+        if (w->codes[i] == RC_OK) {
+            rc_http_file *to = &w->remote.files[own++];
+
+            to->resolved = w->found[i].resolved;
+            to->identity = w->found[i].identity;
+            w->found[i].resolved = w->found[i].identity = NULL;
+        }
+    for (size_t i = 0; i < w->base.count; i++)
+        w->base.files[i].version = rc_http_version(&w->remote.files[w->base.files[i].own]);
+    return RC_OK;
+}
+
+/* --------------------------------------------------------------------- reading */
+
+static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes, rc_err *err)
+{
+    web *w = web_of(src);
+    const rc_source_file *f = &src->files[i];
+    char url[RC_URL_MAX];
+
+    RC_TRY(address(url, sizeof url, w, f->name, err));
+    return rc_http_range(w->remote.http, url, &w->remote.files[f->own], off, buf, nbytes, err);
+}
+
+static rc_code read_at(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes,
+                       rc_err *err)
+{
+    RC_TRY(rc_remote_check_range(src, i, off, nbytes, err));
+    return nbytes ? fetch(src, i, off, buf, nbytes, err) : RC_OK;
+}
+
+/* Nothing pins it to a version: is it still the one that was listed? */
+static rc_code recheck(rc_source *src, size_t i, rc_err *err)
+{
+    uint8_t byte;
+
+    return src->files[i].nbytes ? fetch(src, i, 0, &byte, 1, err) : RC_OK;
+}
+
+static void close_url(rc_source *src)
+{
+    web *w = web_of(src);
+
+    for (size_t i = 0; i < w->n && w->found; i++)
+        rc_http_forget(w->remote.http, &w->found[i]);
+    rc_mem_put(src->mem, w->found);
+    rc_mem_put(src->mem, w->codes);
+    rc_remote_close(&w->remote, src);
+    rc_mem_put(src->mem, w->folder);
+}
+
+static uint64_t fetched(const rc_source *src)
+{
+    const web *w = (const web *)src;
+
+    return w->remote.http ? rc_http_fetched(w->remote.http) : 0;
+}
+
+/* --------------------------------------------------------------------- opening */
+
+static rc_code set_folder(web *w, rc_err *err)
+{
+    const char *where = w->base.where;
+    size_t len = strlen(where);
+
+    w->base.origin.kind = "url";
+    w->base.origin.url = where;
+    if (rc_names_file(where)) {
+        w->base.named = strrchr(where, '/') + 1;
+        len = (size_t)(w->base.named - where);
+    }
+    while (len && where[len - 1] == '/')
+        len--;
+    w->folder = rc_mem_get(w->base.mem, len + 2);
+    if (!w->folder)
+        return rc_fail_nomem(err, w->base.mem, len + 2);
+    memcpy(w->folder, where, len);
+    w->folder[len] = '/';
+    return RC_OK;
+}
+
+static rc_code open_web(web *w, const rc_source_opts *opts, rc_err *err)
+{
+    rc_source_opts tokenless = *opts;
+
+    tokenless.token = NULL; /* it is a hub's */
+    RC_TRY(set_folder(w, err));
+    RC_TRY(rc_remote_open(&w->remote, &w->base, &tokenless, w->folder, err));
+    RC_TRY(w->base.named ? look_for_file(w, w->base.named, err) : look_for_folder(w, err));
+    RC_TRY(rc_source_sort(&w->base, err));
+    RC_TRY(state_contents(w, err));
+    return keep_found(w, err);
+}
+
+rc_code rc_source_open_url(rc_source **out, const char *where, const rc_source_opts *opts,
+                           rc_mem *mem, rc_err *err)
+{
+    static const rc_source_ops ops = {
+        .close = close_url, .read = read_at, .recheck = recheck, .fetched = fetched, .remote = true
+    };
+    rc_code rc;
+
+    *out = NULL;
+    RC_TRY(rc_web_address_check(where, "the source", err)); /* before `where` is repeated */
+    RC_TRY(rc_source_make(out, sizeof(web), &ops, where, mem, err));
+    rc = open_web(web_of(*out), opts, err);
+    if (rc != RC_OK) {
+        rc_source_close(out);
+        rc_err_file(err, where);
+    }
+    return rc;
+}
