@@ -163,7 +163,7 @@ static void add_up(rc_plan *p)
     }
 }
 
-static void name_files(rc_plan_names *names, const char *stem)
+void rc_plan_name_files(rc_plan_names *names, const char *stem)
 {
     const char *dot = stem ? "." : "";
 
@@ -172,6 +172,9 @@ static void name_files(rc_plan_names *names, const char *stem)
     snprintf(names->ledger, sizeof names->ledger, "%s%srecast.jsonl", stem, dot);
     snprintf(names->summary, sizeof names->summary, "%s%srecast.json", stem, dot);
     snprintf(names->smooth, sizeof names->smooth, "%s%srecast.smooth", stem, dot);
+    snprintf(names->source, sizeof names->source, "%s%srecast.source", stem, dot);
+    snprintf(names->blocks, sizeof names->blocks, "%s%srecast.blocks", stem, dot);
+    snprintf(names->state, sizeof names->state, "%s%srecast.state", stem, dot);
     snprintf(names->lock, sizeof names->lock, ".%s%srecast.lock", stem, dot);
 }
 
@@ -202,7 +205,7 @@ rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recip
     p->arena.mem = mem;
     p->model = model;
     p->recipe = *recipe;
-    name_files(&p->names, recipe->target == RC_TO_GGUF ? recipe->stem : NULL);
+    rc_plan_name_files(&p->names, recipe->target == RC_TO_GGUF ? recipe->stem : NULL);
     if (rc == RC_OK)
         rc = rc_plan_int4_recipe(&p->recipe, model, err);
     if (rc == RC_OK)

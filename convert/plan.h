@@ -24,7 +24,12 @@ typedef struct rc_plan_names {
     char journal[RC_PLAN_NAME + 16], lock[RC_PLAN_NAME + 16];
     char ledger[RC_PLAN_NAME + 16], summary[RC_PLAN_NAME + 16];
     char smooth[RC_PLAN_NAME + 16]; /* of an unfinished run: scalings that were found */
+    char source[RC_PLAN_NAME + 16]; /* which commit of a source beyond this machine (pin.h) */
+    char blocks[RC_PLAN_NAME + 16]; /* sums of what was fetched of it (formats/stream.h) */
+    char state[RC_PLAN_NAME + 16];  /* tensors that are half done (execute_state.c) */
 } rc_plan_names;
+/** The names in a folder of shards, stem NULL, or beside the file STEM.gguf. */
+void rc_plan_name_files(rc_plan_names *names, const char *stem);
 
 typedef enum rc_plan_target {
     RC_TO_FP8,   /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
