@@ -456,7 +456,13 @@ def list_drop(server, request, response, spec):
 @fault
 def list_double(server, request, response, spec):
     """Every file is listed twice."""
-    edit_json(response, lambda v: v + v if isinstance(v, list) else v | {"siblings": v["siblings"] * 2})
+
+    def edit(value):
+        if isinstance(value, list):
+            return value + value
+        return value | {"siblings": value["siblings"] * 2}
+
+    edit_json(response, edit)
 
 
 @fault

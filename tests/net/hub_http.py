@@ -12,7 +12,8 @@ import time
 REASONS = {
     200: "OK", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found",
     307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized",
-    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 407: "Proxy Authentication Required",
+    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
     408: "Request Timeout", 412: "Precondition Failed", 416: "Range Not Satisfiable",
     429: "Too Many Requests", 451: "Unavailable For Legal Reasons", 500: "Internal Server Error",
     502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
@@ -191,19 +192,23 @@ class Wire:
             self.sent += len(piece)
             time.sleep(len(piece) / pace)
 
+    def _send_file(self, body, end):
+        """Straight from the page cache."""
+        with open(body.where, "rb", buffering=0) as f:
+            to, of = self.conn.fileno(), f.fileno()
+            while self.sent < end:
+                n = os.sendfile(to, of, body.off + self.sent, end - self.sent)
+                if n == 0:
+                    raise Gone
+                self.sent += n
+
     def _send_body(self, response):
         body = response.body
         limit = body.nbytes if response.cut_body is None else response.cut_body
         if response.encode:
             self._paced(response.encode(body.whole())[: response.cut_body], response.pace)
-        elif body.where and not body.flips and not response.pace and not hasattr(self.conn, "context"):
-            end = min(body.nbytes, limit)
-            with open(body.where, "rb", buffering=0) as f:
-                while self.sent < end:
-                    n = os.sendfile(self.conn.fileno(), f.fileno(), body.off + self.sent, end - self.sent)
-                    if n == 0:
-                        raise Gone
-                    self.sent += n
+        elif body.where and not (body.flips or response.pace or hasattr(self.conn, "context")):
+            self._send_file(body, min(body.nbytes, limit))
         else:
             for piece in self._pieces(body, limit):
                 self._paced(piece, response.pace)

@@ -337,7 +337,8 @@ class Server:
     def through_proxy(self, conn, request):
         """As a proxy: pass on to one of our own origins, whatever host was asked for."""
         if self.options.proxy_auth and request.get("proxy-authorization") is None:
-            bad = Response(407, [("Proxy-Authenticate", 'Basic realm="test"'), ("Content-Length", 0)])
+            how = ("Proxy-Authenticate", 'Basic realm="test"')
+            bad = Response(407, [how, ("Content-Length", 0)])
             self.record(request, bad, 0, [])
             conn.sendall(bad.head())
             raise Gone
@@ -449,10 +450,10 @@ def main():
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
     parser.add_argument("--token", help="whoever asks has to show this one")
     parser.add_argument("--page-size", type=int, default=1000, help="entries of a tree at a time")
-    parser.add_argument("--lfs-from", type=int, default=10 << 20, help="bytes that make a file large")
+    parser.add_argument("--lfs-from", type=int, default=10 << 20, help="bytes that make it large")
     parser.add_argument("--expires", type=int, default=3600, help="seconds a signature is good for")
     parser.add_argument("--secret", default="of no value", help="what signatures are made with")
-    parser.add_argument("--relative", action="store_true", help="small files by a relative redirect")
+    parser.add_argument("--relative", action="store_true", help="small files by redirect")
     parser.add_argument("--proxy-auth", action="store_true", help="the proxy wants a name")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
