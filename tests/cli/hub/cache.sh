@@ -25,7 +25,8 @@ got=$(sent hub.log '.origin == "cdn"')
 [ "$got" -lt $((size / 20)) ] || fail "$got bytes were fetched again"
 
 # 2. A limit holds, also while it runs.
-rm -rf d d.gguf cache
+away
+rm -rf cache
 limit=$((size / 3))
 "${try[@]}" d --to fp8 --cache cache --cache-limit $limit >out 2>err &
 client=$!
@@ -42,7 +43,8 @@ now=$(du -sb cache | cut -f1)
 [ "$most" -le $((limit + 65536)) ] || fail "the cache held $most bytes, the limit is $limit"
 
 # 3. Two at a time.
-rm -rf d cache
+away
+rm -rf cache
 "${try[@]}" d --to fp8 --cache cache >out1 2>err1 &
 one=$!
 "${try[@]}" d.gguf --to gguf:mxfp4 --cache cache >out2 2>err2 &

@@ -26,62 +26,61 @@ die() { # server, hard
 # a moment: up to 0.3 s
 moment() { sleep "0.$(printf '%03d' $((RANDOM % 300)))"; }
 
+finished() { [ -e d/recast.json ] || [ -e d.recast.json ]; }
+# strike: the client that runs; it may just have ended
+strike() { kill -9 "$client" 2>/dev/null && clients=$((clients + 1)); }
+# renew: another server, after a while without one
+renew() {
+    die
+    moment
+    start
+    servers=$((servers + 1))
+}
+
 start
 clients=0 servers=0
 for round in $(seq 6); do
     d=d ref=ref to=fp8
     [ $((round % 2)) -eq 0 ] || { d=d.gguf ref=ref.gguf to=gguf:mxfp4; }
-    rm -rf d d.gguf
+    away
     try=("$RECAST" convert hf://local/tiny "$d" --to "$to" --endpoint "$ENDPOINT" --timeout 2 --quiet)
     for _ in $(seq 8); do
-        "${try[@]}" >out 2>err &
+        { "${try[@]}" >out 2>err & } 2>/dev/null
         client=$!
         moment
         case $((RANDOM % 4)) in
-        0 | 1)
-            { kill -9 $client && clients=$((clients + 1)); } 2>/dev/null
-            ;;
+        0 | 1) strike ;;
         2) # the client goes on, with another server
-            die
+            renew
             moment
-            start
-            servers=$((servers + 1))
-            moment
-            { kill -9 $client && clients=$((clients + 1)); } 2>/dev/null
+            strike
             ;;
         3) # both
             die
-            { kill -9 $client && clients=$((clients + 1)); } 2>/dev/null
+            strike
             start
             servers=$((servers + 1))
             ;;
         esac
-        wait $client 2>/dev/null
-        [ $? -ne 0 ] || break
-        nothing_finished=1
-        [ ! -e $d ] || [ ! -e $d/recast.json ] || nothing_finished=0
-        [ $nothing_finished -eq 1 ] || break
+        wait "$client" 2>/dev/null
+        ! finished || break
     done
-    # the server dies once more, and the client has to live through it
-    [ -e $d/recast.json ] || [ -e d.gguf ] || {
+    if ! finished; then # the server dies once more, and the client has to live through it
         "${try[@]}" >out 2>err &
         client=$!
         moment
-        die
-        moment
-        start
-        servers=$((servers + 1))
-        wait $client || fail "round $round: the client did not live through a new server"
-    }
-    equal $ref $d
-    discreet d out err
+        renew
+        wait "$client" || fail "round $round: the client did not live through a new server"
+    fi
+    equal "$ref" "$d"
+    discreet d d.* out err
 done
 [ "$clients" -ge 8 ] || fail "only $clients clients were killed"
 echo "$clients clients and $servers servers killed"
 
 # What a branch points to may change: what was begun is finished from the commit that it was begun
 # with.
-rm -rf d d.gguf
+away
 order faults '{"do":"status","code":500,"file":"model-00004"}'
 expect 75 recast convert hf://local/tiny d --to fp8 --endpoint "$ENDPOINT" --retries 1 --timeout 2
 [ -e d/recast.journal ] || fail "there is nothing to go on with"

@@ -60,7 +60,7 @@ discreet() {
 # nothing DST: nothing under a final name, be it a folder or a GGUF file
 nothing() {
     case $1 in
-    *.gguf) [ ! -e "$1" ] || fail "$1 is there" ;;
+    *.gguf) [ ! -e "$1" ] && [ ! -e "${1%.gguf}.recast.json" ] || fail "$1 is there" ;;
     *)
         unfinished "$1"
         [ -z "$(find "$1" -name '*.safetensors' 2>/dev/null)" ] || fail "$1: a shard has its final name"
@@ -68,10 +68,16 @@ nothing() {
     esac
 }
 
+# away: all that `convert SRC d` and `convert SRC d.gguf` leave, finished or not
+away() { rm -rf d d.* mtp-d.* .d.* .mtp-d.*; }
+
 # equal A B: two results are the same, less where their source was
 equal() {
     case $1 in
-    *.gguf) cmp -s "$1" "$2" || fail "$1 and $2 differ" ;;
+    *.gguf)
+        cmp -s "$1" "$2" || fail "$1 and $2 differ"
+        cmp -s "$(dirname "$1")/mtp-$(basename "$1")" "$(dirname "$2")/mtp-$(basename "$2")" || fail "the drafts of $1 and $2 differ"
+        ;;
     *)
         (cd "$1" && find . -type f ! -name recast.json ! -name '.recast*' | LC_ALL=C sort | xargs sha256sum) >a.digest
         (cd "$2" && find . -type f ! -name recast.json ! -name '.recast*' | LC_ALL=C sort | xargs sha256sum) >b.digest

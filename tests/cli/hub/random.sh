@@ -41,7 +41,7 @@ day() {
     esac
     equal "$ref" $d
     [ ! -e d/recast.journal ] || fail "day $1: the journal is left over"
-    rm -rf d d.gguf
+    away
 }
 
 # work I: days I, I + workers, ...
