@@ -16,17 +16,19 @@ rows=0 ran=0
 
 # try NAME WANT PATTERN PLAN [OPTION...]: one row, in a folder and with a server of its own. WANT
 # has "same" (bytes) and codes with | between them; PLAN has one fault a line. Options come after the
-# command's; `--serve OPTIONS` (one word) are the server's.
+# command's; `--serve OPTIONS` (one word) are the server's. `--web`: from a plain folder of it.
 try() {
-    local name=$1 want=$2 pattern=$3 plan=$4 status options=""
+    local name=$1 want=$2 pattern=$3 plan=$4 status options="" from=hf://local/tiny web=""
     shift 4
+    [ "${1:-}" != --web ] || { web=yes; shift; }
     [ "${1:-}" != --serve ] || { options=$2; shift 2; }
     mkdir "$top/$name" && cd "$top/$name" || exit 1
     printf '%s\n' "$plan" >plan
     # shellcheck disable=SC2086 # words
     serve hub --faults plan --token "$SECRET" $options
     trap 'kill $SERVER 2>/dev/null' EXIT
-    timeout 100 "$RECAST" convert hf://local/tiny d --to fp8 --endpoint "$ENDPOINT" --retries 2 --timeout 1 \
+    [ -z "$web" ] || from=http://127.0.0.1:$HUB/web/local/tiny
+    timeout 100 "$RECAST" convert "$from" d --to fp8 --endpoint "$ENDPOINT" --retries 3 --timeout 2 \
         --quiet "$@" >out 2>err
     status=$?
     discreet err out d
@@ -41,7 +43,7 @@ try() {
         grep -qiE -- "$pattern" err || fail "$name: '$pattern' is not in the message"
         nothing d
         order faults ""
-        "$RECAST" convert hf://local/tiny d --to fp8 --endpoint "$ENDPOINT" --retries 2 --quiet >out 2>err
+        "$RECAST" convert "$from" d --to fp8 --endpoint "$ENDPOINT" --quiet >out 2>err
         status=$?
         discreet err out
     fi
@@ -132,7 +134,7 @@ row teapot 76 '418' '{"do":"status","code":418,'"$cdn"'}'
 row too_many_once same '' '{"do":"status","code":429,"after":1,"first":1}'
 row too_many_date same '' '{"do":"status","code":429,"after":"date+1",'"$cdn"',"first":1}'
 row too_many 75 '429' '{"do":"status","code":429,'"$cdn"'}'
-row too_many_for_days 75 '429' '{"do":"status","code":429,"after":864000,'"$cdn"'}' --timeout 1
+row too_many_for_days 75 '429' '{"do":"status","code":429,"after":864000,'"$cdn"'}'
 for code in 500 502 503 504 408; do
     row code_${code}_twice same '' '{"do":"status","code":'$code','"$shard"',"first":2}'
     row code_$code 75 "$code" '{"do":"status","code":'$code','"$cdn"'}'
@@ -173,7 +175,7 @@ row closed_head same '' '{"do":"cut","head":30,'"$cdn"',"first":2}'
 row stall_once same '' '{"do":"cut","how":"stall","share":0.3,'"$shard"',"first":1}'
 row stall 75 'second|time' '{"do":"cut","how":"stall","share":0.3,'"$cdn"'}'
 row stall_head 75 'second|time' '{"do":"cut","how":"stall","head":0,'"$api"'}'
-row late same '' '{"do":"wait","seconds":2.5,'"$shard"',"first":1}'
+row late same '' '{"do":"wait","seconds":4,'"$shard"',"first":1}'
 row drip_once same '' '{"do":"slow","pace":1,'"$shard"',"first":1}'
 row drip 75 '' '{"do":"slow","pace":1,'"$cdn"'}'
 row hang_up same '' '{"do":"hang_up"}'
@@ -202,6 +204,19 @@ row json_huge '65|76|84' '' '{"do":"json_huge",'"$tree"',"nbytes":400000000}'
 row json_number '65|76' '' '{"do":"json_text","text":"17",'"$api"'}'
 row json_no_sha '65|76' '' '{"do":"json_set","values":{"sha":null},"path":"^/api/models/[^/]*/[^/]*(/revision/.*)?$"}'
 row json_bad_sha '65|76' '' '{"do":"json_set","values":{"sha":"../../../x"},"path":"^/api/models/[^/]*/[^/]*(/revision/.*)?$"}'
+# --- a plain folder of a web server: nothing is known of a file but what its server says
+row web same '' '' --web
+row web_no_range 76 'range' '{"do":"ignore_range"}' --web
+row web_no_range_once same '' '{"do":"ignore_range",'"$shard"',"first":1}' --web
+row web_missing 66 '404|no such|not found' '{"do":"status","code":404}' --web
+row web_missing_shard '66|82' 'model-00003' '{"do":"status","code":404,"file":"model-00003"}' --web
+row web_forbidden 77 '403' '{"do":"status","code":403}' --web
+row web_login 65 'html' '{"do":"login"}' --web
+row web_replaced 80 'etag|another|changed|identity' '{"do":"etag","text":"\"other\"","file":"model-00003","nth":[3,4,5,6,7,8,9,10]}' --web
+row web_longer '65|80' '' '{"do":"range_wrong","total":5,"file":"model-00003","method":"GET"}' --web
+row web_503_twice same '' '{"do":"status","code":503,"nth":[2,3,7]}' --web
+row web_reset same '' '{"do":"cut","share":0.4,"how":"reset",'"$shard"',"first":1}' --web
+row web_drip 75 '' '{"do":"slow","pace":1}' --web
 
 wait
 bad=0

@@ -19,7 +19,7 @@ trap 'kill $(jobs -p) 2>/dev/null' EXIT
 day() {
     local to=fp8 d=d ref=$top/ref status
     [ $(($1 % 3)) -ne 0 ] || { to=gguf:mxfp4 d=d.gguf ref=$top/ref.gguf; }
-    local try=("$RECAST" convert hf://local/tiny "$d" --to "$to" --endpoint "$ENDPOINT" --retries 2 --timeout 1 --quiet)
+    local try=("$RECAST" convert hf://local/tiny "$d" --to "$to" --endpoint "$ENDPOINT" --retries 2 --timeout 2 --quiet)
     order faults ""
     order "move?repo=local/tiny&branch=main&to=$commit"
     : >hub.log

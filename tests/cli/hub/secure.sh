@@ -85,6 +85,18 @@ if [ "$(asked tls.log '.origin == "proxy" and .method == "CONNECT"')" -gt 0 ]; t
     again
 fi
 stop
+# A hub elsewhere must not lead to this machine: it is reached through the proxy only, by a name
+# that nobody knows, and the second origin is at localhost.
+certificate far DNS:hub.example,DNS:localhost -days 2
+serve far --tls far.crt far.key
+export https_proxy=http://127.0.0.1:$PROXY
+expect 83 "${try[@]}" --endpoint "https://hub.example:$HUBS" --ca-file far.crt
+says err 'redirect'
+again
+[ "$(asked far.log '.origin == "hubs"')" -gt 0 ] || fail "the hub was not even asked"
+[ "$(asked far.log '.origin == "cdns"')" -eq 0 ] || fail "a hub elsewhere led to this machine"
+unset https_proxy
+stop
 serve wrong --tls other.crt other.key
 expect 76 "${try[@]}" --endpoint "https://localhost:$HUBS" --ca-file other.crt
 says err 'certificate|name|host'
