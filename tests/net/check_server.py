@@ -78,7 +78,7 @@ ROWS = [
     ({"do": "commit"}, SMALL, rb"X-Repo-Commit: 0123456789", "end", 6),
     ({"do": "status", "code": 429, "after": "date+9"}, SMALL, rb"Retry-After: .*GMT", "end", None),
     ({"do": "login"}, SMALL, rb"text/html.*<!DOCTYPE html>", "end", None),
-    ({"do": "expired"}, LARGE, rb"^HTTP/1.1 403 ", "end", None),
+    ({"do": "expired", "fresh": 1}, LARGE, rb"^HTTP/1.1 403 ", "end", None),
     ({"do": "redirect", "to": "http://{other}{path}"}, SMALL, rb"Location: http://127", "end", 0),
     ({"do": "redirect"}, SMALL, rb"^HTTP/1.1 302 (?!.*Location)", "end", 0),
     ({"do": "hops", "n": 4}, SMALL, rb"Location: .*small.txt\?hop=1\r", "end", 0),

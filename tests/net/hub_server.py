@@ -14,7 +14,8 @@ and CDNS. What goes wrong, and when, is said by --faults, or to a running server
     POST /_admin/expire      no signed address that was given out is good any more
 
 Every request becomes a line of JSON in --log: n, origin, method, path, query, range, auth (what
-the origin saw), status, sent (bytes of the body), fault. The server ends when its parent does.
+the origin saw), status, sent (bytes of the body), fault. What goes wrong is a line of its own as
+soon as it does, with status 0. The server ends when its parent does.
 """
 
 import argparse
@@ -55,6 +56,7 @@ class Server:
         self.log = open(options.log, "a", buffering=1, encoding="utf-8") if options.log else None
         self.ports = {}
         self.expired_before = 0  # addresses signed earlier than this are no good
+        self.used = {}  # by when an address was signed: how often it was good
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -236,6 +238,7 @@ class Server:
         file = self.hub.stored_file(request.path.rsplit("/", 1)[-1])
         if not file:
             return self.refuse(404, None, "The specified key does not exist.")
+        self.used[issued] = self.used.get(issued, 0) + 1
         return self.content(request, file, file.sha256[::-1][:32])
 
     # --- a plain folder, orders, and which is which ----------------------------------------------
@@ -299,7 +302,7 @@ class Server:
 
     # --- connections ---------------------------------------------------------------------------
 
-    def record(self, request, response, sent, names):
+    def record(self, request, status, sent, names):
         with self.lock:
             self.count += 1
             line = {
@@ -311,7 +314,7 @@ class Server:
                 "range": request.get("range"),
                 "auth": request.get("authorization"),
                 "agent": request.get("user-agent"),
-                "status": response.status,
+                "status": status,
                 "sent": sent,
                 "fault": ",".join(names) or None,
             }
@@ -330,7 +333,7 @@ class Server:
             wire.send(response, request.method != "HEAD" and response.status not in (204, 304))
         finally:
             if not request.path.startswith("/_admin/"):
-                self.record(request, response, wire.sent, names)
+                self.record(request, response.status, wire.sent, names)
             if response.hook:
                 response.hook()
 
@@ -339,7 +342,7 @@ class Server:
         if self.options.proxy_auth and request.get("proxy-authorization") is None:
             how = ("Proxy-Authenticate", 'Basic realm="test"')
             bad = Response(407, [how, ("Content-Length", 0)])
-            self.record(request, bad, 0, [])
+            self.record(request, 407, 0, [])
             conn.sendall(bad.head())
             raise Gone
         plain = re.match(r"http://[^/]*?:(\d+)(/.*)", request.target)
@@ -353,10 +356,10 @@ class Server:
         names = self.faults.names_for(request)
         if not origin or "refuse_connect" in names:
             bad = Response(502, [("Content-Length", 0)])
-            self.record(request, bad, 0, names)
+            self.record(request, 502, 0, names)
             conn.sendall(bad.head())
             raise Gone
-        self.record(request, Response(200), 0, names)
+        self.record(request, 200, 0, names)
         if request.method != "CONNECT":
             inner = Request(origin, request.method, plain[2], request.headers)
             self.one(Wire(conn), inner)

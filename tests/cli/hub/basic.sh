@@ -11,7 +11,11 @@ expect 0 recast synth root/local/tiny@next --like tiny --seed 1 --quiet
 serve hub --token "$SECRET"
 trap 'kill $SERVER 2>/dev/null' EXIT
 hub=(--endpoint "$ENDPOINT")
-web=http://127.0.0.1:$HUB/web/local/tiny
+# A web folder has no list: what no name leads to is not found.
+cp -r root/local/tiny root/local/plain
+rm root/local/plain/SYNTHETIC root/local/plain/encoding/test_*
+web=http://127.0.0.1:$HUB/web/local/plain
+expect 0 recast convert root/local/plain refweb --to fp8
 
 # 1. Headers are enough for these.
 size=$(du -sb root/local/tiny | cut -f1)
@@ -25,10 +29,10 @@ for command in inspect lint; do
     got=$(sent hub.log true)
     [ "$got" -lt $((size / 4)) ] || fail "$command fetched $got of $size bytes"
 done
-expect 0 recast inspect root/local/tiny --tensors --json
+expect 0 recast inspect root/local/tiny --tensors '*' --json
 jq -S '[.. | objects | select(has("shape")) | {name, dtype, shape}]' out >want
 [ "$(jq length want)" -gt 100 ] || fail "no tensors in $(head -c 300 out)"
-expect 0 recast inspect hf://local/tiny --tensors --json "${hub[@]}"
+expect 0 recast inspect hf://local/tiny --tensors '*' --json "${hub[@]}"
 jq -S '[.. | objects | select(has("shape")) | {name, dtype, shape}]' out >got
 cmp -s want got || fail "inspect sees other tensors at the hub"
 
@@ -54,7 +58,7 @@ got=$(sent hub.log true)
 expect 0 recast convert hf://local/tiny d1.gguf --to gguf:mxfp4 "${hub[@]}"
 equal ref.gguf d1.gguf
 expect 0 recast convert "$web" d2 --to fp8
-equal ref d2
+equal refweb d2
 [ "$(asked hub.log '.path | test("^/web/")')" -gt 0 ] || fail "nothing came from the web folder"
 [ "$(asked hub.log '(.path | test("^/web/")) and .auth != null')" -eq 0 ] || fail "the token went to a web folder"
 expect 0 recast convert "$web/" d2.gguf --to gguf:mxfp4 --connections 1

@@ -24,7 +24,7 @@ while kill -0 $client 2>/dev/null; do
     looks=$((looks + 1))
     [ "${now:-0}" -le "$most" ] || most=$now
     # Open files without a name, too.
-    ! readlink /proc/$client/fd/* 2>/dev/null | grep -q 'deleted' || fail "a file without a name"
+    ! readlink /proc/$client/fd/* 2>/dev/null | grep 'deleted' >../deleted || fail "a file without a name: $(cat ../deleted)"
     sleep 0.02
 done
 wait $client

@@ -6,17 +6,19 @@ mkdir -p root/local
 expect 0 recast synth root/local/tiny --like tiny --experts 2 --layers 2 --quiet
 expect 0 recast convert root/local/tiny ref --to fp8
 export HF_TOKEN=$SECRET
-try=(recast convert hf://local/tiny d --to fp8 --retries 1 --timeout 2)
+# Few retries where all of them fail.
+few=(--retries 1)
+try=(recast convert hf://local/tiny d --to fp8 --timeout 2)
 again() { nothing d; rm -rf d; }
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 
 # --- no TLS needed
-expect 75 "${try[@]}" --endpoint https://no.such.host.invalid
+expect 75 "${try[@]}" "${few[@]}" --endpoint https://no.such.host.invalid
 says err 'no\.such\.host\.invalid'
 again
 serve hub
 stop # nobody listens there now
-expect 75 "${try[@]}" --endpoint "$ENDPOINT"
+expect 75 "${try[@]}" "${few[@]}" --endpoint "$ENDPOINT"
 again
 closed=$HUB
 
@@ -27,11 +29,11 @@ equal ref d
 rm -rf d
 if [ "$(asked hub.log '.origin == "proxy"')" -gt 0 ]; then
     [ "$(asked hub.log '(.origin | test("cdn|other")) and .auth != null')" -eq 0 ] || fail "the token went through the proxy to another origin"
-    http_proxy=http://127.0.0.1:$closed expect 75 "${try[@]}" --endpoint "$ENDPOINT"
+    http_proxy=http://127.0.0.1:$closed expect 75 "${try[@]}" "${few[@]}" --endpoint "$ENDPOINT"
     again
     stop
     serve wants --token "$SECRET" --proxy-auth
-    http_proxy=http://127.0.0.1:$PROXY expect 77 "${try[@]}" --endpoint "$ENDPOINT"
+    http_proxy=http://127.0.0.1:$PROXY expect 77 "${try[@]}" "${few[@]}" --endpoint "$ENDPOINT"
     says err '407|proxy'
     again
 fi
@@ -51,7 +53,7 @@ certificate good DNS:localhost,IP:127.0.0.1 -days 2
 certificate other DNS:hub.example -days 2
 
 serve tls --tls good.crt good.key --token "$SECRET"
-expect 76 "${try[@]}" --endpoint "https://localhost:$HUBS"
+expect 76 "${try[@]}" "${few[@]}" --endpoint "https://localhost:$HUBS"
 says err 'certificate'
 again
 [ ! -s tls.log ] || fail "a request reached a server that is not believed"
@@ -60,17 +62,17 @@ equal ref d
 rm -rf d
 [ "$(asked tls.log '.origin == "cdns" and .auth == null')" -gt 0 ] || fail "nothing came from the second origin"
 [ "$(asked tls.log '.origin == "cdns" and .auth != null')" -eq 0 ] || fail "the token went to another origin"
-expect 76 "${try[@]}" --endpoint "https://localhost:$HUBS" --ca-file other.crt
+expect 76 "${try[@]}" "${few[@]}" --endpoint "https://localhost:$HUBS" --ca-file other.crt
 again
 # From https to http: never, not even on this machine.
 order faults '{"do":"redirect","to":"http://{cdn}{path}","path":"/resolve/"}'
-expect '76' "${try[@]}" --endpoint "https://localhost:$HUBS" --ca-file good.crt
+expect 76 "${try[@]}" "${few[@]}" --endpoint "https://localhost:$HUBS" --ca-file good.crt
 says err 'redirect|https'
 again
 [ "$(asked tls.log '.origin == "cdn"')" -eq 0 ] || fail "https led to http"
 # The connection ends without TLS saying so.
 order faults '{"do":"cut","share":0.5,"file":"model-00003","range":true,"first":2}'
-expect 0 "${try[@]}" --retries 4 --endpoint "https://localhost:$HUBS" --ca-file good.crt
+expect 0 "${try[@]}" --endpoint "https://localhost:$HUBS" --ca-file good.crt
 equal ref d
 rm -rf d
 order faults ""
@@ -81,7 +83,7 @@ rm -rf d
 [ "$(asked tls.log '.origin == "proxy" and .auth != null')" -eq 0 ] || fail "the proxy saw the token"
 if [ "$(asked tls.log '.origin == "proxy" and .method == "CONNECT"')" -gt 0 ]; then
     order faults '{"do":"refuse_connect","origin":"proxy"}'
-    https_proxy=http://127.0.0.1:$PROXY expect 75 "${try[@]}" --endpoint "https://localhost:$HUBS" --ca-file good.crt
+    https_proxy=http://127.0.0.1:$PROXY expect 75 "${try[@]}" "${few[@]}" --endpoint "https://localhost:$HUBS" --ca-file good.crt
     again
 fi
 stop
@@ -90,7 +92,7 @@ stop
 certificate far DNS:hub.example,DNS:localhost -days 2
 serve far --tls far.crt far.key
 export https_proxy=http://127.0.0.1:$PROXY
-expect 83 "${try[@]}" --endpoint "https://hub.example:$HUBS" --ca-file far.crt
+expect 83 "${try[@]}" "${few[@]}" --endpoint "https://hub.example:$HUBS" --ca-file far.crt
 says err 'redirect'
 again
 [ "$(asked far.log '.origin == "hubs"')" -gt 0 ] || fail "the hub was not even asked"
@@ -98,7 +100,7 @@ again
 unset https_proxy
 stop
 serve wrong --tls other.crt other.key
-expect 76 "${try[@]}" --endpoint "https://localhost:$HUBS" --ca-file other.crt
+expect 76 "${try[@]}" "${few[@]}" --endpoint "https://localhost:$HUBS" --ca-file other.crt
 says err 'certificate|name|host'
 again
 stop
@@ -127,7 +129,7 @@ openssl req -new -key good.key -subj /CN=localhost -out late.csr 2>openssl.err &
         -startdate 20200101000000Z -enddate 20200201000000Z 2>>openssl.err ||
     { cat openssl.err; fail "openssl makes no certificate of old"; }
 serve late --tls late.crt good.key
-expect 76 "${try[@]}" --endpoint "https://localhost:$HUBS" --ca-file late.crt
+expect 76 "${try[@]}" "${few[@]}" --endpoint "https://localhost:$HUBS" --ca-file late.crt
 says err 'certificate|expired'
 again
 stop
