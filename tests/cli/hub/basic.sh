@@ -88,7 +88,7 @@ done
 expect 0 recast verify hf://local/tiny ref "${hub[@]}"
 expect 1 recast verify hf://local/tiny refnext "${hub[@]}"
 expect 0 recast verify root/local/tiny "$web"
-expect 0 recast run root/local/tiny --ids 1,2,3,4 --max-tokens 3 --temperature 0
+expect 0 recast run root/local/tiny --tokens 1,2,3,4 -n 3
 cp out want
-expect 0 recast run hf://local/tiny --ids 1,2,3,4 --max-tokens 3 --temperature 0 "${hub[@]}"
+expect 0 recast run hf://local/tiny --tokens 1,2,3,4 -n 3 "${hub[@]}"
 cmp -s out want || fail "run says something else from the hub"

@@ -16,7 +16,7 @@ try=(recast convert hf://local/tiny --endpoint "$ENDPOINT")
 # 1. The second run fetches no large file again.
 expect 0 "${try[@]}" d --to fp8 --cache cache
 equal ref d
-[ "$(du -sb cache | cut -f1)" -gt $((size * 8 / 10)) ] || fail "the cache holds $(du -sb cache) of $size"
+[ "$(du -s -B1 cache | cut -f1)" -gt $((size * 8 / 10)) ] || fail "the cache holds $(du -s -B1 cache) of $size"
 discreet cache d out err
 : >hub.log
 expect 0 "${try[@]}" d.gguf --to gguf:mxfp4 --cache cache
@@ -32,13 +32,13 @@ limit=$((size / 3))
 client=$!
 most=0
 while kill -0 $client 2>/dev/null; do
-    now=$(du -sb cache 2>/dev/null | cut -f1)
+    now=$(du -s -B1 cache 2>/dev/null | cut -f1)
     [ "${now:-0}" -le "$most" ] || most=$now
     sleep 0.02
 done
 wait $client || fail "with a limit"
 equal ref d
-now=$(du -sb cache | cut -f1)
+now=$(du -s -B1 cache | cut -f1)
 [ "$now" -le $((limit + 65536)) ] || fail "the cache holds $now bytes, the limit is $limit"
 [ "$most" -le $((limit + 65536)) ] || fail "the cache held $most bytes, the limit is $limit"
 

@@ -58,13 +58,13 @@ try() {
     rm -rf d
 }
 
-# row: the same beside others, at most five at a time
+# row: the same beside others, at most eight at a time
 row() {
     rows=$((rows + 1))
     # shellcheck disable=SC2053 # ROW is a pattern: rows that are wanted
     [[ "$1" == ${ROW:-*} ]] || return
     ran=$((ran + 1))
-    while [ "$(jobs -rp | wc -l)" -ge 5 ]; do wait -n; done
+    while [ "$(jobs -rp | wc -l)" -ge 8 ]; do wait -n; done
     (try "$@") >"$1.result" 2>&1 || touch "$1.failed" &
 }
 
@@ -98,8 +98,9 @@ row empty '65|80' 'bytes|size' '{"do":"empty","file":"model-00003","origin":"cdn
 row other_length 80 'bytes|size' '{"do":"other_length","file":"model-00003"}'
 row other_length_json 80 'bytes|size' '{"do":"other_length","file":"config.json"}'
 row flip 80 'sha' '{"do":"flip","at":900000,"file":"model-00003"}'
-row flip_json '80' 'sha|identity' '{"do":"flip","file":"generation_config.json"}'
-row flip_middle 80 'sha|differ|identity' '{"do":"flip",'"$cdn"',"nth":[4]}'
+row flip_header 'same|65|80|82' '' '{"do":"flip","at":60,'"$shard"',"first":1}'
+row flip_json 80 'stated' '{"do":"flip","file":"generation_config.json"}'
+row flip_middle 'same|80' 'stated' '{"do":"flip",'"$cdn"',"nth":[4]}'
 # --- codings and headers
 row gzipped 76 'encod|gzip|compress' '{"do":"gzipped",'"$cdn"'}'
 row gzipped_json 'same|76' 'encod|gzip' '{"do":"gzipped",'"$api"',"first":1}'
