@@ -120,7 +120,7 @@ TOOLS := $(addprefix $(O)/tests/cli/,sabotage repack int4 statistics)
 $(TOOLS): $(O)/%: $(O)/%.o $(O)/librecast.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $< $(O)/librecast.a $(LIBS)
 
-test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) $(O)/tests/cli/fault.so $(TOOLS) ## Run every test (no network, no GPU, no Python)
+test: all $(UNIT_BIN) $(O)/tests/check/check $(FUZZ_BIN) $(O)/tests/cli/fault.so $(TOOLS) ## Run every test (no network, no GPU; python3 for tests/cli/hub)
 	$(Q)O=$(O) scripts/test
 
 asan: ## Run the tests under address and undefined-behaviour sanitizers
