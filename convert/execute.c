@@ -7,6 +7,7 @@
 
 #include "convert/columns.h"
 #include "convert/ledger.h"
+#include "convert/readback.h"
 #include "formats/base/hash.h"
 #include "formats/base/par.h"
 #include "formats/base/stop.h"
@@ -17,9 +18,8 @@ enum {
      * was measured 1.3 times as fast as 8 MiB, from a disk equal. */
     CHUNK = 2 << 20,
     CHUNK_MIN = 1 << 18,
-    REHASH = 1 << 18, /* bytes read back at a time: where a chunk fits, this does */
-    SLICE = 1 << 18,  /* bytes of the larger side that are worked on at a time: half an L2 */
-    IO_SLOTS = 4      /* slots beyond the computing ones: these wait for the disk */
+    SLICE = 1 << 18, /* bytes of the larger side that are worked on at a time: half an L2 */
+    IO_SLOTS = 4     /* slots beyond the computing ones: these wait for the disk */
 };
 
 typedef struct hashes {
@@ -93,65 +93,24 @@ static uint64_t job_out_bytes(const rc_job *job)
 
 /* ------------------------------------------------ what an earlier run left */
 
-/* Bytes [off, off + n) of a tensor's own bytes, which may lie in rows with gaps between. */
-static rc_code read_dest(rc_out *out, const rc_dest *d, uint64_t off, uint8_t *buf, size_t n,
-                         rc_err *err)
-{
-    if (!d->stride)
-        return rc_out_read(out, d->begin + off, buf, n, err);
-    while (n) {
-        const uint64_t in_row = off % d->row_bytes;
-        const size_t now = n < d->row_bytes - in_row ? n : (size_t)(d->row_bytes - in_row);
-
-        RC_TRY(rc_out_read(out, d->begin + off / d->row_bytes * d->stride + in_row, buf, now, err));
-        buf += now;
-        off += now;
-        n -= now;
-    }
-    return RC_OK;
-}
-
-static rc_code rehash(rc_out *out, const rc_dest *d, const rc_digest *want, uint8_t *buf,
-                      bool *same, rc_err *err)
-{
-    _Alignas(64) rc_hasher hasher;
-    rc_digest got;
-
-    if (!d->name)
-        return RC_OK;
-    rc_hash_begin(&hasher);
-    for (uint64_t off = 0; off < d->nbytes; off += REHASH) {
-        const size_t n = d->nbytes - off < REHASH ? (size_t)(d->nbytes - off) : (size_t)REHASH;
-
-        RC_TRY(rc_stop_check(err));
-        RC_TRY(read_dest(out, d, off, buf, n, err));
-        rc_hash_add(&hasher, buf, n);
-    }
-    got = rc_hash_end(&hasher);
-    *same &= rc_digest_equal(&got, want);
-    return RC_OK;
-}
-
 /* A shard that was not recorded as synced may have lost anything in a power cut:
  * believe the journal only where the bytes still have the digest it names. */
 static rc_code recheck_shard(run *r, size_t s, rc_err *err)
 {
-    uint8_t *buf = rc_mem_get_pages(r->mem, REHASH);
+    uint8_t *buf = rc_mem_get_pages(r->mem, RC_READBACK);
     rc_code rc = RC_OK;
 
     if (!buf)
-        return rc_fail_nomem(err, r->mem, REHASH);
+        return rc_fail_nomem(err, r->mem, RC_READBACK);
     for (size_t i = 0; i < rc_plan_jobs(r->plan) && rc == RC_OK; i++) {
         const rc_result *result = rc_journal_result(r->journal, i);
         const rc_job *job = rc_plan_job(r->plan, i);
-        rc_out *out = r->shards[s].out;
-        bool same = true;
+        const rc_dest *differs;
 
         if (!result || job->shard != s)
             continue;
-        for (unsigned part = 0; part < RC_PART_COUNT && rc == RC_OK; part++)
-            rc = rehash(out, &job->out[part], &result->out[part], buf, &same, err);
-        if (rc == RC_OK && !same)
+        rc = rc_readback(r->shards[s].out, job, result, buf, &differs, err);
+        if (rc == RC_OK && differs)
             rc = rc_journal_forget(r->journal, i, err);
     }
     rc_mem_put(r->mem, buf);
@@ -217,7 +176,8 @@ static rc_code take_up_shard(run *r, size_t s, rc_err *err)
 static rc_code take_up(run *r, rc_err *err)
 {
     for (size_t s = 0; s < rc_plan_shards(r->plan); s++)
-        RC_TRY(take_up_shard(r, s, err));
+        if (rc_plan_is_mine(r->plan, s))
+            RC_TRY(take_up_shard(r, s, err));
     return RC_OK;
 }
 
@@ -243,9 +203,11 @@ uint64_t rc_execute_space(const rc_plan *plan, const rc_dir *dir)
 
 /* --------------------------------------------------------- what is to be done */
 
+/* Done, or for another part of the work to do. */
 static bool is_done(const run *r, size_t job)
 {
-    return r->journal && rc_journal_result(r->journal, job);
+    return !rc_plan_is_mine(r->plan, rc_plan_job(r->plan, job)->shard) ||
+           (r->journal && rc_journal_result(r->journal, job));
 }
 
 static size_t max_size(size_t a, uint64_t b)
@@ -765,14 +727,14 @@ static void count_left(run *r)
     for (size_t i = 0; i < rc_plan_jobs(r->plan); i++) {
         const rc_job *job = rc_plan_job(r->plan, i);
 
-        if (is_done(r, i))
-            count(r, job_out_bytes(job));
-        else
+        if (!is_done(r, i))
             r->shards[job->shard].jobs_left++;
+        else if (rc_plan_is_mine(r->plan, job->shard))
+            count(r, job_out_bytes(job));
     }
     if (r->opts->progress) {
         r->opts->progress->kept = r->opts->progress->done;
-        r->opts->progress->total = rc_plan_tensor_bytes(r->plan);
+        r->opts->progress->total = rc_plan_share_size(r->plan).tensor_bytes;
     }
 }
 

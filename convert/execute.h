@@ -22,7 +22,7 @@ typedef struct rc_execute_opts {
     rc_progress *progress;   /* bytes written; may be NULL */
 } rc_execute_opts;
 
-/** Bring every shard of the plan to NAME.partial in `dir`. What the journal says is
+/** Bring every shard of the plan's share to NAME.partial in `dir`. What the journal says is
  *  done is checked and kept. `journal` may be NULL with opts->discard.
  *    RC_E_NUMERIC   an inexact tile under require_exact; NaN, Inf, bad scales; a
  *                   weight that is all zero
@@ -32,7 +32,8 @@ RC_MUST_CHECK
 rc_code rc_execute(const rc_plan *plan, const rc_dir *dir, rc_journal *journal,
                    const rc_execute_opts *opts, rc_mem *mem, rc_err *err);
 
-/** Bytes that an execution would add to the disk, given what is there. */
+/** Bytes that an execution would add to the disk, given what is there. Of the whole: the parts of a
+ *  conversion share a disk. */
 uint64_t rc_execute_space(const rc_plan *plan, const rc_dir *dir);
 
 /** Name of a shard's unfinished file, into buf; returns buf. */

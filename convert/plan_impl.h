@@ -14,6 +14,8 @@ struct rc_plan {
     size_t njobs;
     rc_plan_shard *shards;
     size_t nshards, ntensors;
+    rc_share share;
+    size_t mine, nmine; /* shards of the share: the first, and how many */
     uint64_t read_bytes, tensor_bytes, file_bytes, tiles;
 };
 
@@ -23,6 +25,8 @@ rc_code rc_plan_fill_safetensors(rc_plan *plan, rc_err *err);
 RC_MUST_CHECK
 rc_code rc_plan_fill_gguf(rc_plan *plan, const rc_log *log, rc_err *err);
 
+/** Names of a share's small files; `stem` is NULL in a folder of shards. */
+void rc_plan_name_files(rc_plan_names *names, const char *stem, rc_share share);
 /** Room for n jobs. */
 RC_MUST_CHECK
 rc_code rc_plan_room(rc_plan *plan, size_t n, rc_err *err);
