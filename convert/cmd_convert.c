@@ -6,6 +6,7 @@
 
 #include "convert/cmd_convert_int4.h"
 #include "convert/cmd_convert_print.h"
+#include "convert/cmd_join.h"
 #include "convert/convert.h"
 #include "formats/base/cli.h"
 #include "formats/base/io.h"
@@ -19,6 +20,11 @@ typedef struct options {
     rc_opt_list tensors, types;
     rc_int4_words int4;
     bool dry_run, hollow, json, force, restart, allow_nonfinite, allow_zero;
+    const char *part;
+    rc_share share;
+    const rc_part_origin *origin; /* for --part */
+    const char *commit;           /* of the other parts, or NULL */
+    const rc_join_how *join;      /* not to convert, but to join */
 } options;
 
 static const char about[] =
@@ -41,6 +47,9 @@ static const char about[] =
     "\n"
     "Stopped or killed, run the same command again: it goes on after the last finished\n"
     "tensor, and the result is the same to the byte.\n"
+    "\n"
+    "--part 3/8 makes the third of eight shares of the output's shards, on this machine or\n"
+    "another that sees SRC and DST; when all are made, recast join DST finishes.\n"
     "\n"
     "examples:\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8 --to fp8\n"
@@ -175,8 +184,7 @@ static void start(progress *p, const rc_plan *plan, rc_mem *mem)
     p->converter = rc_ticker_start("converted", &p->converting);
 }
 
-static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, rc_mem *mem,
-                        rc_err *err)
+static rc_code run_plan(rc_plan *plan, const char *dst, const options *o, rc_mem *mem, rc_err *err)
 {
     progress told = { 0 };
     const rc_convert_opts opts = {
@@ -187,12 +195,15 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
                      .progress = &told.converting },
         .force = o->force,
         .restart = o->restart,
+        .origin = o->origin,
         .log = rc_cli_log(),
         .smoothed = &told.smoothing.done,
     };
     rc_convert_report report = { 0 };
     rc_code rc;
 
+    if (o->join)
+        return rc_join_and_tell(plan, dst, o->join, (unsigned)o->threads, mem, err);
     if (o->dry_run) {
         rc = rc_convert_preflight(plan, dst, &opts, &report, err);
         if (rc == RC_OK || rc == RC_E_NOSPACE) {
@@ -223,6 +234,8 @@ static rc_code run_plan(const rc_plan *plan, const char *dst, const options *o, 
         return rc;
     }
     rc_int4_warn(plan, &report.totals.int4);
+    if (o->share.count)
+        return rc_print_part(plan, dst, &report, told.converting.kept, o->json, mem, err);
     if (o->json)
         return rc_print_summary(plan, dst, mem, err);
     if (rc_cli.quiet)
@@ -245,6 +258,7 @@ static rc_code refuse_gguf_source(const char *src, rc_err *err)
 
 static rc_code run(const char *src, const char *dst, const options *o, rc_mem *mem, rc_err *err)
 {
+    rc_source_opts how = *rc_cmd_sources();
     rc_source *source;
     rc_ckpt *ckpt = NULL;
     rc_model *model = NULL;
@@ -256,7 +270,8 @@ static rc_code run(const char *src, const char *dst, const options *o, rc_mem *m
     if (to_gguf(o))
         RC_TRY_GOTO(rc, done, load_gguf(&h, o, dst, mem, err));
     recipe = recipe_of(o, &h);
-    RC_TRY_GOTO(rc, done, rc_source_open(&source, src, rc_cmd_sources(), mem, err));
+    how.revision = o->commit ? o->commit : how.revision;
+    RC_TRY_GOTO(rc, done, rc_source_open(&source, src, &how, mem, err));
     RC_TRY_GOTO(rc, done, rc_ckpt_open(&ckpt, source, rc_cli_log(), mem, err));
     if (rc_ckpt_gguf(ckpt))
         RC_TRY_GOTO(rc, done, refuse_gguf_source(src, err));
@@ -269,6 +284,8 @@ static rc_code run(const char *src, const char *dst, const options *o, rc_mem *m
         rc = rc_fail(err, RC_E_DATA, RC_NO_OFFSET, "stopped at the warnings above (--strict)");
     if (rc == RC_OK)
         rc = rc_plan_new(&plan, model, &recipe, rc_cli_log(), mem, err);
+    if (rc == RC_OK)
+        rc = rc_plan_take_share(plan, o->share, err);
     if (rc == RC_OK)
         rc = run_plan(plan, dst, o, mem, err);
 done:
@@ -308,14 +325,42 @@ static int check_options(const options *o, const char *src)
             o->tensors.n ? ": a part of a model is no GGUF file" : "; --split-size does");
     if (o->draft && gguf != (draft_of(o) > RC_DRAFT_DROP) && draft_of(o) != RC_DRAFT_DROP)
         return rc_cli_usage("--draft %s does not go with --to %s", o->draft, o->to);
+    if (o->part && !rc_share_parse(o->part, &(rc_share){ 0 }))
+        return rc_cli_usage("--part %s: the number of a part and how many there are, as in 3/8, "
+                            "counted from 1",
+                            o->part);
+    if (o->part && o->hollow)
+        return rc_cli_usage("--hollow writes metadata only: there is nothing to share out");
     if (rc_cli.cpu && !rc_cpu_force(rc_cli.cpu))
         return rc_cli_usage("--cpu %s: this machine does not have it", rc_cli.cpu);
     return -1;
 }
 
+/* With what join and the other parts have to know. */
+static rc_code run_part(const char *src, const char *dst, options *o, const rc_opt *opts,
+                        rc_mem *mem, rc_err *err)
+{
+    rc_part_words words = { 0 };
+    rc_code rc;
+
+    rc_share_parse(o->part, &o->share);
+    rc = rc_part_words_of(&words, src, dst, opts, to_gguf(o), mem, err);
+    o->origin = &words.origin;
+    o->commit = words.common.commit;
+    if (rc == RC_OK)
+        rc = run(src, dst, o, mem, err);
+    rc_part_words_free(&words);
+    return rc;
+}
+
 int rc_cmd_convert(int argc, char **argv)
 {
-    options o = { .threads = rc_par_cpus() };
+    return rc_cmd_convert_or_join(argc, argv, NULL);
+}
+
+int rc_cmd_convert_or_join(int argc, char **argv, const rc_join_how *join)
+{
+    options o = { .threads = rc_par_cpus(), .join = join, .commit = join ? join->commit : NULL };
     const rc_opt opts[] = {
         { "to", RC_OPT_STR, "fp8|bf16|awq|w4a16|gguf:RECIPE", "what to make (needed)", &o.to, 0,
           0 },
@@ -387,7 +432,10 @@ int rc_cmd_convert(int argc, char **argv)
         { "json", RC_OPT_FLAG, NULL, "print the plan or the summary as JSON", &o.json, 0, 0 },
         { "force", RC_OPT_FLAG, NULL, "replace a finished result, or write among other files",
           &o.force, 0, 0 },
-        { "restart", RC_OPT_FLAG, NULL, "discard an unfinished run", &o.restart, 0, 0 },
+        { "restart", RC_OPT_FLAG, NULL, "discard an unfinished run (with --part: of this part)",
+          &o.restart, 0, 0 },
+        { "part", RC_OPT_STR, "I/N",
+          "only the I-th of N shares of the output's shards; then recast join DST", &o.part, 0, 0 },
         { 0 },
     };
     const rc_cmd cmd = {
@@ -404,6 +452,7 @@ int rc_cmd_convert(int argc, char **argv)
     rc_err err = { .offset = RC_NO_OFFSET };
     const char *args[2];
     unsigned nargs;
+    rc_code rc;
     int code = rc_cli_parse(&cmd, argc, argv, args, &nargs);
 
     if (code >= 0)
@@ -413,5 +462,9 @@ int rc_cmd_convert(int argc, char **argv)
         return code;
     mem.limit =
         o.mem_limit ? (size_t)o.mem_limit : (size_t)(rc_int4_is_target(o.to) ? 1536 : 512) << 20;
-    return run(args[0], args[1], &o, &mem, &err) == RC_OK ? 0 : rc_cli_fail(&err);
+    if (o.part)
+        rc = run_part(args[0], args[1], &o, opts, &mem, &err);
+    else
+        rc = run(args[0], args[1], &o, &mem, &err);
+    return rc == RC_OK ? 0 : rc_cli_fail(&err);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "convert/cmd_convert_int4.h"
+#include "convert/cmd_join.h"
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
 
@@ -108,6 +109,7 @@ rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report,
     rc_jsonw_ku64(w, "space_free", report->free);
     if (is_mixed(plan))
         write_shares(w, plan);
+    rc_write_part(w, plan);
     rc_write_shards(w, plan);
     rc_jsonw_object_end(w);
     text = rc_jsonw_text(w, NULL);
@@ -203,6 +205,7 @@ void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigne
     printf("space     %s needed, %s free\n", rc_human_bytes(a, report->need),
            rc_human_bytes(b, report->free));
     print_time(plan, threads);
+    rc_print_share(plan);
 }
 
 /* ------------------------------------------------------------------ verdict */
@@ -246,19 +249,23 @@ static void print_rounding(const rc_totals *t)
     printf(" (signal to noise)\n");
 }
 
-void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report,
-                      uint64_t kept)
+void rc_print_totals(const rc_plan *plan, const rc_totals *t)
 {
-    const rc_totals *t = &report->totals;
-    const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
-    const uint64_t now = rc_plan_tensor_bytes(plan) - kept;
-    char a[16], b[24], c[16];
-
     print_exactness(plan, t);
     print_rounding(t);
     rc_int4_print(plan, &t->int4);
     if (t->nonfinite)
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
+}
+
+void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report,
+                      uint64_t kept)
+{
+    const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
+    const uint64_t now = rc_plan_tensor_bytes(plan) - kept;
+    char a[16], b[24], c[16];
+
+    rc_print_totals(plan, &report->totals);
     printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),
            rc_human_bytes(a, rc_plan_tensor_bytes(plan)), rc_plan_shards(plan),
            rc_plan_names_of(plan)->ledger);

@@ -10,6 +10,8 @@ RC_MUST_CHECK
 rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report, rc_mem *mem,
                            rc_err *err);
 
+/** What was exact, what was rounded and how. */
+void rc_print_totals(const rc_plan *plan, const rc_totals *totals);
 /** What came out; `kept` bytes were there from an earlier run. */
 void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report,
                       uint64_t kept);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "convert/part.h"
 #include "convert/publish.h"
 
 enum { STEM_MAX = 200 }; /* bytes; what is added to it must fit into a file name */
@@ -154,9 +155,13 @@ static rc_code refuse_occupied(const rc_plan *plan, const rc_dir *dir, const rc_
                           ? !(complete && opts->restart)
                           : !is_file(plan) && rc_dir_stat(dir, names->lock, NULL) && !complete;
 
-    RC_TRY(refuse_foreign(plan, dir, err));
+    bool part;
+
+    RC_TRY(rc_part_refuse(plan, dir, &part, err));
+    if (!part)
+        RC_TRY(refuse_foreign(plan, dir, err));
     RC_TRY(refuse_folders(plan, dir, err));
-    if (opts->force || ours)
+    if (opts->force || ours || part)
         return RC_OK;
     return complete ? refuse_finished(plan, dir, err) : refuse_others(plan, dir, err);
 }
@@ -220,7 +225,7 @@ static rc_code open_for_asking(rc_dir *dir, const char *dst, char buf[PATH_MAX],
 }
 
 /* The folder that the output goes to: DST, or that of the file DST. */
-static const char *folder_of(const rc_plan *plan, const char *dst, char buf[PATH_MAX])
+const char *rc_convert_folder(const rc_plan *plan, const char *dst, char buf[PATH_MAX])
 {
     snprintf(buf, PATH_MAX, "%s", dst);
     return is_file(plan) ? dirname(buf) : buf;
@@ -282,7 +287,7 @@ rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_conv
     rc_code rc;
 
     RC_TRY(refuse_overlap(plan, src, dst, err));
-    RC_TRY(open_for_asking(&dir, folder_of(plan, dst, folder), buf, &exists, err));
+    RC_TRY(open_for_asking(&dir, rc_convert_folder(plan, dst, folder), buf, &exists, err));
     if (!exists && is_file(plan)) {
         rc_dir_close(&dir);
         return fail_no_folder(dst, err);
@@ -322,7 +327,7 @@ static void hash_int4(rc_hasher *hasher, const rc_int4_recipe *r)
     rc_hash_field(hasher, &stats, sizeof stats);
 }
 
-static rc_journal_id identity(const rc_plan *plan)
+rc_journal_id rc_convert_identity(const rc_plan *plan)
 {
     _Alignas(64) rc_hasher hasher;
     rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
@@ -392,8 +397,9 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
                           rc_convert_report *report, rc_mem *mem, rc_err *err)
 {
     const double started = rc_now();
-    const rc_journal_id id = identity(plan);
+    const rc_journal_id id = rc_convert_identity(plan);
     rc_journal *journal;
+    const bool part = rc_plan_share(plan).count != 0;
     rc_smooth *smooth = NULL;
     rc_code rc;
 
@@ -402,32 +408,48 @@ static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_conve
     RC_TRY(rc_publish_rehearse(plan, mem, err));
     RC_TRY(rc_journal_open(&journal, dir, rc_plan_names_of(plan)->journal, &id, rc_plan_jobs(plan),
                            rc_plan_shards(plan), opts->restart, opts->log, mem, err));
-    if (only_journal_left(plan, dir, journal)) {
+    if (!part && only_journal_left(plan, dir, journal)) {
         report->already_complete = true;
         rc_journal_close(&journal);
         return rc_dir_remove(dir, rc_plan_names_of(plan)->journal, err);
     }
-    if (rc_publish_is_complete(plan, dir) &&
-        !opts->force) { /* a forced run began, this one is not */
+    if (part) {
+        report->already_complete = rc_part_is_finished(plan, dir, journal, false);
+        if (!report->already_complete)
+            RC_TRY_GOTO(rc, done, rc_part_spoil_join(plan, dir, err));
+    } else if (rc_publish_is_complete(plan, dir) &&
+               !opts->force) { /* a forced run began, this one is not */
         rc_journal_close(&journal);
         return refuse_finished(plan, dir, err);
     }
     report->run.resumed = rc_journal_is_resumed(journal);
     rc = execute(plan, dir, journal, &id, opts, &smooth, mem, err);
-    report->jobs = rc_plan_jobs(plan);
+    report->jobs = rc_plan_share_size(plan).jobs;
     report->jobs_done = rc_journal_done(journal);
     report->run.seconds = rc_now() - started;
     if (rc == RC_OK) {
         const rc_finished done = { plan, journal, smooth };
 
         rc = rc_totals_of(&done, &report->totals, err);
-        if (rc == RC_OK)
+        if (rc == RC_OK && !part)
             rc = rc_publish(&done, dir, &report->run, &report->totals, opts->force, opts->log, mem,
                             err);
     }
+done:
     rc_smooth_free(&smooth);
     rc_journal_close(&journal);
     return rc;
+}
+
+static rc_code take_lock(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
+                         int *lock, rc_mem *mem, rc_err *err)
+{
+    const rc_journal_id id = rc_convert_identity(plan);
+
+    if (rc_plan_share(plan).count == 0)
+        return rc_dir_lock(dir, rc_plan_names_of(plan)->lock, lock, err);
+    RC_TRY(refuse_occupied(plan, dir, opts, err));
+    return rc_part_enter(plan, dir, &id, opts->origin, opts->force, lock, mem, err);
 }
 
 rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
@@ -441,8 +463,8 @@ rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *
 
     memset(report, 0, sizeof *report);
     RC_TRY(rc_convert_preflight(plan, dst, opts, report, err));
-    RC_TRY(rc_dir_open(&dir, folder_of(plan, dst, folder), !is_file(plan), err));
-    rc = rc_dir_lock(&dir, lock_name, &lock, err);
+    RC_TRY(rc_dir_open(&dir, rc_convert_folder(plan, dst, folder), !is_file(plan), err));
+    rc = take_lock(plan, &dir, opts, &lock, mem, err);
     if (rc == RC_OK) {
         rc = run_locked(plan, &dir, opts, report, mem, err);
         rc_dir_unlock(&dir, lock_name, lock);
@@ -500,7 +522,7 @@ rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert
     rc_code rc;
 
     RC_TRY(refuse_overlap(plan, src, dst, err));
-    rc = rc_dir_open(&dir, folder_of(plan, dst, folder), false, err);
+    rc = rc_dir_open(&dir, rc_convert_folder(plan, dst, folder), false, err);
     if (rc != RC_OK)
         return rc == RC_E_NOINPUT ? fail_no_folder(dst, err) : rc;
     rc = rc_dir_lock(&dir, rc_plan_names_of(plan)->lock, &lock, err);

@@ -2,13 +2,17 @@
 #ifndef RC_CONVERT_CONVERT_H
 #define RC_CONVERT_CONVERT_H
 
+#include <limits.h>
+
 #include "convert/execute.h"
 #include "convert/ledger.h"
+#include "convert/part.h"
 
 typedef struct rc_convert_opts {
     rc_execute_opts execute;
     bool force;   /* replace a finished result, or use a folder that holds other things */
     bool restart; /* discard an unfinished run */
+    const rc_part_origin *origin; /* where the plan is of a part; else NULL */
     const rc_log *log;
     _Atomic uint64_t *smoothed; /* counts blocks whose scalings are found; may be NULL */
 } rc_convert_opts;
@@ -18,13 +22,20 @@ typedef struct rc_convert_report {
     rc_run run;
     uint64_t need, free;    /* bytes: preflight's figures */
     size_t jobs_done, jobs; /* what is kept, after a failure too */
-    bool already_complete;  /* a run that died after its last byte was written */
+    bool already_complete;  /* a run that died after its last byte was written; a part that is
+                               finished */
 } rc_convert_report;
 
 /** What a GGUF file's companions are named after: "model" for "DIR/model.gguf", in buf.
  *  RC_E_USAGE when dst does not end in .gguf or its name is too long. */
 RC_MUST_CHECK
 rc_code rc_convert_stem(const char *dst, char buf[RC_PLAN_NAME], rc_err *err);
+
+/** The folder that the output goes to: DST, or that of the file DST; in buf. */
+const char *rc_convert_folder(const rc_plan *plan, const char *dst, char buf[PATH_MAX]);
+
+/** What must be the same for a conversion to go on: version, recipe, source. */
+rc_journal_id rc_convert_identity(const rc_plan *plan);
 
 /** Refuse what cannot end well, before anything is written: DST is SRC or lies inside
  *  it (or the reverse), a finished result without `force`, not enough space.
@@ -42,6 +53,7 @@ rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert
 
 /** Convert into the folder `dst`, which is made if it is not there; for GGUF, into the file
  *  `dst` and its companions, in a folder that is there.
+ *  A plan that is of a part ends with its shards synced, under unfinished names (part.h).
  *  `report` is filled as far as it goes, on failure too. */
 RC_MUST_CHECK
 rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
