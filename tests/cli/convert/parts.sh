@@ -4,13 +4,13 @@
 sample=$ROOT/tests/data/sample
 tiny src
 
-# parts N DST HOW...: all parts of a conversion one after the other, in the order of `order`
+# parts ORDER N DST HOW...: all N parts of a conversion one after the other
 parts() {
-    local n=$1 dst=$2 i
-    shift 2
+    local order=$1 n=$2 dst=$3 i
+    shift 3
     for i in $order; do
-        expect 0 recast convert "$@" --part "$i/$n" --quiet
-        unfinished "$(dirname "$dst/x")"
+        expect 0 recast convert src "$dst" "$@" --part "$i/$n" --quiet
+        unfinished "$dst"
     done
 }
 no_traces() { # DIR: nothing is left of the parts
@@ -22,7 +22,7 @@ no_traces() { # DIR: nothing is left of the parts
 expect 0 recast convert src ref --to fp8 --shard-size 1M --quiet
 shards=$(find ref -name '*.safetensors' | wc -l)
 [ "$shards" -ge 6 ] || fail "$shards shards only"
-order="1 2 3" parts 3 d src d --to fp8 --shard-size 1M
+parts "1 2 3" 3 d --to fp8 --shard-size 1M
 expect 0 recast join d
 says out 'exact +all' 'checked .* read back' "wrote +d: .* in $shards shards"
 same ref d
@@ -32,7 +32,7 @@ says out 'is complete'
 expect 73 recast convert src d --to fp8 --shard-size 1M --part 2/3
 says err 'finished conversion' 'force'
 rm -rf d
-order="3 1 2" parts 3 d src d --to fp8 --shard-size 1M
+parts "3 1 2" 3 d --to fp8 --shard-size 1M
 expect 0 recast join d --check sizes --threads 1
 says out 'sizes only'
 same ref d
