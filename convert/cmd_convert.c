@@ -337,18 +337,19 @@ static int check_options(const options *o, const char *src)
 }
 
 /* With what join and the other parts have to know. */
-static rc_code run_part(const char *src, const char *dst, options *o, const rc_opt *opts,
+static rc_code run_part(const char *src, const char *dst, const options *whole, const rc_opt *opts,
                         rc_mem *mem, rc_err *err)
 {
+    options o = *whole;
     rc_part_words words = { 0 };
     rc_code rc;
 
-    rc_share_parse(o->part, &o->share);
-    rc = rc_part_words_of(&words, src, dst, opts, to_gguf(o), mem, err);
-    o->origin = &words.origin;
-    o->commit = words.common.commit;
+    rc_share_parse(o.part, &o.share);
+    rc = rc_part_words_of(&words, src, dst, opts, to_gguf(&o), mem, err);
+    o.origin = &words.origin;
+    o.commit = words.common.commit;
     if (rc == RC_OK)
-        rc = run(src, dst, o, mem, err);
+        rc = run(src, dst, &o, mem, err);
     rc_part_words_free(&words);
     return rc;
 }

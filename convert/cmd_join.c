@@ -14,6 +14,7 @@
 #include "convert/join.h"
 #include "formats/base/io.h"
 #include "formats/base/par.h"
+#include "formats/cmd_source.h"
 
 /* ------------------------------------------------- the words of a conversion */
 
@@ -90,37 +91,32 @@ static void add_given(rc_part_words *w, const rc_opt *opt, bool file, bool *whol
 }
 
 /* Where the parts' common file is, or would be. */
-static rc_code find_common(const char *dst, bool gguf, char folder[PATH_MAX],
-                           char name[RC_PLAN_NAME + 16], char summary[RC_PLAN_NAME + 16],
+static rc_code find_common(const char *dst, bool gguf, char folder[PATH_MAX], rc_plan_names *names,
                            rc_err *err)
 {
-    char stem[RC_PLAN_NAME] = "";
+    char stem[RC_PLAN_NAME], buf[PATH_MAX];
 
-    snprintf(folder, PATH_MAX, "%s", dst);
-    if (gguf) {
-        char buf[PATH_MAX];
-
+    if (gguf)
         RC_TRY(rc_convert_stem(dst, stem, err));
-        snprintf(buf, sizeof buf, "%s", dst);
-        snprintf(folder, PATH_MAX, "%s", dirname(buf));
-    }
-    snprintf(name, RC_PLAN_NAME + 16, "%s%srecast.parts.json", stem, gguf ? "." : "");
-    snprintf(summary, RC_PLAN_NAME + 16, "%s%srecast.json", stem, gguf ? "." : "");
+    snprintf(buf, sizeof buf, "%s", dst);
+    snprintf(folder, PATH_MAX, "%s", gguf ? dirname(buf) : buf);
+    rc_plan_name_files(names, gguf ? stem : NULL, (rc_share){ 0 });
     return RC_OK;
 }
 
 /* No folder, no parts: what is wrong with DST is for others to say. */
 static rc_code read_common(rc_parts *out, const char *dst, bool gguf, rc_mem *mem, rc_err *err)
 {
-    char folder[PATH_MAX], name[RC_PLAN_NAME + 16], summary[RC_PLAN_NAME + 16];
+    char folder[PATH_MAX];
+    rc_plan_names names;
     rc_dir dir;
     rc_code rc = RC_OK;
 
-    RC_TRY(find_common(dst, gguf, folder, name, summary, err));
+    RC_TRY(find_common(dst, gguf, folder, &names, err));
     if (rc_dir_open(&dir, folder, false, NULL) != RC_OK)
         return RC_OK;
-    if (rc_dir_stat(&dir, name, NULL))
-        rc = rc_parts_read(out, &dir, name, mem, err);
+    if (rc_dir_stat(&dir, names.parts, NULL))
+        rc = rc_parts_read(out, &dir, names.parts, mem, err);
     rc_dir_close(&dir);
     return rc;
 }
@@ -357,10 +353,13 @@ static rc_code say_again(words *w, const rc_parts *parts, const char *dst, const
     return RC_OK;
 }
 
-/* Nothing to join: is it done, or was it never begun? */
-static int no_parts(const rc_dir *dir, const char *summary, const char *dst, rc_err *err)
+/* Nothing to join: is it done, or was it never begun? A join that died at its very end left its
+ * journal. */
+static int no_parts(const rc_dir *dir, const rc_plan_names *names, const char *dst, rc_err *err)
 {
-    if (rc_dir_stat(dir, summary, NULL)) {
+    if (rc_dir_stat(dir, names->summary, NULL)) {
+        if (rc_dir_remove(dir, names->join, err) != RC_OK)
+            return rc_cli_fail(err);
         if (!rc_cli.quiet)
             printf("%s is complete: there are no parts to join\n", dst);
         return 0;
@@ -394,7 +393,8 @@ static int hand_on(words *w, const rc_join_how *how)
 static int run(const char *dst, const options *o, rc_err *err)
 {
     const bool gguf = is_gguf_name(dst);
-    char folder[PATH_MAX], name[RC_PLAN_NAME + 16], summary[RC_PLAN_NAME + 16];
+    char folder[PATH_MAX];
+    rc_plan_names names;
     rc_join_how how = { .trust = o->check && strcmp(o->check, "sizes") == 0, .json = o->json };
     rc_mem mem = { 0 };
     rc_parts parts;
@@ -402,15 +402,15 @@ static int run(const char *dst, const options *o, rc_err *err)
     words w = { .n = 0 };
     int code;
 
-    if (find_common(dst, gguf, folder, name, summary, err) != RC_OK ||
+    if (find_common(dst, gguf, folder, &names, err) != RC_OK ||
         rc_dir_open(&dir, folder, false, err) != RC_OK)
         return rc_cli_fail(err);
-    if (!rc_dir_stat(&dir, name, NULL)) {
-        code = no_parts(&dir, summary, dst, err);
+    if (!rc_dir_stat(&dir, names.parts, NULL)) {
+        code = no_parts(&dir, &names, dst, err);
         rc_dir_close(&dir);
         return code;
     }
-    if (rc_parts_read(&parts, &dir, name, &mem, err) != RC_OK) {
+    if (rc_parts_read(&parts, &dir, names.parts, &mem, err) != RC_OK) {
         rc_dir_close(&dir);
         return rc_cli_fail(err);
     }
@@ -419,7 +419,7 @@ static int run(const char *dst, const options *o, rc_err *err)
     if (say_again(&w, &parts, dst, o, err) == RC_OK) {
         code = hand_on(&w, &how);
     } else {
-        rc_err_file(err, name);
+        rc_err_file(err, names.parts);
         code = rc_cli_fail(err);
     }
     rc_parts_free(&parts);
@@ -452,6 +452,7 @@ int rc_cmd_join(int argc, char **argv)
         .min_args = 1,
         .max_args = 1,
         .opts = opts,
+        .group = &rc_source_group,
     };
     rc_err err = { .offset = RC_NO_OFFSET };
     const char *dst;

@@ -33,6 +33,9 @@ typedef struct rc_share {
     uint32_t no, count;
 } rc_share;
 
+/** The names in a folder of shards, stem NULL, or beside the file STEM.gguf. */
+void rc_plan_name_files(rc_plan_names *names, const char *stem, rc_share share);
+
 typedef enum rc_plan_target {
     RC_TO_FP8,   /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
     RC_TO_BF16,  /* every quantized weight dequantized */

@@ -25,8 +25,6 @@ rc_code rc_plan_fill_safetensors(rc_plan *plan, rc_err *err);
 RC_MUST_CHECK
 rc_code rc_plan_fill_gguf(rc_plan *plan, const rc_log *log, rc_err *err);
 
-/** Names of a share's small files; `stem` is NULL in a folder of shards. */
-void rc_plan_name_files(rc_plan_names *names, const char *stem, rc_share share);
 /** Room for n jobs. */
 RC_MUST_CHECK
 rc_code rc_plan_room(rc_plan *plan, size_t n, rc_err *err);
