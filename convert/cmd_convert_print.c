@@ -86,17 +86,16 @@ static void write_shares(rc_jsonw *w, const rc_plan *plan)
 
 /* ------------------------------------------------------------------ a plan */
 
-rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report, rc_mem *mem,
-                           rc_err *err)
+static void write_plan(rc_jsonw *w, const rc_convert_target *t, bool several)
 {
-    rc_jsonw *w = rc_jsonw_new(mem, 2);
-    const char *text;
+    const rc_plan *plan = t->plan;
     char recipe[512];
-    rc_code rc = RC_OK;
 
-    if (!w)
-        return rc_fail_nomem(err, mem, 1);
     rc_jsonw_object(w);
+    if (several) {
+        rc_jsonw_kstr(w, "dst", t->dst);
+        rc_jsonw_kbool(w, "complete", t->report.already_complete);
+    }
     rc_jsonw_kstr(w, "model", rc_model_variant(rc_plan_model(plan)));
     rc_jsonw_kstr(w, "recipe", rc_recipe_text(rc_plan_recipe(plan), recipe, sizeof recipe));
     rc_jsonw_ku64(w, "source_tensors", rc_ckpt_count(rc_model_ckpt(rc_plan_model(plan))));
@@ -105,13 +104,29 @@ rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report,
     rc_jsonw_ku64(w, "tensor_bytes", rc_plan_tensor_bytes(plan));
     rc_jsonw_ku64(w, "file_bytes", rc_plan_file_bytes(plan));
     rc_jsonw_ku64(w, "tiles", rc_plan_tiles(plan));
-    rc_jsonw_ku64(w, "space_needed", report->need);
-    rc_jsonw_ku64(w, "space_free", report->free);
+    rc_jsonw_ku64(w, "space_needed", t->report.need);
+    rc_jsonw_ku64(w, "space_free", t->report.free);
     if (is_mixed(plan))
         write_shares(w, plan);
     rc_write_part(w, plan);
     rc_write_shards(w, plan);
     rc_jsonw_object_end(w);
+}
+
+rc_code rc_print_plans_json(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err)
+{
+    rc_jsonw *w = rc_jsonw_new(mem, 2);
+    const char *text;
+    rc_code rc = RC_OK;
+
+    if (!w)
+        return rc_fail_nomem(err, mem, 1);
+    if (n > 1)
+        rc_jsonw_array(w);
+    for (size_t i = 0; i < n; i++)
+        write_plan(w, &targets[i], n > 1);
+    if (n > 1)
+        rc_jsonw_array_end(w);
     text = rc_jsonw_text(w, NULL);
     if (text)
         puts(text);
@@ -182,7 +197,7 @@ static void print_time(const rc_plan *plan, unsigned threads)
                on_top);
 }
 
-void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigned threads)
+static void print_plan(const rc_plan *plan, const rc_convert_report *report, unsigned threads)
 {
     const rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
     char a[16], b[16], recipe[512];
@@ -206,6 +221,17 @@ void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigne
            rc_human_bytes(b, report->free));
     print_time(plan, threads);
     rc_print_share(plan);
+}
+
+void rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (n > 1)
+            printf("%s%s%s\n", i ? "\n" : "", targets[i].dst,
+                   targets[i].report.already_complete ? ": complete already" : ":");
+        if (!targets[i].report.already_complete)
+            print_plan(targets[i].plan, &targets[i].report, threads);
+    }
 }
 
 /* ------------------------------------------------------------------ verdict */
@@ -258,17 +284,19 @@ void rc_print_totals(const rc_plan *plan, const rc_totals *t)
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
 }
 
-void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report,
-                      uint64_t kept)
+static void print_verdict(const rc_convert_target *target)
 {
+    const rc_plan *plan = target->plan;
+    const rc_convert_report *report = &target->report;
+    const uint64_t kept = report->kept;
     const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
     const uint64_t now = rc_plan_tensor_bytes(plan) - kept;
     char a[16], b[24], c[16];
 
     rc_print_totals(plan, &report->totals);
-    printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),
-           rc_human_bytes(a, rc_plan_tensor_bytes(plan)), rc_plan_shards(plan),
-           rc_plan_names_of(plan)->ledger);
+    printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", target->dst,
+           rc_plan_tensors(plan), rc_human_bytes(a, rc_plan_tensor_bytes(plan)),
+           rc_plan_shards(plan), rc_plan_names_of(plan)->ledger);
     printf("time      %s, %s written now (%s/s)", rc_human_time(b, report->run.seconds),
            rc_human_bytes(a, now), rc_human_bytes(c, (uint64_t)((double)now / seconds)));
     if (kept)
@@ -276,7 +304,21 @@ void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_rep
     putchar('\n');
 }
 
-rc_code rc_print_summary(const rc_plan *plan, const char *dst, rc_mem *mem, rc_err *err)
+void rc_print_verdicts(const rc_convert_target *targets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (n > 1)
+            printf("%s%s:\n", i ? "\n" : "", targets[i].dst);
+        if (rc_plan_share(targets[i].plan).count)
+            rc_print_part(&targets[i]);
+        else if (targets[i].report.already_complete)
+            printf("%s was complete already\n", targets[i].dst);
+        else
+            print_verdict(&targets[i]);
+    }
+}
+
+static rc_code print_summary(const rc_plan *plan, const char *dst, rc_mem *mem, rc_err *err)
 {
     char folder[PATH_MAX], *text;
     rc_dir dir;
@@ -290,5 +332,22 @@ rc_code rc_print_summary(const rc_plan *plan, const char *dst, rc_mem *mem, rc_e
     RC_TRY(rc);
     fwrite(text, 1, len, stdout);
     rc_mem_put(mem, text);
+    return RC_OK;
+}
+
+rc_code rc_print_summaries(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err)
+{
+    if (n > 1)
+        puts("[");
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            puts(",");
+        if (rc_plan_share(targets[i].plan).count)
+            RC_TRY(rc_print_part_json(targets[i].plan, mem, err));
+        else
+            RC_TRY(print_summary(targets[i].plan, targets[i].dst, mem, err));
+    }
+    if (n > 1)
+        puts("]");
     return RC_OK;
 }

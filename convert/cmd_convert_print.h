@@ -4,20 +4,19 @@
 
 #include "convert/convert.h"
 
-/** --dry-run: what would be read and written, file by file; for GGUF also by role. */
-void rc_print_plan(const rc_plan *plan, const rc_convert_report *report, unsigned threads);
+/** --dry-run: what would be read and written for each target, file by file; for GGUF also by
+ *  role. As JSON: an object, of several targets an array of them. */
+void rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads);
 RC_MUST_CHECK
-rc_code rc_print_plan_json(const rc_plan *plan, const rc_convert_report *report, rc_mem *mem,
-                           rc_err *err);
+rc_code rc_print_plans_json(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err);
 
 /** What was exact, what was rounded and how. */
 void rc_print_totals(const rc_plan *plan, const rc_totals *totals);
-/** What came out; `kept` bytes were there from an earlier run. */
-void rc_print_verdict(const rc_plan *plan, const char *dst, const rc_convert_report *report,
-                      uint64_t kept);
+/** What came out. */
+void rc_print_verdicts(const rc_convert_target *targets, size_t n);
 
-/** The summary file, for whoever asked for JSON. */
+/** The summary file, for whoever asked for JSON; of several targets an array of them. */
 RC_MUST_CHECK
-rc_code rc_print_summary(const rc_plan *plan, const char *dst, rc_mem *mem, rc_err *err);
+rc_code rc_print_summaries(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err);
 
 #endif

@@ -18,19 +18,6 @@
 
 /* ------------------------------------------------- the words of a conversion */
 
-/* Options of recast convert that decide bytes; true: names a file. */
-static const struct {
-    const char *name;
-    bool file;
-} deciding[] = {
-    { "to", false },         { "scale-dtype", false }, { "draft", false },  { "recipe", true },
-    { "type", false },       { "imatrix", true },      { "effort", false }, { "split-size", false },
-    { "group", false },      { "symmetric", false },   { "scope", false },  { "asymmetric", false },
-    { "stats", true },       { "method", false },      { "smooth", false }, { "names", false },
-    { "shard-size", false }, { "tensors", false },
-};
-enum { DECIDING = sizeof deciding / sizeof *deciding };
-
 static const char *text_of(rc_arena *arena, const char *text)
 {
     return rc_arena_strdup(arena, text, strlen(text));
@@ -54,40 +41,63 @@ static void add_word(rc_part_words *w, const char *word, bool *whole)
         w->at[w->origin.arguments++] = word;
 }
 
-static void add_option(rc_part_words *w, const rc_opt *opt, const char *value, bool file,
-                       bool *whole)
+static void add_option(rc_part_words *w, const char *option, const char *value, bool *whole)
 {
     char name[40];
 
-    snprintf(name, sizeof name, "--%s", opt->name);
+    if (!value)
+        return;
+    snprintf(name, sizeof name, "--%s", option);
     add_word(w, text_of(&w->arena, name), whole);
-    if (value)
-        add_word(w, file ? name_for_all(&w->arena, value) : text_of(&w->arena, value), whole);
+    add_word(w, text_of(&w->arena, value), whole);
 }
 
-static void add_given(rc_part_words *w, const rc_opt *opt, bool file, bool *whole)
+static void add_file(rc_part_words *w, const char *option, const char *path, bool *whole)
+{
+    if (path)
+        add_option(w, option, name_for_all(&w->arena, path), whole);
+}
+
+static void add_size(rc_part_words *w, const char *option, uint64_t nbytes, bool *whole)
 {
     char number[24];
 
-    switch (opt->kind) {
-    case RC_OPT_FLAG:
-        if (*(const bool *)opt->dest)
-            add_option(w, opt, NULL, false, whole);
-        break;
-    case RC_OPT_U64:
-    case RC_OPT_SIZE:
-        snprintf(number, sizeof number, "%" PRIu64, *(const uint64_t *)opt->dest);
-        if (*(const uint64_t *)opt->dest)
-            add_option(w, opt, number, false, whole);
-        break;
-    case RC_OPT_LIST:
-        for (unsigned i = 0; i < ((const rc_opt_list *)opt->dest)->n; i++)
-            add_option(w, opt, ((const rc_opt_list *)opt->dest)->at[i], file, whole);
-        break;
-    default:
-        if (*(const char *const *)opt->dest)
-            add_option(w, opt, *(const char *const *)opt->dest, file, whole);
-    }
+    snprintf(number, sizeof number, "%" PRIu64, nbytes);
+    add_option(w, option, nbytes ? number : NULL, whole);
+}
+
+static void add_list(rc_part_words *w, const char *option, const rc_opt_list *list, bool *whole)
+{
+    for (unsigned i = 0; i < list->n; i++)
+        add_option(w, option, list->at[i], whole);
+}
+
+/* Of the options those that decide bytes; is_word() knows the same. */
+static void add_all(rc_part_words *w, const rc_to *to, bool *whole)
+{
+    const rc_to_words *given = &to->words;
+    const rc_int4_words *int4 = &given->int4;
+
+    add_option(w, "to", to->format, whole);
+    add_option(w, "scale-dtype", given->scale_dtype, whole);
+    add_option(w, "draft", given->draft, whole);
+    add_file(w, "recipe", given->recipe, whole);
+    add_list(w, "type", &given->types, whole);
+    add_file(w, "imatrix", given->imatrix, whole);
+    add_option(w, "effort", given->effort, whole);
+    add_size(w, "split-size", given->split_size, whole);
+    add_option(w, "group", int4->group, whole);
+    if (int4->symmetric)
+        add_word(w, "--symmetric", whole);
+    if (int4->asymmetric)
+        add_word(w, "--asymmetric", whole);
+    add_option(w, "scope", int4->scope, whole);
+    add_file(w, "stats", int4->stats, whole);
+    add_option(w, "method", int4->method, whole);
+    add_option(w, "smooth", int4->smooth, whole);
+    add_option(w, "names", int4->names, whole);
+    add_size(w, "shard-size", given->shard_size, whole);
+    add_list(w, "tensors", &given->tensors, whole);
 }
 
 /* Where the parts' common file is, or would be. */
@@ -121,8 +131,8 @@ static rc_code read_common(rc_parts *out, const char *dst, bool gguf, rc_mem *me
     return rc;
 }
 
-rc_code rc_part_words_of(rc_part_words *w, const char *src, const char *dst, const rc_opt *opts,
-                         bool gguf, rc_mem *mem, rc_err *err)
+rc_code rc_part_words_of(rc_part_words *w, const char *src, const rc_to *to, rc_mem *mem,
+                         rc_err *err)
 {
     bool whole = true;
 
@@ -130,13 +140,10 @@ rc_code rc_part_words_of(rc_part_words *w, const char *src, const char *dst, con
     w->arena.mem = mem;
     w->origin.argument = w->at;
     w->origin.source = name_for_all(&w->arena, src);
-    for (const rc_opt *opt = opts; opt->name; opt++)
-        for (unsigned i = 0; i < DECIDING; i++)
-            if (strcmp(opt->name, deciding[i].name) == 0)
-                add_given(w, opt, deciding[i].file, &whole);
+    add_all(w, to, &whole);
     if (!w->origin.source || !whole)
         return rc_fail_nomem(err, mem, PATH_MAX);
-    return read_common(&w->common, dst, gguf, mem, err);
+    return read_common(&w->common, to->dst, rc_to_is_gguf(to), mem, err);
 }
 
 void rc_part_words_free(rc_part_words *w)
@@ -184,7 +191,7 @@ void rc_write_part(rc_jsonw *w, const rc_plan *plan)
     rc_jsonw_object_end(w);
 }
 
-static rc_code print_part_json(const rc_plan *plan, rc_mem *mem, rc_err *err)
+rc_code rc_print_part_json(const rc_plan *plan, rc_mem *mem, rc_err *err)
 {
     rc_jsonw *w = rc_jsonw_new(mem, 2);
     const char *text;
@@ -205,22 +212,20 @@ static rc_code print_part_json(const rc_plan *plan, rc_mem *mem, rc_err *err)
     return rc;
 }
 
-rc_code rc_print_part(const rc_plan *plan, const char *dst, const rc_convert_report *report,
-                      uint64_t kept, bool json, rc_mem *mem, rc_err *err)
+void rc_print_part(const rc_convert_target *target)
 {
+    const rc_plan *plan = target->plan;
+    const rc_convert_report *report = &target->report;
+    const char *dst = target->dst;
     const rc_share share = rc_plan_share(plan);
     const rc_share_size size = rc_plan_share_size(plan);
     const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
-    const uint64_t now = size.tensor_bytes - kept;
+    const uint64_t kept = report->kept, now = size.tensor_bytes - kept;
     char a[16], b[24], c[16];
 
-    if (json)
-        return print_part_json(plan, mem, err);
-    if (rc_cli.quiet)
-        return RC_OK;
     if (report->already_complete) {
         printf("part %u/%u of %s is complete already\n", share.no, share.count, dst);
-        return RC_OK;
+        return;
     }
     rc_print_totals(plan, &report->totals);
     printf("part      %u/%u of %s: %zu of %zu shards, %s\n", share.no, share.count, dst,
@@ -230,7 +235,6 @@ rc_code rc_print_part(const rc_plan *plan, const char *dst, const rc_convert_rep
     if (kept)
         printf(", %s kept from an earlier run", rc_human_bytes(a, kept));
     printf("\nnext      when all %u parts are: recast join %s\n", share.count, dst);
-    return RC_OK;
 }
 
 /* ------------------------------------------------------------------------ join */
@@ -243,23 +247,24 @@ rc_code rc_join_and_tell(rc_plan *plan, const char *dst, const rc_join_how *how,
     const rc_join_opts opts = {
         .threads = threads, .trust = how->trust, .log = rc_cli_log(), .progress = &told
     };
-    rc_convert_report report;
-    const rc_code rc = rc_join(plan, dst, &opts, &report, mem, err);
+    rc_convert_target target = { .plan = plan, .dst = dst };
+    const rc_convert_report *report = &target.report;
+    const rc_code rc = rc_join(plan, dst, &opts, &target.report, mem, err);
     char a[16], b[24];
 
     rc_ticker_stop(&ticker);
     if (rc != RC_OK)
         return rc;
-    rc_int4_warn(plan, &report.totals.int4);
+    rc_int4_warn(plan, &report->totals.int4);
     if (how->json)
-        return rc_print_summary(plan, dst, mem, err);
+        return rc_print_summaries(&target, 1, mem, err);
     if (rc_cli.quiet)
         return RC_OK;
-    if (report.already_complete) {
+    if (report->already_complete) {
         printf("%s was complete already\n", dst);
         return RC_OK;
     }
-    rc_print_totals(plan, &report.totals);
+    rc_print_totals(plan, &report->totals);
     if (how->trust)
         printf("checked   sizes only, as asked: --check full reads everything back\n");
     else
@@ -268,7 +273,7 @@ rc_code rc_join_and_tell(rc_plan *plan, const char *dst, const rc_join_how *how,
     printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", dst, rc_plan_tensors(plan),
            rc_human_bytes(a, rc_plan_tensor_bytes(plan)), rc_plan_shards(plan),
            rc_plan_names_of(plan)->ledger);
-    printf("time      %s\n", rc_human_time(b, report.run.seconds));
+    printf("time      %s\n", rc_human_time(b, report->run.seconds));
     return RC_OK;
 }
 
@@ -294,8 +299,14 @@ static const char about[] =
 /* Only words that rc_part_words_of() would have written: the file may be anybody's. */
 static bool is_word(const char *word)
 {
-    for (unsigned i = 0; i < DECIDING; i++)
-        if (strncmp(word, "--", 2) == 0 && strcmp(word + 2, deciding[i].name) == 0)
+    static const char *const words[] = { "to",      "scale-dtype", "draft",      "recipe",
+                                         "type",    "imatrix",     "effort",     "split-size",
+                                         "group",   "symmetric",   "asymmetric", "scope",
+                                         "stats",   "method",      "smooth",     "names",
+                                         "tensors", "shard-size" };
+
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+        if (strncmp(word, "--", 2) == 0 && strcmp(word + 2, words[i]) == 0)
             return true;
     return false;
 }

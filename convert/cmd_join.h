@@ -2,8 +2,7 @@
 #ifndef RC_CONVERT_CMD_JOIN_H
 #define RC_CONVERT_CMD_JOIN_H
 
-#include "convert/convert.h"
-#include "formats/base/cli.h"
+#include "convert/cmd_convert_to.h"
 
 int rc_cmd_join(int argc, char **argv);
 
@@ -27,11 +26,11 @@ typedef struct rc_part_words {
     rc_arena arena;
 } rc_part_words;
 
-/** From the table of options, which was filled by rc_cli_parse(). Files are named so that they are
- *  found from any folder. Free the words in either case. RC_E_OS, RC_E_DATA. */
+/** Of one target. Files are named so that they are found
+ *  from any folder. Free the words in either case. RC_E_OS, RC_E_DATA. */
 RC_MUST_CHECK
-rc_code rc_part_words_of(rc_part_words *words, const char *src, const char *dst, const rc_opt *opts,
-                         bool gguf, rc_mem *mem, rc_err *err);
+rc_code rc_part_words_of(rc_part_words *words, const char *src, const rc_to *to, rc_mem *mem,
+                         rc_err *err);
 void rc_part_words_free(rc_part_words *words);
 
 /** Of a plan that is of a part (nothing for the whole): what --dry-run adds, as text and as a key
@@ -39,8 +38,8 @@ void rc_part_words_free(rc_part_words *words);
 void rc_print_share(const rc_plan *plan);
 void rc_write_part(rc_jsonw *w, const rc_plan *plan);
 /** What came of a part. */
+void rc_print_part(const rc_convert_target *target);
 RC_MUST_CHECK
-rc_code rc_print_part(const rc_plan *plan, const char *dst, const rc_convert_report *report,
-                      uint64_t kept, bool json, rc_mem *mem, rc_err *err);
+rc_code rc_print_part_json(const rc_plan *plan, rc_mem *mem, rc_err *err);
 
 #endif

@@ -12,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "convert/part.h"
+#include "convert/pin.h"
 #include "convert/publish.h"
+#include "formats/base/json.h"
+#include "formats/stream.h"
 
 enum { STEM_MAX = 200 }; /* bytes; what is added to it must fit into a file name */
 
@@ -50,9 +52,11 @@ static bool is_file(const rc_plan *plan)
 }
 
 /* A file may lie beside the source, but not in it; a folder not around it either. */
-static rc_code refuse_overlap(const rc_plan *plan, const char *src, const char *dst, rc_err *err)
+static rc_code refuse_overlap(const rc_plan *plan, const char *dst, rc_err *err)
 {
-    char *s = real_folder(src), *d = real_folder(dst);
+    const rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
+    char *s = rc_source_is_remote(src) ? NULL : real_folder(rc_source_where(src));
+    char *d = real_folder(dst);
     rc_code rc = RC_OK;
 
     if (s && d && (is_inside(d, s) || (!is_file(plan) && is_inside(s, d)))) {
@@ -64,6 +68,45 @@ static rc_code refuse_overlap(const rc_plan *plan, const char *src, const char *
     free(s);
     free(d);
     return rc;
+}
+
+/* Would one file be of two targets? Names beside a GGUF file are judged as publishing does. */
+static bool clash(const rc_plan *a, const rc_plan *b)
+{
+    if (!is_file(a) || !is_file(b))
+        return false;
+    for (size_t i = 0; i < rc_plan_shards(b); i++)
+        if (rc_publish_owns(a, rc_plan_shard_at(b, i)->name))
+            return true;
+    return false;
+}
+
+static bool same_folder(const rc_convert_target *a, const rc_convert_target *b)
+{
+    char x[PATH_MAX], y[PATH_MAX];
+    struct stat s, t;
+
+    return stat(rc_convert_folder(a->plan, a->dst, x), &s) == 0 &&
+           stat(rc_convert_folder(b->plan, b->dst, y), &t) == 0 && s.st_dev == t.st_dev &&
+           s.st_ino == t.st_ino;
+}
+
+static rc_code refuse_pair(const rc_convert_target *a, const rc_convert_target *b, rc_err *err)
+{
+    char *x = real_folder(a->dst), *y = real_folder(b->dst);
+    /* where one has no parent yet, as they are written */
+    const char *at = x && y ? x : a->dst, *other = x && y ? y : b->dst;
+    const bool nested = is_inside(at, other) || is_inside(other, at);
+
+    free(x);
+    free(y);
+    if (!nested && !(same_folder(a, b) && (clash(a->plan, b->plan) || clash(b->plan, a->plan))))
+        return RC_OK;
+    rc_fail(err, RC_E_USAGE, RC_NO_OFFSET, "%s",
+            nested ? "is another target, lies inside it, or around it"
+                   : "its files would be taken for those of another target");
+    rc_err_file(err, b->dst);
+    return RC_E_USAGE;
 }
 
 static bool is_shard(void *ctx, const char *name)
@@ -173,22 +216,42 @@ static uint64_t small_files(const rc_plan *plan)
            rc_plan_tensors(plan) * 128 + (1u << 20);
 }
 
-static rc_code check_space(const rc_plan *plan, const rc_dir *dir, const char *dst,
-                           rc_convert_report *report, rc_err *err)
+static rc_code measure_space(const rc_plan *plan, const rc_dir *dir, rc_convert_report *report,
+                             rc_err *err)
 {
-    char need[16], available[16];
-    rc_code rc;
+    struct stat st;
 
     report->need = rc_execute_space(plan, dir) + small_files(plan);
-    RC_TRY(rc_dir_free(dir, &report->free, err));
-    if (report->need <= report->free)
-        return RC_OK;
-    rc = rc_fail(err, RC_E_NOSPACE, RC_NO_OFFSET, "not enough space on its disk");
-    rc_err_file(err, dst);
-    rc_err_want(err, "%" PRIu64 " bytes = %s", report->need, rc_human_bytes(need, report->need));
-    rc_err_got(err, "%" PRIu64 " free = %s", report->free, rc_human_bytes(available, report->free));
-    rc_err_hint(err, "free some space or name a folder on another disk; nothing was written");
-    return rc;
+    if (fstat(dir->fd, &st) == 0)
+        report->disk = st.st_dev;
+    return rc_dir_free(dir, &report->free, err);
+}
+
+/* Targets on one file system share what it has. */
+static rc_code check_space(const rc_convert_target *targets, size_t n, rc_err *err)
+{
+    char want[16], available[16];
+    rc_code rc;
+
+    for (size_t i = 0; i < n; i++) {
+        const rc_convert_report *report = &targets[i].report;
+        uint64_t need = 0;
+
+        for (size_t k = 0; k < n; k++)
+            if (targets[k].report.disk == report->disk)
+                need += targets[k].report.need;
+        if (need <= report->free)
+            continue;
+        rc = rc_fail(err, RC_E_NOSPACE, RC_NO_OFFSET, "not enough space on its disk");
+        rc_err_file(err, targets[i].dst);
+        rc_err_want(err, "%" PRIu64 " bytes = %s%s", need, rc_human_bytes(want, need),
+                    need > report->need ? " for all targets there" : "");
+        rc_err_got(err, "%" PRIu64 " free = %s", report->free,
+                   rc_human_bytes(available, report->free));
+        rc_err_hint(err, "free some space or name a folder on another disk; nothing was written");
+        return rc;
+    }
+    return RC_OK;
 }
 
 static rc_code check_writable(const rc_dir *dir, const char *dst, rc_err *err)
@@ -277,32 +340,6 @@ static rc_code fail_no_folder(const char *dst, rc_err *err)
     return RC_E_CANTCREATE;
 }
 
-rc_code rc_convert_preflight(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
-                             rc_convert_report *report, rc_err *err)
-{
-    const char *src = rc_source_where(rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan))));
-    char buf[PATH_MAX], folder[PATH_MAX]; /* buf holds dir.path */
-    rc_dir dir = { .fd = -1 };
-    bool exists;
-    rc_code rc;
-
-    RC_TRY(refuse_overlap(plan, src, dst, err));
-    RC_TRY(open_for_asking(&dir, rc_convert_folder(plan, dst, folder), buf, &exists, err));
-    if (!exists && is_file(plan)) {
-        rc_dir_close(&dir);
-        return fail_no_folder(dst, err);
-    }
-    rc = exists ? refuse_occupied(plan, &dir, opts, err) : RC_OK;
-    if (rc == RC_OK)
-        rc = rc_publish_check_sides(plan, err);
-    if (rc == RC_OK)
-        rc = check_writable(&dir, dst, err);
-    if (rc == RC_OK)
-        rc = check_space(plan, &dir, dst, report, err);
-    rc_dir_close(&dir);
-    return rc;
-}
-
 /* ------------------------------------------------------------------ resume */
 
 /* Types, names and metadata are all in the heads; what decides the bits besides is not. */
@@ -325,6 +362,18 @@ static void hash_int4(rc_hasher *hasher, const rc_int4_recipe *r)
 
     rc_hash_field(hasher, words, sizeof words);
     rc_hash_field(hasher, &stats, sizeof stats);
+}
+
+/* What is known of the shards' bytes: a file beyond this machine has no time. */
+static void hash_contents(rc_hasher *hasher, const rc_ckpt *ckpt)
+{
+    for (size_t i = 0; i < rc_ckpt_shards(ckpt); i++) {
+        const size_t file = rc_ckpt_shard(ckpt, i)->file;
+        const rc_content_id *id = &rc_source_at(rc_ckpt_source(ckpt), file)->content;
+
+        if (id->kind != RC_CONTENT_UNKNOWN)
+            rc_hash_field(hasher, id->bytes, sizeof id->bytes);
+    }
 }
 
 rc_journal_id rc_convert_identity(const rc_plan *plan)
@@ -352,6 +401,7 @@ rc_journal_id rc_convert_identity(const rc_plan *plan)
 
     rc_hash_begin(&hasher);
     rc_ckpt_identity(ckpt, &hasher);
+    hash_contents(&hasher, ckpt);
     for (size_t i = 0; i < rc_ckpt_count(ckpt); i++) {
         const rc_tensor *t = rc_ckpt_at(ckpt, i);
 
@@ -364,114 +414,364 @@ rc_journal_id rc_convert_identity(const rc_plan *plan)
     return id;
 }
 
-/* --------------------------------------------------------------------- run */
+/* ----------------------------------------------------------- what is complete */
 
-/* Nothing is left but to take the journal away: publishing begins by removing an older
- * summary, so one that is there beside the record of it is this run's. */
-static bool only_journal_left(const rc_plan *plan, const rc_dir *dir, const rc_journal *journal)
+typedef struct looked_for {
+    bool in_run, found;
+    char hex[33];
+} looked_for;
+
+/* The key "identity" of the object "run". */
+static rc_code note_identity(void *ctx, const rc_json_event *e, rc_err *err)
 {
-    return rc_publish_is_complete(plan, dir) && rc_journal_has_publish(journal);
+    static const char run[] = "run", identity[] = "identity";
+    looked_for *l = ctx;
+
+    (void)err;
+    if (e->type == RC_JSON_KEY && e->depth == 1)
+        l->in_run = e->len == strlen(run) && memcmp(e->text, run, e->len) == 0;
+    else if (e->type == RC_JSON_KEY && e->depth == 2 && l->in_run)
+        l->found = e->len == strlen(identity) && memcmp(e->text, identity, e->len) == 0;
+    else if (e->type == RC_JSON_STRING && l->found && !l->hex[0] && e->len < sizeof l->hex)
+        memcpy(l->hex, e->text, e->len);
+    return RC_OK;
 }
 
-/* Scalings first: every tensor depends on them. */
-static rc_code execute(const rc_plan *plan, const rc_dir *dir, rc_journal *journal,
-                       const rc_journal_id *id, const rc_convert_opts *opts, rc_smooth **smooth,
-                       rc_mem *mem, rc_err *err)
+/* Is what lies there complete, and the result of the very same conversion? */
+static bool is_same_result(const rc_plan *plan, const rc_dir *dir, const rc_journal_id *id,
+                           rc_mem *mem)
 {
-    const rc_smooth_opts find = { .threads = opts->execute.threads,
-                                  .identity = rc_hash(id, sizeof *id),
-                                  .steps = opts->smoothed,
-                                  .log = opts->log };
-    rc_execute_opts how = opts->execute;
+    const rc_plan_names *names = rc_plan_names_of(plan);
+    const rc_digest digest = rc_hash(id, sizeof *id);
+    looked_for l = { 0 };
+    char *text, hex[33];
+    size_t len;
+    bool same;
 
-    if (!rc_journal_is_resumed(journal)) /* what is left of a run that was given up */
-        RC_TRY(rc_dir_remove(dir, rc_plan_names_of(plan)->smooth, err));
-    RC_TRY(rc_smooth_find(smooth, plan, dir, rc_plan_names_of(plan)->smooth, &find, mem, err));
-    if (*smooth)
-        RC_TRY(rc_journal_bind(journal, rc_smooth_digest(*smooth), err));
-    how.smooth = *smooth;
-    return rc_execute(plan, dir, journal, &how, mem, err);
+    if (!rc_publish_is_complete(plan, dir) || rc_dir_stat(dir, names->journal, NULL) ||
+        rc_dir_slurp(dir, names->summary, 64 << 20, &text, &len, mem, NULL) != RC_OK)
+        return false;
+    same = rc_json_parse((const uint8_t *)text, len, 0, note_identity, &l, mem, NULL) == RC_OK &&
+           strcmp(l.hex, rc_digest_hex(&digest, hex)) == 0;
+    rc_mem_put(mem, text);
+    return same;
 }
 
-static rc_code run_locked(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
-                          rc_convert_report *report, rc_mem *mem, rc_err *err)
+/* ----------------------------------------------------------------- preflight */
+
+static rc_code ask(rc_convert_target *t, bool several, const rc_convert_opts *opts, rc_mem *mem,
+                   rc_err *err)
 {
-    const double started = rc_now();
-    const rc_journal_id id = rc_convert_identity(plan);
-    rc_journal *journal;
-    const bool part = rc_plan_share(plan).count != 0;
-    rc_smooth *smooth = NULL;
-    rc_code rc;
+    const rc_journal_id id = rc_convert_identity(t->plan);
+    char buf[PATH_MAX], folder[PATH_MAX]; /* buf holds dir.path */
+    rc_dir dir = { .fd = -1 };
+    bool exists;
+    rc_code rc = RC_OK;
 
-    /* Once more, under the lock: another run may have finished since the preflight. */
-    RC_TRY(refuse_occupied(plan, dir, opts, err));
-    RC_TRY(rc_publish_rehearse(plan, mem, err));
-    RC_TRY(rc_journal_open(&journal, dir, rc_plan_names_of(plan)->journal, &id, rc_plan_jobs(plan),
-                           rc_plan_shards(plan), opts->restart, opts->log, mem, err));
-    if (!part && only_journal_left(plan, dir, journal)) {
-        report->already_complete = true;
-        rc_journal_close(&journal);
-        return rc_dir_remove(dir, rc_plan_names_of(plan)->journal, err);
+    RC_TRY(refuse_overlap(t->plan, t->dst, err));
+    RC_TRY(open_for_asking(&dir, rc_convert_folder(t->plan, t->dst, folder), buf, &exists, err));
+    if (!exists && is_file(t->plan)) {
+        rc_dir_close(&dir);
+        return fail_no_folder(t->dst, err);
     }
-    if (part) {
-        report->already_complete = rc_part_is_finished(plan, dir, journal, false);
-        if (!report->already_complete)
-            RC_TRY_GOTO(rc, done, rc_part_spoil_join(plan, dir, err));
-    } else if (rc_publish_is_complete(plan, dir) &&
-               !opts->force) { /* a forced run began, this one is not */
-        rc_journal_close(&journal);
-        return refuse_finished(plan, dir, err);
+    if (several && exists && !opts->force && is_same_result(t->plan, &dir, &id, mem)) {
+        t->report.already_complete = true;
+        rc = measure_space(t->plan, &dir, &t->report, err);
+        t->report.need = 0;
+        rc_dir_close(&dir);
+        return rc;
     }
-    report->run.resumed = rc_journal_is_resumed(journal);
-    rc = execute(plan, dir, journal, &id, opts, &smooth, mem, err);
-    report->jobs = rc_plan_share_size(plan).jobs;
-    report->jobs_done = rc_journal_done(journal);
-    report->run.seconds = rc_now() - started;
-    if (rc == RC_OK) {
-        const rc_finished done = { plan, journal, smooth };
-
-        rc = rc_totals_of(&done, &report->totals, err);
-        if (rc == RC_OK && !part)
-            rc = rc_publish(&done, dir, &report->run, &report->totals, opts->force, opts->log, mem,
-                            err);
-    }
-done:
-    rc_smooth_free(&smooth);
-    rc_journal_close(&journal);
+    if (exists)
+        rc = refuse_occupied(t->plan, &dir, opts, err);
+    if (rc == RC_OK)
+        rc = rc_publish_check_sides(t->plan, err);
+    if (rc == RC_OK)
+        rc = check_writable(&dir, t->dst, err);
+    if (rc == RC_OK)
+        rc = measure_space(t->plan, &dir, &t->report, err);
+    rc_dir_close(&dir);
     return rc;
 }
 
-static rc_code take_lock(const rc_plan *plan, const rc_dir *dir, const rc_convert_opts *opts,
-                         int *lock, rc_mem *mem, rc_err *err)
+rc_code rc_convert_preflight(rc_convert_target *targets, size_t n, const rc_convert_opts *opts,
+                             rc_mem *mem, rc_err *err)
 {
-    const rc_journal_id id = rc_convert_identity(plan);
+    for (size_t i = 0; i < n; i++) {
+        targets[i].report = (rc_convert_report){ 0 };
+        for (size_t k = 0; k < i; k++)
+            RC_TRY(refuse_pair(&targets[k], &targets[i], err));
+    }
+    for (size_t i = 0; i < n; i++)
+        RC_TRY(ask(&targets[i], n > 1, opts, mem, err));
+    return check_space(targets, n, err);
+}
 
-    if (rc_plan_share(plan).count == 0)
-        return rc_dir_lock(dir, rc_plan_names_of(plan)->lock, lock, err);
-    RC_TRY(refuse_occupied(plan, dir, opts, err));
-    return rc_part_enter(plan, dir, &id, opts->origin, opts->force, lock, mem, err);
+/* --------------------------------------------------------------------- run */
+
+/* One target of a run. */
+typedef struct conversion {
+    rc_convert_target *t;
+    const rc_plan *plan;
+    char folder[PATH_MAX];
+    rc_dir dir;
+    int lock;
+    rc_journal_id id;
+    rc_journal *journal; /* NULL: nothing to do, or not begun */
+    rc_smooth *smooth;
+} conversion;
+
+/* Nothing is left but to take the journal away: publishing begins by removing an older
+ * summary, so one that is there beside the record of it is this run's. */
+static bool only_journal_left(const conversion *c)
+{
+    return rc_publish_is_complete(c->plan, &c->dir) && rc_journal_has_publish(c->journal);
+}
+
+static bool is_part(const conversion *c)
+{
+    return rc_plan_share(c->plan).count != 0;
+}
+
+static rc_code take_lock(conversion *c, const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
+{
+    if (!is_part(c))
+        return rc_dir_lock(&c->dir, rc_plan_names_of(c->plan)->lock, &c->lock, err);
+    RC_TRY(refuse_occupied(c->plan, &c->dir, opts, err));
+    return rc_part_enter(c->plan, &c->dir, &c->id, c->t->origin, opts->force, &c->lock, mem, err);
+}
+
+static rc_code open_target(conversion *c, const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
+{
+    rc_code rc;
+
+    c->id = rc_convert_identity(c->plan);
+    RC_TRY(rc_dir_open(&c->dir, rc_convert_folder(c->plan, c->t->dst, c->folder), !is_file(c->plan),
+                       err));
+    rc = take_lock(c, opts, mem, err);
+    if (rc != RC_OK)
+        rc_dir_close(&c->dir);
+    return rc;
+}
+
+static void close_target(conversion *c)
+{
+    rc_smooth_free(&c->smooth);
+    rc_journal_close(&c->journal);
+    if (c->dir.fd < 0)
+        return;
+    rc_dir_unlock(&c->dir, rc_plan_names_of(c->plan)->lock, c->lock);
+    rc_dir_close(&c->dir);
+}
+
+/* A journal beside a result that its run is done with. */
+static rc_code drop_journal(conversion *c, rc_err *err)
+{
+    c->t->report.already_complete = true;
+    rc_journal_close(&c->journal);
+    return rc_publish_clean_up(c->plan, &c->dir, err);
+}
+
+/* The commit is kept before the journal, which a run that finds another one would refuse; but not
+ * in place of that of a run which may have to be refused. */
+static rc_code open_journal(conversion *c, const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
+{
+    const rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(c->plan)));
+    const rc_plan_names *names = rc_plan_names_of(c->plan);
+    const bool first = opts->restart || !rc_dir_stat(&c->dir, names->journal, NULL);
+
+    if (first)
+        RC_TRY(rc_pin_put(&c->dir, names->source, src, mem, err));
+    RC_TRY(rc_journal_open(&c->journal, &c->dir, names->journal, &c->id, rc_plan_jobs(c->plan),
+                           rc_plan_shards(c->plan), opts->restart, opts->log, mem, err));
+    if (!first)
+        RC_TRY(rc_pin_put(&c->dir, names->source, src, mem, err));
+    if (rc_journal_is_resumed(c->journal))
+        return RC_OK;
+    /* what is left of a run that was given up */
+    RC_TRY(rc_dir_remove(&c->dir, names->smooth, err));
+    RC_TRY(rc_dir_remove(&c->dir, names->state, err));
+    return rc_dir_remove(&c->dir, names->blocks, err);
+}
+
+/* A part that is finished is gone through once more all the same: this run's rules may be
+ * stricter. */
+static rc_code begin_part(conversion *c, rc_err *err)
+{
+    c->t->report.already_complete = rc_part_is_finished(c->plan, &c->dir, c->journal, false);
+    return c->t->report.already_complete ? RC_OK : rc_part_spoil_join(c->plan, &c->dir, err);
+}
+
+static rc_code begin_target(conversion *c, bool several, const rc_convert_opts *opts, rc_mem *mem,
+                            rc_err *err)
+{
+    c->t->report.run.identity = rc_hash(&c->id, sizeof c->id);
+    if (several && !opts->force && is_same_result(c->plan, &c->dir, &c->id, mem)) {
+        c->t->report.already_complete = true;
+        return RC_OK;
+    }
+    c->t->report.already_complete = false;
+    /* Once more, under the lock: another run may have finished since the preflight. */
+    RC_TRY(refuse_occupied(c->plan, &c->dir, opts, err));
+    RC_TRY(rc_publish_rehearse(c->plan, mem, err));
+    RC_TRY(open_journal(c, opts, mem, err));
+    if (is_part(c)) {
+        RC_TRY(begin_part(c, err));
+    } else if (only_journal_left(c)) {
+        return drop_journal(c, err);
+    } else if (rc_publish_is_complete(c->plan, &c->dir) && !opts->force) {
+        rc_journal_close(&c->journal); /* a forced run began, this one is not */
+        return refuse_finished(c->plan, &c->dir, err);
+    }
+    c->t->report.run.resumed = rc_journal_is_resumed(c->journal);
+    c->t->report.jobs = rc_plan_share_size(c->plan).jobs;
+    c->t->report.jobs_done = rc_journal_done(c->journal);
+    return RC_OK;
+}
+
+/* Scalings first: every tensor depends on them. */
+static rc_code find_scalings(conversion *c, const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
+{
+    const rc_smooth_opts find = { .threads = opts->execute.threads,
+                                  .identity = c->t->report.run.identity,
+                                  .steps = opts->smoothed,
+                                  .log = opts->log };
+
+    RC_TRY(rc_smooth_find(&c->smooth, c->plan, &c->dir, rc_plan_names_of(c->plan)->smooth, &find,
+                          mem, err));
+    return c->smooth ? rc_journal_bind(c->journal, rc_smooth_digest(c->smooth), err) : RC_OK;
+}
+
+/* What all targets that there is something to do for have in common. */
+typedef struct together {
+    rc_work works[RC_CONVERT_TARGETS];
+    rc_dir dirs[RC_CONVERT_TARGETS];
+    const char *names[RC_CONVERT_TARGETS]; /* of the stream's log */
+    size_t n;
+} together;
+
+static void gather(together *g, conversion *all, size_t n)
+{
+    g->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!all[i].journal)
+            continue;
+        g->works[g->n] = (rc_work){ .plan = all[i].plan,
+                                    .dir = &all[i].dir,
+                                    .journal = all[i].journal,
+                                    .smooth = all[i].smooth,
+                                    .identity = all[i].t->report.run.identity,
+                                    .name = all[i].t->dst };
+        g->dirs[g->n] = all[i].dir;
+        g->names[g->n++] = rc_plan_names_of(all[i].plan)->blocks;
+    }
+}
+
+/* All of them in one pass over the source. */
+static rc_code execute(conversion *all, size_t n, together *g, const rc_convert_opts *opts,
+                       rc_mem *mem, rc_err *err)
+{
+    rc_execute_opts how = opts->execute;
+    rc_code rc;
+
+    gather(g, all, n);
+    if (g->n == 0)
+        return RC_OK;
+    how.log_dirs = g->dirs;
+    how.log_names = g->names;
+    how.nlogs = g->n;
+    rc = rc_execute(g->works, g->n, &how, mem, err);
+    for (size_t i = 0, k = 0; i < n; i++)
+        if (all[i].journal)
+            all[i].t->report.kept = g->works[k++].kept;
+    return rc;
+}
+
+static rc_code publish(conversion *c, const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
+{
+    const rc_finished done = { c->plan, c->journal, c->smooth };
+
+    RC_TRY(rc_totals_of(&done, &c->t->report.totals, err));
+    if (is_part(c)) /* join gives names */
+        return RC_OK;
+    return rc_publish(&done, &c->dir, &c->t->report.run, &c->t->report.totals, opts->force,
+                      opts->log, mem, err);
+}
+
+/* Which of several an error is about. */
+static rc_code name_target(const conversion *c, bool several, rc_code rc, rc_err *err)
+{
+    if (several && rc != RC_OK)
+        rc_err_for(err, c->t->dst);
+    return rc;
+}
+
+static rc_code run_locked(conversion *all, size_t n, together *g, const rc_convert_opts *opts,
+                          rc_mem *mem, rc_err *err)
+{
+    const double started = rc_now();
+    rc_code rc = RC_OK;
+
+    for (size_t i = 0; i < n; i++)
+        RC_TRY(name_target(&all[i], n > 1, begin_target(&all[i], n > 1, opts, mem, err), err));
+    for (size_t i = 0; i < n && rc == RC_OK; i++)
+        if (all[i].journal)
+            rc = name_target(&all[i], n > 1, find_scalings(&all[i], opts, mem, err), err);
+    if (rc == RC_OK)
+        rc = execute(all, n, g, opts, mem, err);
+    for (size_t i = 0; i < n; i++) {
+        rc_convert_report *report = &all[i].t->report;
+
+        if (!all[i].journal)
+            continue;
+        report->jobs_done = rc_journal_done(all[i].journal);
+        report->run.seconds = rc_now() - started;
+        if (rc == RC_OK)
+            rc = name_target(&all[i], n > 1, publish(&all[i], opts, mem, err), err);
+    }
+    return rc;
+}
+
+rc_code rc_convert_all(rc_convert_target *targets, size_t n, const rc_convert_opts *opts,
+                       rc_mem *mem, rc_err *err)
+{
+    rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(targets[0].plan)));
+    conversion *all;
+    together g;
+    rc_code rc = RC_OK;
+
+    if (n > RC_CONVERT_TARGETS)
+        return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "more than %u targets", RC_CONVERT_TARGETS);
+    RC_TRY(rc_convert_preflight(targets, n, opts, mem, err));
+    all = rc_mem_get(mem, n * sizeof *all);
+    if (!all)
+        return rc_fail_nomem(err, mem, n * sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        all[i].t = &targets[i];
+        all[i].plan = targets[i].plan;
+        all[i].dir.fd = -1;
+    }
+    for (size_t i = 0; i < n && rc == RC_OK; i++)
+        rc = name_target(&all[i], n > 1, open_target(&all[i], opts, mem, err), err);
+    if (rc == RC_OK)
+        rc = run_locked(all, n, &g, opts, mem, err);
+    rc_source_unstream(src);
+    for (size_t i = 0; i < n; i++)
+        close_target(&all[i]);
+    rc_mem_put(mem, all);
+    return rc;
 }
 
 rc_code rc_convert(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
                    rc_convert_report *report, rc_mem *mem, rc_err *err)
 {
-    const char *lock_name = rc_plan_names_of(plan)->lock;
-    char folder[PATH_MAX];
-    rc_dir dir;
-    int lock;
-    rc_code rc;
+    rc_convert_target target = { .plan = plan, .dst = dst };
+    const rc_code rc = rc_convert_all(&target, 1, opts, mem, err);
 
-    memset(report, 0, sizeof *report);
-    RC_TRY(rc_convert_preflight(plan, dst, opts, report, err));
-    RC_TRY(rc_dir_open(&dir, rc_convert_folder(plan, dst, folder), !is_file(plan), err));
-    rc = take_lock(plan, &dir, opts, &lock, mem, err);
-    if (rc == RC_OK) {
-        rc = run_locked(plan, &dir, opts, report, mem, err);
-        rc_dir_unlock(&dir, lock_name, lock);
-    }
-    rc_dir_close(&dir);
+    *report = target.report;
     return rc;
 }
+
+/* ------------------------------------------------------------------- hollow */
 
 static rc_code write_hollow(const rc_plan_shard *shard, const rc_dir *dir, rc_mem *mem, rc_err *err)
 {
@@ -515,13 +815,12 @@ static rc_code hollow_locked(const rc_plan *plan, const rc_dir *dir, const rc_co
 rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert_opts *opts,
                           rc_mem *mem, rc_err *err)
 {
-    const char *src = rc_source_where(rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan))));
     char folder[PATH_MAX];
     rc_dir dir;
     int lock;
     rc_code rc;
 
-    RC_TRY(refuse_overlap(plan, src, dst, err));
+    RC_TRY(refuse_overlap(plan, dst, err));
     rc = rc_dir_open(&dir, rc_convert_folder(plan, dst, folder), false, err);
     if (rc != RC_OK)
         return rc == RC_E_NOINPUT ? fail_no_folder(dst, err) : rc;

@@ -342,10 +342,13 @@ static const char no_digits[] = "00000000000000000000000000000000";
 
 static void write_run(rc_jsonw *w, const rc_run *run)
 {
+    char hex[33];
+
     rc_jsonw_key(w, "run");
     rc_jsonw_object(w);
     rc_jsonw_kf64(w, "seconds", run->seconds);
     rc_jsonw_kbool(w, "resumed", run->resumed);
+    rc_jsonw_kstr(w, "identity", rc_digest_hex(&run->identity, hex));
     rc_jsonw_kstr(w, "xxh3_128", no_digits);
     rc_jsonw_object_end(w);
 }

@@ -60,6 +60,8 @@ rc_code rc_ledger_each(const rc_finished *done, rc_ledger_line_fn *fn, void *ctx
 typedef struct rc_run {
     double seconds;
     bool resumed;
+    rc_digest identity; /* of source as it lies there, recipe and version: the same command again
+                           is told by it */
 } rc_run;
 
 /** A key with the digest of all names and values of an importance matrix, or of statistics. */

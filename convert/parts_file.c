@@ -104,6 +104,12 @@ static rc_code take(void *ctx, const rc_json_event *e, rc_err *err)
     }
 }
 
+/* It goes into requests: hex digits only. */
+static bool is_commit(const char *s)
+{
+    return s[0] && strlen(s) <= 64 && strspn(s, "0123456789abcdef") == strlen(s);
+}
+
 static rc_code check(const reader *r, rc_err *err)
 {
     const rc_parts *p = r->parts;
@@ -112,8 +118,9 @@ static rc_code check(const reader *r, rc_err *err)
         return rc_fail(err, RC_E_UNSUPPORTED, RC_NO_OFFSET, "of format %" PRIu64 ", not 1",
                        r->format);
     if (!p->version || !p->source || !p->recipe || !p->recipe_digest || !p->source_digest ||
-        !p->arguments || r->count < 1 || r->count > RC_SHARE_MAX)
-        return rc_fail(err, RC_E_DATA, RC_NO_OFFSET, "something is missing in it");
+        !p->arguments || (p->commit && !is_commit(p->commit)) || r->count < 1 ||
+        r->count > RC_SHARE_MAX)
+        return rc_fail(err, RC_E_DATA, RC_NO_OFFSET, "something is missing or wrong in it");
     return RC_OK;
 }
 

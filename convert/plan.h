@@ -26,6 +26,9 @@ typedef struct rc_plan_names {
     char smooth[RC_PLAN_NAME + 16]; /* of an unfinished run: scalings that were found */
     char parts[RC_PLAN_NAME + 16], join[RC_PLAN_NAME + 16]; /* of a conversion in parts: what they
                                                                have in common; join's journal */
+    char source[RC_PLAN_NAME + 16]; /* which commit of a source beyond this machine (pin.h) */
+    char blocks[RC_PLAN_NAME + 16]; /* sums of what was fetched of it (formats/stream.h) */
+    char state[RC_PLAN_NAME + 16];  /* tensors that are half done (execute_state.c) */
 } rc_plan_names;
 
 /* A share of the output shards: part `no`, from 1, of `count`; count 0: the whole. */

@@ -146,6 +146,9 @@ void rc_plan_name_files(rc_plan_names *n, const char *stem, rc_share share)
         snprintf(part, sizeof part, "part-%u-of-%u.", share.no, share.count);
     snprintf(n->journal, sizeof n->journal, "%.200s%srecast.%sjournal", stem, dot, part);
     snprintf(n->smooth, sizeof n->smooth, "%.200s%srecast.%ssmooth", stem, dot, part);
+    snprintf(n->source, sizeof n->source, "%.200s%srecast.%ssource", stem, dot, part);
+    snprintf(n->blocks, sizeof n->blocks, "%.200s%srecast.%sblocks", stem, dot, part);
+    snprintf(n->state, sizeof n->state, "%.200s%srecast.%sstate", stem, dot, part);
     snprintf(n->lock, sizeof n->lock, ".%.200s%srecast.%slock", stem, dot, part);
     snprintf(n->ledger, sizeof n->ledger, "%.200s%srecast.jsonl", stem, dot);
     snprintf(n->summary, sizeof n->summary, "%.200s%srecast.json", stem, dot);

@@ -115,6 +115,27 @@ static rc_code fix_inference_config(const char *name, uint8_t **data, size_t *le
     return RC_OK;
 }
 
+/* Is it what its server states? */
+static rc_code check_content(const rc_source_file *f, const uint8_t *data, size_t len, rc_err *err)
+{
+    rc_content_hasher hasher;
+    rc_content_id got;
+    char hex[RC_CONTENT_HEX];
+
+    if (f->content.kind == RC_CONTENT_UNKNOWN)
+        return RC_OK;
+    rc_content_begin(&hasher, f->content.kind, len);
+    rc_content_add(&hasher, data, len);
+    got = rc_content_end(&hasher);
+    if (rc_content_equal(&got, &f->content))
+        return RC_OK;
+    rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the bytes that came are not the file's");
+    rc_err_file(err, f->name);
+    rc_err_want(err, "%s", rc_content_hex(&f->content, hex));
+    rc_err_got(err, "%s", rc_content_hex(&got, hex));
+    return RC_E_INTEGRITY;
+}
+
 static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, rc_provenance *files,
                          const rc_log *log, rc_mem *mem, rc_err *err)
 {
@@ -126,6 +147,7 @@ static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, rc_provena
     rc_code rc;
 
     RC_TRY(rc_source_slurp(src, i, SIDE_MAX, &data, &len, mem, err));
+    RC_TRY_GOTO(rc, done, check_content(rc_source_at(src, i), data, len, err));
     RC_TRY_GOTO(rc, done, fix_inference_config(name, &data, &len, log, mem));
     if (slash) {
         snprintf(folder, sizeof folder, "%.*s", (int)(slash - name), name);
@@ -355,6 +377,11 @@ static bool note_stranger(void *ctx, const char *name)
     return found;
 }
 
+bool rc_publish_owns(const rc_plan *plan, const char *name)
+{
+    return is_ours(plan, name);
+}
+
 bool rc_publish_finds_stranger(const rc_plan *plan, const rc_dir *dir, char name[RC_PLAN_NAME])
 {
     strangers s = { .plan = plan, .dir = dir, .found = name };
@@ -431,6 +458,17 @@ static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, rc_provena
     return put_text(dir, RC_INDEX_NAME, text, len, files, mem, err);
 }
 
+rc_code rc_publish_clean_up(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+{
+    const rc_plan_names *names = rc_plan_names_of(plan);
+
+    RC_TRY(rc_dir_remove(dir, names->smooth, err));
+    RC_TRY(rc_dir_remove(dir, names->state, err));
+    RC_TRY(rc_dir_remove(dir, names->blocks, err));
+    RC_TRY(rc_dir_remove(dir, names->source, err));
+    return rc_dir_remove(dir, names->journal, err);
+}
+
 static rc_code publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,
                        const rc_totals *totals, bool replace, rc_provenance *files,
                        const rc_log *log, rc_mem *mem, rc_err *err)
@@ -463,8 +501,7 @@ static rc_code publish(const rc_finished *done, const rc_dir *dir, const rc_run 
     RC_TRY(put_text(dir, names->summary, text, len, NULL, mem, err));
     /* Complete and durable. Should the journal come back after a power cut, the
      * next run sees that nothing is left to do. */
-    RC_TRY(rc_dir_remove(dir, names->smooth, err));
-    return rc_dir_remove(dir, names->journal, err);
+    return rc_publish_clean_up(plan, dir, err);
 }
 
 rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run,

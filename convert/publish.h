@@ -20,6 +20,10 @@ rc_code rc_publish(const rc_finished *done, const rc_dir *dir, const rc_run *run
                    const rc_totals *totals, bool replace, const rc_log *log, rc_mem *mem,
                    rc_err *err);
 
+/** Take away what a run keeps beside its unfinished files; the journal last. */
+RC_MUST_CHECK
+rc_code rc_publish_clean_up(const rc_plan *plan, const rc_dir *dir, rc_err *err);
+
 /** Everything of it that can fail without a disk: the config that cannot be edited, the
  *  memory limit too small for the index or a side file. Now, rather than after hours. */
 RC_MUST_CHECK
@@ -31,6 +35,9 @@ bool rc_publish_is_complete(const rc_plan *plan, const rc_dir *dir);
 /** GGUF: a file that looks like a split or a draft of an older result, and that this one
  *  would not replace: its name, if there is one. */
 bool rc_publish_finds_stranger(const rc_plan *plan, const rc_dir *dir, char name[RC_PLAN_NAME]);
+
+/** Would publishing take a file of this name, beside its own, for one of this output's? */
+bool rc_publish_owns(const rc_plan *plan, const char *name);
 
 /** Bytes of the side files that would come along. */
 uint64_t rc_publish_side_bytes(const rc_plan *plan);

@@ -21,16 +21,15 @@ static rc_code read_dest(rc_out *out, const rc_dest *d, uint64_t off, uint8_t *b
     return RC_OK;
 }
 
-static rc_code compare(rc_out *out, const rc_dest *d, const rc_digest *want, uint8_t *buf,
-                       bool *same, rc_err *err)
+rc_code rc_readback_dest(rc_out *out, const rc_dest *d, uint64_t nbytes, const rc_digest *want,
+                         uint8_t *buf, bool *same, rc_err *err)
 {
     _Alignas(64) rc_hasher hasher;
     rc_digest got;
 
     rc_hash_begin(&hasher);
-    for (uint64_t off = 0; off < d->nbytes; off += RC_READBACK) {
-        const size_t n =
-            d->nbytes - off < RC_READBACK ? (size_t)(d->nbytes - off) : (size_t)RC_READBACK;
+    for (uint64_t off = 0; off < nbytes; off += RC_READBACK) {
+        const size_t n = nbytes - off < RC_READBACK ? (size_t)(nbytes - off) : RC_READBACK;
 
         RC_TRY(rc_stop_check(err));
         RC_TRY(read_dest(out, d, off, buf, n, err));
@@ -49,7 +48,8 @@ rc_code rc_readback(rc_out *out, const rc_job *job, const rc_result *result, uin
         bool same = true;
 
         if (job->out[part].name)
-            RC_TRY(compare(out, &job->out[part], &result->out[part], buf, &same, err));
+            RC_TRY(rc_readback_dest(out, &job->out[part], job->out[part].nbytes, &result->out[part],
+                                    buf, &same, err));
         if (!same)
             *differs = &job->out[part];
     }

@@ -54,6 +54,29 @@ rc_digest rc_hash(const void *data, size_t nbytes)
     return canonical(best()->once(data, nbytes));
 }
 
+/* The state points to the library's constants, which lie elsewhere in every process. */
+void rc_hash_save(uint8_t state[RC_HASH_STATE], const rc_hasher *hasher)
+{
+    _Alignas(64) rc_hasher copy = *hasher;
+
+    copy.extSecret = NULL;
+    memcpy(state, &copy, sizeof copy);
+}
+
+void rc_hash_load(rc_hasher *hasher, const uint8_t state[RC_HASH_STATE])
+{
+    _Alignas(64) rc_hasher fresh;
+
+    rc_hash_begin(&fresh);
+    memcpy(hasher, state, sizeof *hasher);
+    hasher->extSecret = fresh.extSecret;
+}
+
+uint64_t rc_hash_layout(void)
+{
+    return (uint64_t)XXH_versionNumber() << 32 | RC_HASH_STATE;
+}
+
 bool rc_digest_equal(const rc_digest *a, const rc_digest *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;

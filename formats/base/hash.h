@@ -24,6 +24,13 @@ void rc_hash_field(rc_hasher *hasher, const void *data, size_t nbytes);
 rc_digest rc_hash_end(const rc_hasher *hasher);
 rc_digest rc_hash(const void *data, size_t nbytes);
 
+/* A hasher under way as plain bytes, to be gone on with in another run on this machine. Bytes of
+ * another build of the library are told by their layout. */
+#define RC_HASH_STATE sizeof(rc_hasher)
+void rc_hash_save(uint8_t state[RC_HASH_STATE], const rc_hasher *hasher);
+void rc_hash_load(rc_hasher *hasher, const uint8_t state[RC_HASH_STATE]);
+uint64_t rc_hash_layout(void);
+
 bool rc_digest_equal(const rc_digest *a, const rc_digest *b);
 /** 32 hex digits and a NUL into buf[33]; returns buf. */
 const char *rc_digest_hex(const rc_digest *digest, char buf[33]);

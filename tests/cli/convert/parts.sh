@@ -108,3 +108,12 @@ done
 [ "$sum" -eq "$(jq .tensor_bytes out)" ] || fail "shares of $sum bytes"
 expect 0 recast convert src e --to fp8 --shard-size 1M --part 1/3 --json
 jq -e '.finished and .part.part == 1 and (.part.shards | length > 0)' out >jq.out || fail "a part's report"
+# several targets, each shared out by itself and joined by itself
+for i in 2 1 3; do
+    expect 0 recast convert src --to fp8=m8 --to gguf:q4_k=g/m.gguf --shard-size 1M --split-size 1M --part $i/3
+    says out "^part +$i/3 of m8" "^part +$i/3 of g/m.gguf"
+done
+expect 0 recast join m8 --quiet
+expect 0 recast join g/m.gguf --quiet
+same ref m8
+for f in ref-*.gguf; do cmp "$f" "g/m${f#ref}" || fail "$f differs"; done
