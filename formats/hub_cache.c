@@ -59,26 +59,31 @@ struct rc_hub_cache {
 /* -------------------------------------------------------------------------- names */
 
 /* Any text as one name: what might mean something to a file system, or end as ours do, becomes
- * %XX. False when it is too long. */
-static bool plain_name(char out[RC_CACHE_NAME + 1], const char *text)
+ * %XX; of what is too long for that, its beginning and its digest. */
+static void plain_name(char out[RC_CACHE_NAME + 1], const char *text)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-    size_t n = 0;
+    const rc_digest digest = rc_hash(text, strlen(text));
+    enum { BEGINNING = RC_CACHE_NAME - 36 };
+    size_t n = 0, beginning = 0;
 
     for (const char *p = text; *p; p++) {
         const bool dot = *p == '.' && (p == text || strcmp(p, RC_CACHE_PART) == 0 ||
                                        strcmp(p, RC_CACHE_SUMS) == 0);
         const bool same = strchr(plain, *p) && !dot;
 
-        if (n + (same ? 1 : 3) > RC_CACHE_NAME)
-            return false;
+        if (n + 3 > RC_CACHE_NAME) {
+            out[beginning] = '-';
+            rc_digest_hex(&digest, out + beginning + 1);
+            return;
+        }
         if (same)
             out[n++] = *p;
         else
             n += (size_t)snprintf(out + n, 4, "%%%02X", (unsigned)(unsigned char)*p);
+        beginning = n <= BEGINNING ? n : beginning;
     }
     out[n] = '\0';
-    return n > 0;
 }
 
 static const char *with(const entry *e, const char *ending, char buf[RC_CACHE_NAME + 16])
@@ -113,11 +118,9 @@ static rc_code open_folders(rc_hub_cache *c, const char *path, const char *owner
     char plain[RC_CACHE_NAME + 1];
 
     c->path = rc_mem_strdup(c->mem, path, strlen(path));
-    if (!plain_name(plain, owner))
-        return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "name is too long for a cache");
+    plain_name(plain, owner);
     c->owner = rc_mem_strdup(c->mem, plain, strlen(plain));
-    if (!plain_name(plain, version))
-        return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "name is too long for a cache");
+    plain_name(plain, version);
     c->version = rc_mem_strdup(c->mem, plain, strlen(plain));
     if (!c->path || !c->owner || !c->version)
         return rc_fail_nomem(err, c->mem, strlen(path) + 1);
@@ -280,7 +283,8 @@ static void open_entry(rc_hub_cache *c, entry *e, size_t file)
     int errnum;
 
     *e = (entry){ .file = file, .data = -1, .sums_fd = -1 };
-    if (!plain_name(e->name, f->name) || (c->limit && f->nbytes > c->limit) ||
+    plain_name(e->name, f->name);
+    if ((c->limit && f->nbytes > c->limit) ||
         rc_cache_sums_make(&e->sums, f->nbytes, &f->content, c->mem, &ignored) != RC_OK)
         return;
     lock_sums(c, e);
@@ -508,8 +512,7 @@ static rc_code fail_content(const rc_content_id *want, const rc_content_id *got,
 }
 
 /* *same: as stated, and as its sums say. *spoilt_at: a block that is not as its sum says. */
-static rc_code compare(rc_hub_cache *c, const entry *e, bool *same, size_t *spoilt_at,
-                       rc_err *err)
+static rc_code compare(rc_hub_cache *c, const entry *e, bool *same, size_t *spoilt_at, rc_err *err)
 {
     const rc_content_id *want = &e->sums.content;
     rc_content_hasher hasher;

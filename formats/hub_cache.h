@@ -24,7 +24,7 @@ typedef rc_code rc_hub_fetch(void *ctx, size_t file, uint64_t off, void *buf, si
 typedef struct rc_hub_cache rc_hub_cache;
 
 /** Keep files of `src` (its list is whole and sorted; borrowed) in folder `path`, which is made
- *  if it is not there, its parent is not. `owner` and `version` may be any text. `limit`: bytes of
+ *  if it is not there, its parent is not. `owner` and `version` may be any text that is not empty. `limit`: bytes of
  *  data that the whole folder may hold; 0: as the disk allows.
  *    RC_E_CANTCREATE  a file is in the way, no parent
  *    RC_E_DENIED      it cannot be written

@@ -203,8 +203,9 @@ static rc_code read_list(hub *h, bool has_token, rc_err *err)
 /* --------------------------------------------------------------------- reading */
 
 /* Bytes of file i from the hub itself. */
-static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes, rc_err *err)
+static rc_code fetch(void *ctx, size_t i, uint64_t off, void *buf, size_t nbytes, rc_err *err)
 {
+    rc_source *src = ctx;
     hub *h = hub_of(src);
     const rc_source_file *f = &src->files[i];
     char url[RC_URL_MAX], path[1024];
@@ -230,8 +231,7 @@ static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t n
 static rc_code read_at(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes,
                        rc_err *err)
 {
-    RC_TRY(rc_remote_check_range(src, i, off, nbytes, err));
-    return nbytes ? fetch(src, i, off, buf, nbytes, err) : RC_OK;
+    return rc_remote_read(&hub_of(src)->remote, src, i, off, buf, nbytes, fetch, err);
 }
 
 static void close_hub(rc_source *src)
@@ -281,6 +281,7 @@ static void set_origin(hub *h)
 static rc_code open_repo(hub *h, const rc_source_opts *opts, rc_err *err)
 {
     const bool has_token = opts->token != NULL;
+    char owner[RC_URL_MAX];
 
     RC_TRY(rc_hub_address_parse(&h->at, h->base.where, err));
     RC_TRY(set_endpoint(h, opts->endpoint, err));
@@ -291,7 +292,9 @@ static rc_code open_repo(hub *h, const rc_source_opts *opts, rc_err *err)
     RC_TRY(rc_remote_files(&h->remote, &h->base, err));
     for (size_t i = 0; i < h->base.count; i++)
         h->remote.files[i].commit = h->commit;
-    return RC_OK;
+    if ((size_t)snprintf(owner, sizeof owner, "%s/%s", h->endpoint, h->at.repo) >= sizeof owner)
+        return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "an address that is too long");
+    return rc_remote_keep(&h->remote, &h->base, opts, owner, h->commit, h->base.origin.folder, err);
 }
 
 rc_code rc_source_open_hub(rc_source **out, const char *where, const rc_source_opts *opts,

@@ -1,13 +1,15 @@
 /* formats/source_url.c - a folder that any web server offers as a source.
  *
- * Nothing lists it. What is looked for are the files that a checkpoint may have, and the shards
- * that its index names; those that answer are there. SHA256SUMS, where there is one, states
- * contents. */
+ * Nothing lists it. What is looked for are the files that a checkpoint may have, the shards that
+ * its index names, and what SHA256SUMS names, where there is one; those that answer are there.
+ * SHA256SUMS states contents, too. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "formats/base/par.h"
 #include "formats/hub_address.h"
+#include "formats/hub_listing.h"
 #include "formats/index.h"
 #include "formats/source_remote.h"
 
@@ -30,6 +32,7 @@ static const char *const known[] = {
     "README.md",
     "recast.json",
     "recast.jsonl",
+    "SYNTHETIC",
     "SHA256SUMS",
 };
 enum { KNOWN = sizeof known / sizeof *known };
@@ -39,10 +42,12 @@ typedef struct web {
     rc_remote remote;
     char *folder; /* address, '/' at its end */
 
+    char *sums; /* SHA256SUMS, a NUL behind each line; or NULL */
+    size_t sums_len;
     const char **names; /* that are looked for */
-    rc_http_file *found;
-    rc_code *codes;
     size_t n;
+    rc_http_file *found; /* of names[i], with codes[i] */
+    rc_code *codes;
     rc_err first; /* why the first of them is not there */
 } web;
 
@@ -87,20 +92,20 @@ static rc_code probe(void *ctx, rc_par *par, unsigned slot, uint64_t i, rc_err *
     return is_absent(rc) ? RC_OK : rc;
 }
 
-static rc_code look_for(web *w, const char **names, size_t n, rc_err *err)
+/* Ask for all names, and list those that are there. */
+static rc_code look_for_names(web *w, rc_err *err)
 {
     rc_mem *mem = w->base.mem;
+    const size_t n = w->n;
     rc_err own;
 
-    w->names = names;
-    w->n = n;
     w->found = rc_mem_get(mem, n * sizeof *w->found);
     w->codes = rc_mem_get(mem, n * sizeof *w->codes);
     if (!w->found || !w->codes)
         return rc_fail_nomem(err, mem, n * sizeof *w->found);
     RC_TRY(rc_par_run(n, n < PROBES ? (unsigned)n : PROBES, PROBES, probe, w, err ? err : &own));
     for (size_t i = 0; i < n; i++) {
-        const rc_source_file file = { .name = names[i], .nbytes = w->found[i].nbytes };
+        const rc_source_file file = { .name = w->names[i], .nbytes = w->found[i].nbytes };
 
         if (w->codes[i] == RC_OK)
             RC_TRY(rc_source_add(&w->base, "", &file, err));
@@ -126,11 +131,104 @@ static rc_code small_text(web *w, const char *name, size_t max, char **text, siz
     return is_absent(rc) ? RC_OK : rc;
 }
 
+/* "DIGEST  NAME" or "DIGEST *NAME": what sha256sum writes. Lines of another kind are for other
+ * programs. NULL, or the name. */
+static const char *parse_sum(const char *line, rc_content_id *id)
+{
+    const char *name = line + 66;
+
+    if (strlen(line) < 67 || line[64] != ' ' || (line[65] != ' ' && line[65] != '*') ||
+        !rc_content_parse(id, line, 64))
+        return NULL;
+    return strncmp(name, "./", 2) == 0 ? name + 2 : name;
+}
+
+/* NULL asks for the first one, and is the answer behind the last. */
+static const char *next_line(const web *w, const char *line)
+{
+    line = line ? line + strlen(line) + 1 : w->sums;
+    return line && line < w->sums + w->sums_len ? line : NULL;
+}
+
+static rc_code read_sums(web *w, rc_err *err)
+{
+    RC_TRY(small_text(w, "SHA256SUMS", MAX_SUMS, &w->sums, &w->sums_len, err));
+    for (size_t i = 0; i < w->sums_len; i++)
+        if (w->sums[i] == '\n' || w->sums[i] == '\r')
+            w->sums[i] = '\0';
+    return RC_OK;
+}
+
+static void state_contents(web *w)
+{
+    for (const char *line = next_line(w, NULL); line; line = next_line(w, line)) {
+        rc_content_id id;
+        const char *name = parse_sum(line, &id);
+        size_t i;
+
+        if (name && rc_source_find(&w->base, name, &i))
+            w->base.files[i].content = id;
+    }
+}
+
+/* As a local folder is listed: two levels, nothing hidden; and nothing that leads elsewhere. */
+static bool is_listed(const char *name)
+{
+    const char *slash = strchr(name, '/');
+
+    return rc_hub_path_check(name, NULL) == RC_OK && name[0] != '.' &&
+           !(slash && (slash[1] == '.' || strchr(slash + 1, '/')));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* config.json stays the first: what is said when nothing is there is said of that. */
+static void drop_doubles(web *w)
+{
+    size_t kept = 1;
+
+    qsort(w->names + 1, w->n - 1, sizeof *w->names, by_name);
+    for (size_t i = 1; i < w->n; i++)
+        if (strcmp(w->names[i], w->names[kept - 1]) != 0 && strcmp(w->names[i], w->names[0]) != 0)
+            w->names[kept++] = w->names[i];
+    w->n = kept;
+}
+
+static rc_code look_for_all(web *w, const rc_index *index, rc_err *err)
+{
+    const size_t shards = index ? rc_index_shards(index) : 0;
+    size_t most = KNOWN + shards;
+    rc_content_id id;
+
+    for (const char *line = next_line(w, NULL); line; line = next_line(w, line))
+        most++;
+    if (most > RC_SOURCE_MAX_FILES)
+        return rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "more than %u files: not a checkpoint folder",
+                       RC_SOURCE_MAX_FILES);
+    w->names = rc_mem_get(w->base.mem, most * sizeof *w->names);
+    if (!w->names)
+        return rc_fail_nomem(err, w->base.mem, most * sizeof *w->names);
+    for (size_t i = 0; i < KNOWN; i++)
+        w->names[w->n++] = known[i];
+    for (size_t i = 0; i < shards; i++)
+        w->names[w->n++] = rc_index_shard(index, i);
+    for (const char *line = next_line(w, NULL); line; line = next_line(w, line)) {
+        const char *name = parse_sum(line, &id);
+
+        if (name && is_listed(name))
+            w->names[w->n++] = name;
+    }
+    drop_doubles(w);
+    return look_for_names(w, err);
+}
+
 static rc_code look_for_folder(web *w, rc_err *err)
 {
-    const char *none[KNOWN], **names = none;
     rc_index *index = NULL;
-    size_t len, shards = 0, n = 0;
+    size_t len;
     char *text;
     rc_code rc;
 
@@ -142,94 +240,36 @@ static rc_code look_for_folder(web *w, rc_err *err)
             rc_err_file(err, RC_INDEX_NAME);
             return rc;
         }
-        shards = rc_index_shards(index);
-        names = rc_mem_get(w->base.mem, (KNOWN + shards) * sizeof *names);
-        if (!names) {
-            rc_index_free(&index);
-            return rc_fail_nomem(err, w->base.mem, (KNOWN + shards) * sizeof *names);
-        }
     }
-    for (size_t i = 0; i < KNOWN; i++)
-        names[n++] = known[i];
-    for (size_t i = 0; i < shards; i++)
-        if (strcmp(rc_index_shard(index, i), "model.safetensors") != 0)
-            names[n++] = rc_index_shard(index, i);
-    rc = look_for(w, names, n, err);
-    w->names = NULL;
-    if (names != none)
-        rc_mem_put(w->base.mem, names);
+    rc = read_sums(w, err);
+    if (rc == RC_OK)
+        rc = look_for_all(w, index, err);
     rc_index_free(&index);
     return rc;
 }
 
+/* The file that is named, and the others of its set. */
 static rc_code look_for_file(web *w, const char *name, rc_err *err)
 {
     rc_split_name s;
-    const char **names;
-    rc_arena text = { .mem = w->base.mem };
-    size_t n = 1;
-    rc_code rc = RC_OK;
 
-    if (!rc_split_name_of(&s, name))
-        return look_for(w, &name, 1, err);
-    names = rc_arena_get(&text, s.count * sizeof *names);
-    if (!names)
-        return rc_fail_nomem(err, w->base.mem, s.count * sizeof *names);
-    names[0] = name;
-    for (uint32_t i = 1; i <= s.count && rc == RC_OK; i++) {
+    (void)rc_split_name_of(&s, name);
+    w->names = rc_mem_get(w->base.mem, ((size_t)s.count + 1) * sizeof *w->names);
+    if (!w->names)
+        return rc_fail_nomem(err, w->base.mem, ((size_t)s.count + 1) * sizeof *w->names);
+    w->names[w->n++] = name;
+    for (uint32_t i = 1; i <= s.count; i++) {
         char other[512];
 
-        snprintf(other, sizeof other, "%.*s-%05" PRIu32 "-of-%05" PRIu32 ".gguf", (int)s.prefix,
-                 name, i, s.count);
         if (i == s.no)
             continue;
-        names[n] = rc_arena_strdup(&text, other, strlen(other));
-        if (!names[n++])
-            rc = rc_fail_nomem(err, w->base.mem, strlen(other));
+        snprintf(other, sizeof other, "%.*s-%05" PRIu32 "-of-%05" PRIu32 ".gguf", (int)s.prefix,
+                 name, i, s.count);
+        w->names[w->n] = rc_arena_strdup(&w->base.arena, other, strlen(other));
+        if (!w->names[w->n++])
+            return rc_fail_nomem(err, w->base.mem, strlen(other));
     }
-    if (rc == RC_OK)
-        rc = look_for(w, names, n, err);
-    w->names = NULL;
-    rc_arena_free(&text);
-    return rc;
-}
-
-/* -------------------------------------------------------------------- digests */
-
-/* "DIGEST  NAME" or "DIGEST *NAME": what sha256sum writes. Lines of another kind are for other
- * programs. */
-static void state_line(web *w, char *line)
-{
-    rc_content_id id;
-    char *name = line + 66;
-    size_t i;
-
-    if (strlen(line) < 67 || line[64] != ' ' || (line[65] != ' ' && line[65] != '*') ||
-        !rc_content_parse(&id, line, 64))
-        return;
-    if (strncmp(name, "./", 2) == 0)
-        name += 2;
-    if (rc_source_find(&w->base, name, &i))
-        w->base.files[i].content = id;
-}
-
-static rc_code state_contents(web *w, rc_err *err)
-{
-    char *text, *line, *rest;
-    size_t len, i;
-
-    if (!rc_source_find(&w->base, "SHA256SUMS", &i))
-        return RC_OK;
-    RC_TRY(small_text(w, "SHA256SUMS", MAX_SUMS, &text, &len, err));
-    for (line = text; line && *line; line = rest) {
-        const size_t n = strcspn(line, "\r\n");
-
-        rest = line + n + strspn(line + n, "\r\n");
-        line[n] = '\0';
-        state_line(w, line);
-    }
-    rc_mem_put(w->base.mem, text);
-    return RC_OK;
+    return look_for_names(w, err);
 }
 
 /* What the probes learnt goes along: identity, and where redirects led. */
@@ -253,8 +293,9 @@ static rc_code keep_found(web *w, rc_err *err)
 
 /* --------------------------------------------------------------------- reading */
 
-static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes, rc_err *err)
+static rc_code fetch(void *ctx, size_t i, uint64_t off, void *buf, size_t nbytes, rc_err *err)
 {
+    rc_source *src = ctx;
     web *w = web_of(src);
     const rc_source_file *f = &src->files[i];
     char url[RC_URL_MAX];
@@ -266,8 +307,7 @@ static rc_code fetch(rc_source *src, size_t i, uint64_t off, void *buf, size_t n
 static rc_code read_at(rc_source *src, size_t i, uint64_t off, void *buf, size_t nbytes,
                        rc_err *err)
 {
-    RC_TRY(rc_remote_check_range(src, i, off, nbytes, err));
-    return nbytes ? fetch(src, i, off, buf, nbytes, err) : RC_OK;
+    return rc_remote_read(&web_of(src)->remote, src, i, off, buf, nbytes, fetch, err);
 }
 
 /* Nothing pins it to a version: is it still the one that was listed? */
@@ -286,6 +326,8 @@ static void close_url(rc_source *src)
         rc_http_forget(w->remote.http, &w->found[i]);
     rc_mem_put(src->mem, w->found);
     rc_mem_put(src->mem, w->codes);
+    rc_mem_put(src->mem, w->names);
+    rc_mem_put(src->mem, w->sums);
     rc_remote_close(&w->remote, src);
     rc_mem_put(src->mem, w->folder);
 }
@@ -329,8 +371,9 @@ static rc_code open_web(web *w, const rc_source_opts *opts, rc_err *err)
     RC_TRY(rc_remote_open(&w->remote, &w->base, &tokenless, w->folder, err));
     RC_TRY(w->base.named ? look_for_file(w, w->base.named, err) : look_for_folder(w, err));
     RC_TRY(rc_source_sort(&w->base, err));
-    RC_TRY(state_contents(w, err));
-    return keep_found(w, err);
+    state_contents(w);
+    RC_TRY(keep_found(w, err));
+    return rc_remote_keep(&w->remote, &w->base, opts, w->folder, NULL, NULL, err);
 }
 
 rc_code rc_source_open_url(rc_source **out, const char *where, const rc_source_opts *opts,

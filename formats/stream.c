@@ -95,6 +95,7 @@ static rc_digest identity(const rc_source *src)
 
         rc_hash_field(&h, f->name, strlen(f->name));
         rc_hash_add(&h, &f->nbytes, sizeof f->nbytes);
+        rc_hash_add(&h, &f->version, sizeof f->version);
         rc_content_hex(&f->content, hex);
         rc_hash_field(&h, hex, strlen(hex));
     }

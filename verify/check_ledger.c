@@ -156,7 +156,8 @@ static rc_code read_lines(feed *f, size_t file, rc_err *err)
 }
 
 /* Lines of a ledger that is not the one prove nothing, so what they say is forgotten. */
-static rc_code read_ledger(rc_checking *c, const rc_manifest *m, size_t file, rc_err *err)
+static rc_code read_ledger(bool *trusted, rc_checking *c, const rc_manifest *m, size_t file,
+                           rc_err *err)
 {
     const char *name = rc_source_at(c->src, file)->name;
     const rc_digest want = rc_manifest_ledger_digest(m);
@@ -173,7 +174,8 @@ static rc_code read_ledger(rc_checking *c, const rc_manifest *m, size_t file, rc
     got = rc_hash_end(&hasher);
     rc_mem_put(c->mem, f.buf);
     RC_TRY(rc);
-    if (!rc_digest_equal(&got, &want)) {
+    *trusted = rc_digest_equal(&got, &want);
+    if (!*trusted) {
         char hex[2][33];
 
         c->npieces = before;
@@ -272,7 +274,7 @@ static rc_code place_by_heads(rc_checking *c, rc_err *err)
 
 static rc_code expect_manifest(rc_checking *c, const rc_manifest *m, rc_err *err)
 {
-    const size_t before = c->npieces;
+    bool trusted = false;
     rc_check_file *f;
 
     for (size_t i = 0; i < rc_manifest_shards(m); i++) {
@@ -284,13 +286,13 @@ static rc_code expect_manifest(rc_checking *c, const rc_manifest *m, rc_err *err
         RC_TRY(find(&f, c, rc_manifest_file(m, i), err));
     RC_TRY(find(&f, c, rc_manifest_ledger(m), err));
     if (f)
-        RC_TRY(read_ledger(c, m, (size_t)(f - c->files), err));
-    /* Of places that nothing is known of, nothing is said. */
-    for (size_t i = 0; i < rc_manifest_shards(m) && c->npieces > before; i++) {
+        RC_TRY(read_ledger(&trusted, c, m, (size_t)(f - c->files), err));
+    /* What a ledger that is right does not speak of has to be zero. */
+    for (size_t i = 0; i < rc_manifest_shards(m) && trusted && rc_manifest_format(m) >= 2; i++) {
         size_t k;
 
         if (rc_source_find(c->src, rc_manifest_shard(m, i)->name, &k))
-            c->files[k].whole = rc_manifest_format(m) >= 2;
+            c->files[k].whole = true;
     }
     return RC_OK;
 }

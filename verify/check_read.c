@@ -154,19 +154,21 @@ static rc_code feed_piece(reading *r, slot *s, const rc_check_file *f, rc_check_
     return RC_OK;
 }
 
+static rc_code fail_overlap(const rc_check_file *f, uint64_t offset, rc_err *err)
+{
+    rc_fail(err, RC_E_DATA, offset, "by the ledger two tensors lie on one another");
+    rc_err_file(err, f->at->name);
+    return RC_E_DATA;
+}
+
 static rc_code feed_pieces(reading *r, slot *s, rc_check_file *f, const part *p, rc_err *err)
 {
     for (size_t i = f->first; i < f->npieces && f->pieces[i].what.begin < p->off + p->n; i++) {
         if (f->pieces[i].seen == f->pieces[i].what.nbytes)
             continue;
         RC_TRY(feed_piece(r, s, f, &f->pieces[i], p, err));
-        if (s->covered > p->n) {
-            rc_fail(err, RC_E_DATA, f->pieces[i].what.begin,
-                    "by the ledger two tensors lie on one another");
-            rc_err_tensor(err, f->pieces[i].what.tensor);
-            rc_err_file(err, f->at->name);
-            return RC_E_DATA;
-        }
+        if (s->covered > p->n)
+            return fail_overlap(f, f->pieces[i].what.begin, err);
     }
     while (f->first < f->npieces && f->pieces[f->first].seen == f->pieces[f->first].what.nbytes)
         f->first++;
@@ -193,19 +195,20 @@ static void check_zeros(rc_checking *c, rc_check_file *f, const part *p, size_t 
                    "a byte between tensors was changed: they are all zero");
 }
 
-static void check_gaps(rc_checking *c, rc_check_file *f, slot *s, const part *p)
+static rc_code check_gaps(rc_checking *c, rc_check_file *f, slot *s, const part *p, rc_err *err)
 {
     size_t at = 0;
 
     if (s->nspans > 1)
         qsort(s->spans, s->nspans, sizeof *s->spans, by_place);
     for (size_t i = 0; i < s->nspans; i++) {
-        if (s->spans[i].at > at)
-            check_zeros(c, f, p, at, s->spans[i].at);
-        if (s->spans[i].at + s->spans[i].len > at)
-            at = s->spans[i].at + s->spans[i].len;
+        if (s->spans[i].at < at)
+            return fail_overlap(f, p->off + s->spans[i].at, err);
+        check_zeros(c, f, p, at, s->spans[i].at);
+        at = s->spans[i].at + s->spans[i].len;
     }
     check_zeros(c, f, p, at, p->n);
+    return RC_OK;
 }
 
 /* ------------------------------------------------------------------- a block */
@@ -239,7 +242,7 @@ static rc_code digest_block(reading *r, slot *s, rc_check_file *f, const part *p
     if (f->full) {
         RC_TRY(feed_pieces(r, s, f, p, err));
         if (f->whole)
-            check_gaps(r->c, f, s, p);
+            RC_TRY(check_gaps(r->c, f, s, p, err));
         if (p->off + p->n == f->nbytes)
             conclude(r->c, f);
     }

@@ -117,6 +117,7 @@ static void print_text(const rc_check_result *r, double seconds)
            rc_human_bytes(rate, seconds > 0 ? (uint64_t)((double)r->nbytes / seconds) : 0),
            r->findings.total[RC_FAULT] ? "DIFFERENT"
            : want.quick                ? "sizes, heads and small files are as they were"
+           : r->format == 1            ? "every tensor is as it was; format 1 knows of nothing else"
                                        : "every byte is as it was");
     if (r->wrote)
         printf("wrote %s, of %zu files\n", r->sums, r->by_sums);

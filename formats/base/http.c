@@ -244,6 +244,7 @@ static rc_code check_identity(rc_http *http, rc_http_conn *c, rc_http_file *file
     pthread_mutex_unlock(&http->lock);
     if (!before[0] || strcmp(before, now) == 0 || (before[host] == '"') != (now[host] == '"'))
         return RC_OK;
+    c->final = true; /* no passing fault: what came before is of the other one */
     rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the file at the server is another now (ETag)");
     rc_err_want(err, "%.90s", before + host);
     rc_err_got(err, "%.90s", now + host);
@@ -430,7 +431,7 @@ static rc_code run(rc_http *http, rc_http_conn *c, rc_http_ask *ask, rc_http_fil
             renewed = true;
             continue;
         }
-        if (!may_pass(rc) || c->final ||
+        if (!(expired || (may_pass(rc) && !c->final)) ||
             !rc_http_again(&tries, http->retries, rc, more, rc_http_now() - began))
             return give_up(tries, rc, err);
         asked = rc_http_head_wait(&c->head, (int64_t)time(NULL));

@@ -233,8 +233,8 @@ static rc_code fail_curl(rc_http_conn *c, CURLcode code, unsigned timeout, rc_er
     case CURLE_COULDNT_CONNECT:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
-        return rc_fail(err, RC_E_TEMPORARY, RC_NO_OFFSET, "%s",
-                       said[0] ? said : curl_easy_strerror(code));
+        return rc_fail(err, strstr(said, "chunk") ? RC_E_PROTOCOL : RC_E_TEMPORARY, RC_NO_OFFSET,
+                       "%s", said[0] ? said : curl_easy_strerror(code));
     case CURLE_SSL_CONNECT_ERROR:
         c->final = !strstr(said, "SYSCALL") && !strstr(said, "eof") && !strstr(said, "reset");
         return rc_fail(err, c->final ? RC_E_PROTOCOL : RC_E_TEMPORARY, RC_NO_OFFSET,

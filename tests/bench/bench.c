@@ -7,6 +7,7 @@
  *     bench rows [NAME]                      products from stored rows, the same
  *     bench linear SRC                       whole matrices of a Flash layer, decoding included
  *     bench disk FOLDER READ_FROM READ WRITE  the disk's own time for so many bytes
+ *     bench stream SRC                        a stream over a folder against plain reading
  *     bench sink SRC                          convert SRC to FP8, output dropped */
 #include "tests/bench/bench.h"
 
@@ -194,11 +195,13 @@ int main(int argc, char **argv)
     if (argc == 6 && strcmp(argv[1], "disk") == 0)
         return bench_disk(argv[2], argv[3], strtoull(argv[4], NULL, 10),
                           strtoull(argv[5], NULL, 10));
+    if (argc == 3 && strcmp(argv[1], "stream") == 0)
+        return bench_stream(argv[2]);
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
     fputs("usage: bench kernels [NAME] | quant [NAME] | int4 [NAME] | vectors [NAME] |\n"
-          "       products [NAME] | rows [NAME] | linear SRC | disk FOLDER READ_FROM READ WRITE | "
-          "sink SRC\n",
+          "       products [NAME] | rows [NAME] | linear SRC | disk FOLDER READ_FROM READ WRITE |\n"
+          "       stream SRC | sink SRC\n",
           stderr);
     return 64;
 }

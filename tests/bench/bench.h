@@ -49,6 +49,8 @@ int bench_linear(const char *folder);
  *  WRITE bytes into a file in `folder`, and for both at once; prints them. */
 int bench_disk(const char *folder, const char *read_from, uint64_t read_bytes,
                uint64_t write_bytes);
+/** SHA-256 in memory; a checkpoint folder read plainly, by a stream, and by one with digests. */
+int bench_stream(const char *folder);
 /** The experts of checkpoint `src` (on a tmpfs) to FP8, everything but the write. */
 int bench_sink(const char *src);
 
