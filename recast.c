@@ -3,6 +3,7 @@
  *   synth    convert/cmd_synth.c      make a checkpoint of the true layout
  *   inspect  verify/cmd_inspect.c     what is this checkpoint?
  *   convert  convert/cmd_convert.c    checkpoint -> checkpoint, resumable
+ *   join     convert/cmd_join.c       the parts of a conversion, made one
  *   verify   verify/cmd_verify.c      was anything lost?
  *   check    verify/cmd_check.c       are the bytes still those that were delivered?
  *   lint     verify/cmd_lint.c        will an engine's loader take it?
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "convert/cmd_convert.h"
+#include "convert/cmd_join.h"
 #include "convert/cmd_synth.h"
 #include "formats/base/cli.h"
 #include "formats/base/stop.h"
@@ -35,6 +37,7 @@ static const struct {
 } commands[] = {
     { "inspect", "what a checkpoint is, and what is missing in it", rc_cmd_inspect },
     { "convert", "convert a checkpoint (FP8, GGUF, BF16), resumable and proven", rc_cmd_convert },
+    { "join", "check and finish what recast convert --part I/N has made", rc_cmd_join },
     { "verify", "compare a converted checkpoint with its source: values, and what it says",
       rc_cmd_verify },
     { "check", "re-hash a result: are its bytes still those that were delivered?", rc_cmd_check },

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "convert/cmd_convert_print.h"
+#include "convert/cmd_join.h"
 #include "convert/cmd_convert_to.h"
 #include "convert/pin.h"
 #include "formats/base/io.h"
@@ -20,6 +21,9 @@ typedef struct options {
     const char *exact;
     uint64_t threads, mem_limit;
     bool dry_run, json, force, restart, allow_nonfinite, allow_zero;
+    const char *part;
+    rc_share share;
+    const rc_join_how *join; /* not to convert, but to join */
 } options;
 
 static const char about[] =
@@ -46,6 +50,9 @@ static const char about[] =
     "Several --to FORMAT=DST make several checkpoints in one pass over the source, each the same\n"
     "to the byte as from a run of its own; one that is complete already is left alone. Options\n"
     "apply to every target that they go with.\n"
+    "\n"
+    "--part 3/8 makes the third of eight shares of the output's shards, on this machine or\n"
+    "another that sees SRC and DST; when all are made, recast join DST finishes.\n"
     "\n"
     "examples:\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8 --to fp8\n"
@@ -141,6 +148,9 @@ static rc_code convert(rc_convert_target *targets, size_t n, const options *o, r
     };
     rc_code rc;
 
+    if (o->join)
+        return rc_join_and_tell((rc_plan *)targets[0].plan, targets[0].dst, o->join,
+                                (unsigned)o->threads, mem, err);
     if (o->dry_run)
         return dry_run(targets, n, o, &opts, mem, err);
     if (o->words.hollow)
@@ -172,7 +182,8 @@ static rc_code refuse_gguf_source(const char *src, rc_err *err)
 }
 
 /* The commit that an unfinished run of one of the targets is of. */
-static bool find_pin(const rc_to_list *to, const char *src, char commit[RC_PIN_COMMIT], rc_mem *mem)
+static bool find_pin(const rc_to_list *to, rc_share share, const char *src,
+                     char commit[RC_PIN_COMMIT], rc_mem *mem)
 {
     for (size_t i = 0; i < to->n; i++) {
         const bool gguf = rc_to_is_gguf(&to->at[i]);
@@ -184,7 +195,7 @@ static bool find_pin(const rc_to_list *to, const char *src, char commit[RC_PIN_C
         snprintf(folder, sizeof folder, "%s", to->at[i].dst);
         if (rc_dir_open(&dir, gguf ? dirname(folder) : folder, false, NULL) != RC_OK)
             continue;
-        rc_plan_name_files(&names, gguf ? to->at[i].stem : NULL);
+        rc_plan_name_files(&names, gguf ? to->at[i].stem : NULL, share);
         found = rc_pin_find(&dir, names.source, src, commit, mem);
         rc_dir_close(&dir);
         if (found)
@@ -203,14 +214,17 @@ static size_t default_limit(const rc_to_list *to, bool remote)
     return (size_t)(large ? 1536 : 512) << 20;
 }
 
+/* `agreed`: the commit of the other parts, or NULL. */
 static rc_code open_model(rc_ckpt **ckpt, rc_model **model, const char *src, const rc_to_list *to,
-                          const options *o, rc_mem *mem, rc_err *err)
+                          const options *o, const char *agreed, rc_mem *mem, rc_err *err)
 {
     char commit[RC_PIN_COMMIT];
     rc_source_opts opts = *rc_cmd_sources();
     rc_source *source;
 
-    if (!o->restart && find_pin(to, src, commit, mem))
+    if (agreed)
+        opts.revision = agreed;
+    else if (!o->restart && find_pin(to, o->share, src, commit, mem))
         opts.revision = commit;
     RC_TRY(rc_source_open(&source, src, &opts, mem, err));
     mem->limit =
@@ -223,7 +237,7 @@ static rc_code open_model(rc_ckpt **ckpt, rc_model **model, const char *src, con
 }
 
 static rc_code plan_all(rc_convert_target *targets, rc_to_list *to, const rc_model *model,
-                        rc_mem *mem, rc_err *err)
+                        rc_share share, rc_mem *mem, rc_err *err)
 {
     rc_plan *plan;
 
@@ -233,7 +247,27 @@ static rc_code plan_all(rc_convert_target *targets, rc_to_list *to, const rc_mod
         return rc_fail(err, RC_E_DATA, RC_NO_OFFSET, "stopped at the warnings above (--strict)");
     for (size_t i = 0; i < to->n; i++) {
         RC_TRY(rc_plan_new(&plan, model, &to->at[i].recipe, rc_cli_log(), mem, err));
-        targets[i] = (rc_convert_target){ .plan = plan, .dst = to->at[i].dst };
+        targets[i].plan = plan;
+        targets[i].dst = to->at[i].dst;
+        RC_TRY(rc_plan_take_share(plan, share, err));
+    }
+    return RC_OK;
+}
+
+/* What join and the other parts have to know, and the commit that these agree on. */
+static rc_code say_words(rc_part_words **words, rc_convert_target *targets, const rc_to_list *to,
+                         const char *src, const char **agreed, rc_mem *mem, rc_err *err)
+{
+    *words = rc_mem_get(mem, to->n * sizeof **words);
+    if (!*words)
+        return rc_fail_nomem(err, mem, to->n * sizeof **words);
+    for (size_t i = 0; i < to->n; i++) {
+        rc_part_words *w = &(*words)[i];
+
+        RC_TRY(rc_part_words_of(w, src, &to->at[i], mem, err));
+        targets[i].origin = &w->origin;
+        if (w->common.commit)
+            *agreed = w->common.commit;
     }
     return RC_OK;
 }
@@ -241,16 +275,20 @@ static rc_code plan_all(rc_convert_target *targets, rc_to_list *to, const rc_mod
 static rc_code run(const char *src, rc_to_list *to, const options *o, rc_mem *mem, rc_err *err)
 {
     rc_convert_target targets[RC_CONVERT_TARGETS] = { 0 };
+    rc_part_words *words = NULL; /* of each target */
+    const char *agreed = o->join ? o->join->commit : NULL;
     rc_ckpt *ckpt = NULL;
     rc_model *model = NULL;
     rc_code rc = RC_OK;
 
     for (size_t i = 0; i < to->n && rc == RC_OK; i++)
         rc = rc_to_load(&to->at[i], mem, err);
+    if (rc == RC_OK && o->share.count)
+        rc = say_words(&words, targets, to, src, &agreed, mem, err);
     if (rc == RC_OK)
-        rc = open_model(&ckpt, &model, src, to, o, mem, err);
+        rc = open_model(&ckpt, &model, src, to, o, agreed, mem, err);
     if (rc == RC_OK)
-        rc = plan_all(targets, to, model, mem, err);
+        rc = plan_all(targets, to, model, o->share, mem, err);
     if (rc == RC_OK)
         rc = convert(targets, to->n, o, mem, err);
     for (size_t i = 0; i < to->n; i++) {
@@ -260,6 +298,9 @@ static rc_code run(const char *src, rc_to_list *to, const options *o, rc_mem *me
     }
     rc_model_free(&model);
     rc_ckpt_close(&ckpt);
+    for (size_t i = 0; i < to->n && words; i++)
+        rc_part_words_free(&words[i]);
+    rc_mem_put(mem, words);
     for (size_t i = 0; i < to->n; i++)
         rc_to_drop(&to->at[i]);
     return rc;
@@ -267,7 +308,12 @@ static rc_code run(const char *src, rc_to_list *to, const options *o, rc_mem *me
 
 int rc_cmd_convert(int argc, char **argv)
 {
-    options o = { .threads = rc_par_cpus() };
+    return rc_cmd_convert_or_join(argc, argv, NULL);
+}
+
+int rc_cmd_convert_or_join(int argc, char **argv, const rc_join_how *join)
+{
+    options o = { .threads = rc_par_cpus(), .join = join };
     rc_to_words *w = &o.words;
     const rc_opt opts[] = {
         { "to", RC_OPT_LIST, "FORMAT[=DST]",
@@ -343,7 +389,10 @@ int rc_cmd_convert(int argc, char **argv)
         { "json", RC_OPT_FLAG, NULL, "print the plan or the summary as JSON", &o.json, 0, 0 },
         { "force", RC_OPT_FLAG, NULL, "replace a finished result, or write among other files",
           &o.force, 0, 0 },
-        { "restart", RC_OPT_FLAG, NULL, "discard an unfinished run", &o.restart, 0, 0 },
+        { "restart", RC_OPT_FLAG, NULL, "discard an unfinished run (with --part: of this part)",
+          &o.restart, 0, 0 },
+        { "part", RC_OPT_STR, "I/N",
+          "only the I-th of N shares of the output's shards; then recast join DST", &o.part, 0, 0 },
         { 0 },
     };
     const rc_cmd cmd = {
@@ -368,6 +417,12 @@ int rc_cmd_convert(int argc, char **argv)
     code = rc_to_parse(&to, &o.to, nargs > 1 ? args[1] : NULL, w, args[0]);
     if (code >= 0)
         return code;
+    if (o.part && !rc_share_parse(o.part, &o.share))
+        return rc_cli_usage("--part %s: the number of a part and how many there are, as in 3/8, "
+                            "counted from 1",
+                            o.part);
+    if (o.part && w->hollow)
+        return rc_cli_usage("--hollow writes metadata only: there is nothing to share out");
     if (rc_cli.cpu && !rc_cpu_force(rc_cli.cpu))
         return rc_cli_usage("--cpu %s: this machine does not have it", rc_cli.cpu);
     mem.limit = o.mem_limit ? (size_t)o.mem_limit : default_limit(&to, false);

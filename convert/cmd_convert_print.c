@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "convert/cmd_convert_int4.h"
+#include "convert/cmd_join.h"
 #include "formats/base/cli.h"
 #include "formats/base/json.h"
 
@@ -107,6 +108,7 @@ static void write_plan(rc_jsonw *w, const rc_convert_target *t, bool several)
     rc_jsonw_ku64(w, "space_free", t->report.free);
     if (is_mixed(plan))
         write_shares(w, plan);
+    rc_write_part(w, plan);
     rc_write_shards(w, plan);
     rc_jsonw_object_end(w);
 }
@@ -218,6 +220,7 @@ static void print_plan(const rc_plan *plan, const rc_convert_report *report, uns
     printf("space     %s needed, %s free\n", rc_human_bytes(a, report->need),
            rc_human_bytes(b, report->free));
     print_time(plan, threads);
+    rc_print_share(plan);
 }
 
 void rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads)
@@ -272,21 +275,25 @@ static void print_rounding(const rc_totals *t)
     printf(" (signal to noise)\n");
 }
 
-static void print_verdict(const rc_convert_target *target)
+void rc_print_totals(const rc_plan *plan, const rc_totals *t)
 {
-    const rc_plan *plan = target->plan;
-    const rc_convert_report *report = &target->report;
-    const rc_totals *t = &report->totals;
-    const uint64_t kept = report->kept;
-    const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
-    const uint64_t now = rc_plan_tensor_bytes(plan) - kept;
-    char a[16], b[24], c[16];
-
     print_exactness(plan, t);
     print_rounding(t);
     rc_int4_print(plan, &t->int4);
     if (t->nonfinite)
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
+}
+
+static void print_verdict(const rc_convert_target *target)
+{
+    const rc_plan *plan = target->plan;
+    const rc_convert_report *report = &target->report;
+    const uint64_t kept = report->kept;
+    const double seconds = report->run.seconds > 1e-3 ? report->run.seconds : 1e-3;
+    const uint64_t now = rc_plan_tensor_bytes(plan) - kept;
+    char a[16], b[24], c[16];
+
+    rc_print_totals(plan, &report->totals);
     printf("wrote     %s: %zu tensors, %s in %zu shards, ledger %s\n", target->dst,
            rc_plan_tensors(plan), rc_human_bytes(a, rc_plan_tensor_bytes(plan)),
            rc_plan_shards(plan), rc_plan_names_of(plan)->ledger);
@@ -302,7 +309,9 @@ void rc_print_verdicts(const rc_convert_target *targets, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (n > 1)
             printf("%s%s:\n", i ? "\n" : "", targets[i].dst);
-        if (targets[i].report.already_complete)
+        if (rc_plan_share(targets[i].plan).count)
+            rc_print_part(&targets[i]);
+        else if (targets[i].report.already_complete)
             printf("%s was complete already\n", targets[i].dst);
         else
             print_verdict(&targets[i]);
@@ -333,7 +342,10 @@ rc_code rc_print_summaries(const rc_convert_target *targets, size_t n, rc_mem *m
     for (size_t i = 0; i < n; i++) {
         if (i)
             puts(",");
-        RC_TRY(print_summary(targets[i].plan, targets[i].dst, mem, err));
+        if (rc_plan_share(targets[i].plan).count)
+            RC_TRY(rc_print_part_json(targets[i].plan, mem, err));
+        else
+            RC_TRY(print_summary(targets[i].plan, targets[i].dst, mem, err));
     }
     if (n > 1)
         puts("]");

@@ -10,6 +10,8 @@ void rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads
 RC_MUST_CHECK
 rc_code rc_print_plans_json(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err);
 
+/** What was exact, what was rounded and how. */
+void rc_print_totals(const rc_plan *plan, const rc_totals *totals);
 /** What came out. */
 void rc_print_verdicts(const rc_convert_target *targets, size_t n);
 

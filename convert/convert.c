@@ -81,15 +81,13 @@ static bool clash(const rc_plan *a, const rc_plan *b)
     return false;
 }
 
-static const char *folder_of(const rc_plan *plan, const char *dst, char buf[PATH_MAX]);
-
 static bool same_folder(const rc_convert_target *a, const rc_convert_target *b)
 {
     char x[PATH_MAX], y[PATH_MAX];
     struct stat s, t;
 
-    return stat(folder_of(a->plan, a->dst, x), &s) == 0 &&
-           stat(folder_of(b->plan, b->dst, y), &t) == 0 && s.st_dev == t.st_dev &&
+    return stat(rc_convert_folder(a->plan, a->dst, x), &s) == 0 &&
+           stat(rc_convert_folder(b->plan, b->dst, y), &t) == 0 && s.st_dev == t.st_dev &&
            s.st_ino == t.st_ino;
 }
 
@@ -200,9 +198,13 @@ static rc_code refuse_occupied(const rc_plan *plan, const rc_dir *dir, const rc_
                           ? !(complete && opts->restart)
                           : !is_file(plan) && rc_dir_stat(dir, names->lock, NULL) && !complete;
 
-    RC_TRY(refuse_foreign(plan, dir, err));
+    bool part;
+
+    RC_TRY(rc_part_refuse(plan, dir, &part, err));
+    if (!part)
+        RC_TRY(refuse_foreign(plan, dir, err));
     RC_TRY(refuse_folders(plan, dir, err));
-    if (opts->force || ours)
+    if (opts->force || ours || part)
         return RC_OK;
     return complete ? refuse_finished(plan, dir, err) : refuse_others(plan, dir, err);
 }
@@ -286,7 +288,7 @@ static rc_code open_for_asking(rc_dir *dir, const char *dst, char buf[PATH_MAX],
 }
 
 /* The folder that the output goes to: DST, or that of the file DST. */
-static const char *folder_of(const rc_plan *plan, const char *dst, char buf[PATH_MAX])
+const char *rc_convert_folder(const rc_plan *plan, const char *dst, char buf[PATH_MAX])
 {
     snprintf(buf, PATH_MAX, "%s", dst);
     return is_file(plan) ? dirname(buf) : buf;
@@ -374,7 +376,7 @@ static void hash_contents(rc_hasher *hasher, const rc_ckpt *ckpt)
     }
 }
 
-static rc_journal_id identity(const rc_plan *plan)
+rc_journal_id rc_convert_identity(const rc_plan *plan)
 {
     _Alignas(64) rc_hasher hasher;
     rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(plan));
@@ -460,14 +462,14 @@ static bool is_same_result(const rc_plan *plan, const rc_dir *dir, const rc_jour
 static rc_code ask(rc_convert_target *t, bool several, const rc_convert_opts *opts, rc_mem *mem,
                    rc_err *err)
 {
-    const rc_journal_id id = identity(t->plan);
+    const rc_journal_id id = rc_convert_identity(t->plan);
     char buf[PATH_MAX], folder[PATH_MAX]; /* buf holds dir.path */
     rc_dir dir = { .fd = -1 };
     bool exists;
     rc_code rc = RC_OK;
 
     RC_TRY(refuse_overlap(t->plan, t->dst, err));
-    RC_TRY(open_for_asking(&dir, folder_of(t->plan, t->dst, folder), buf, &exists, err));
+    RC_TRY(open_for_asking(&dir, rc_convert_folder(t->plan, t->dst, folder), buf, &exists, err));
     if (!exists && is_file(t->plan)) {
         rc_dir_close(&dir);
         return fail_no_folder(t->dst, err);
@@ -525,12 +527,27 @@ static bool only_journal_left(const conversion *c)
     return rc_publish_is_complete(c->plan, &c->dir) && rc_journal_has_publish(c->journal);
 }
 
-static rc_code open_target(conversion *c, rc_err *err)
+static bool is_part(const conversion *c)
+{
+    return rc_plan_share(c->plan).count != 0;
+}
+
+static rc_code take_lock(conversion *c, const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
+{
+    if (!is_part(c))
+        return rc_dir_lock(&c->dir, rc_plan_names_of(c->plan)->lock, &c->lock, err);
+    RC_TRY(refuse_occupied(c->plan, &c->dir, opts, err));
+    return rc_part_enter(c->plan, &c->dir, &c->id, c->t->origin, opts->force, &c->lock, mem, err);
+}
+
+static rc_code open_target(conversion *c, const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
 {
     rc_code rc;
 
-    RC_TRY(rc_dir_open(&c->dir, folder_of(c->plan, c->t->dst, c->folder), !is_file(c->plan), err));
-    rc = rc_dir_lock(&c->dir, rc_plan_names_of(c->plan)->lock, &c->lock, err);
+    c->id = rc_convert_identity(c->plan);
+    RC_TRY(rc_dir_open(&c->dir, rc_convert_folder(c->plan, c->t->dst, c->folder), !is_file(c->plan),
+                       err));
+    rc = take_lock(c, opts, mem, err);
     if (rc != RC_OK)
         rc_dir_close(&c->dir);
     return rc;
@@ -576,10 +593,17 @@ static rc_code open_journal(conversion *c, const rc_convert_opts *opts, rc_mem *
     return rc_dir_remove(&c->dir, names->blocks, err);
 }
 
+/* A part that is finished is gone through once more all the same: this run's rules may be
+ * stricter. */
+static rc_code begin_part(conversion *c, rc_err *err)
+{
+    c->t->report.already_complete = rc_part_is_finished(c->plan, &c->dir, c->journal, false);
+    return c->t->report.already_complete ? RC_OK : rc_part_spoil_join(c->plan, &c->dir, err);
+}
+
 static rc_code begin_target(conversion *c, bool several, const rc_convert_opts *opts, rc_mem *mem,
                             rc_err *err)
 {
-    c->id = identity(c->plan);
     c->t->report.run.identity = rc_hash(&c->id, sizeof c->id);
     if (several && !opts->force && is_same_result(c->plan, &c->dir, &c->id, mem)) {
         c->t->report.already_complete = true;
@@ -590,14 +614,16 @@ static rc_code begin_target(conversion *c, bool several, const rc_convert_opts *
     RC_TRY(refuse_occupied(c->plan, &c->dir, opts, err));
     RC_TRY(rc_publish_rehearse(c->plan, mem, err));
     RC_TRY(open_journal(c, opts, mem, err));
-    if (only_journal_left(c))
+    if (is_part(c)) {
+        RC_TRY(begin_part(c, err));
+    } else if (only_journal_left(c)) {
         return drop_journal(c, err);
-    if (rc_publish_is_complete(c->plan, &c->dir) && !opts->force) {
+    } else if (rc_publish_is_complete(c->plan, &c->dir) && !opts->force) {
         rc_journal_close(&c->journal); /* a forced run began, this one is not */
         return refuse_finished(c->plan, &c->dir, err);
     }
     c->t->report.run.resumed = rc_journal_is_resumed(c->journal);
-    c->t->report.jobs = rc_plan_jobs(c->plan);
+    c->t->report.jobs = rc_plan_share_size(c->plan).jobs;
     c->t->report.jobs_done = rc_journal_done(c->journal);
     return RC_OK;
 }
@@ -665,6 +691,8 @@ static rc_code publish(conversion *c, const rc_convert_opts *opts, rc_mem *mem, 
     const rc_finished done = { c->plan, c->journal, c->smooth };
 
     RC_TRY(rc_totals_of(&done, &c->t->report.totals, err));
+    if (is_part(c)) /* join gives names */
+        return RC_OK;
     return rc_publish(&done, &c->dir, &c->t->report.run, &c->t->report.totals, opts->force,
                       opts->log, mem, err);
 }
@@ -723,7 +751,7 @@ rc_code rc_convert_all(rc_convert_target *targets, size_t n, const rc_convert_op
         all[i].dir.fd = -1;
     }
     for (size_t i = 0; i < n && rc == RC_OK; i++)
-        rc = name_target(&all[i], n > 1, open_target(&all[i], err), err);
+        rc = name_target(&all[i], n > 1, open_target(&all[i], opts, mem, err), err);
     if (rc == RC_OK)
         rc = run_locked(all, n, &g, opts, mem, err);
     rc_source_unstream(src);
@@ -793,7 +821,7 @@ rc_code rc_convert_hollow(const rc_plan *plan, const char *dst, const rc_convert
     rc_code rc;
 
     RC_TRY(refuse_overlap(plan, dst, err));
-    rc = rc_dir_open(&dir, folder_of(plan, dst, folder), false, err);
+    rc = rc_dir_open(&dir, rc_convert_folder(plan, dst, folder), false, err);
     if (rc != RC_OK)
         return rc == RC_E_NOINPUT ? fail_no_folder(dst, err) : rc;
     rc = rc_dir_lock(&dir, rc_plan_names_of(plan)->lock, &lock, err);

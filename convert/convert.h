@@ -2,8 +2,11 @@
 #ifndef RC_CONVERT_CONVERT_H
 #define RC_CONVERT_CONVERT_H
 
+#include <limits.h>
+
 #include "convert/execute.h"
 #include "convert/ledger.h"
+#include "convert/part.h"
 
 typedef struct rc_convert_opts {
     rc_execute_opts execute;
@@ -29,13 +32,20 @@ typedef struct rc_convert_report {
 typedef struct rc_convert_target {
     const rc_plan *plan; /* all of one model */
     const char *dst;
-    rc_convert_report report; /* out: filled as far as it goes, on failure too */
+    const rc_part_origin *origin; /* where the plan is of a part; else NULL */
+    rc_convert_report report;     /* out: filled as far as it goes, on failure too */
 } rc_convert_target;
 
 /** What a GGUF file's companions are named after: "model" for "DIR/model.gguf", in buf.
  *  RC_E_USAGE when dst does not end in .gguf or its name is too long. */
 RC_MUST_CHECK
 rc_code rc_convert_stem(const char *dst, char buf[RC_PLAN_NAME], rc_err *err);
+
+/** The folder that the output goes to: DST, or that of the file DST; in buf. */
+const char *rc_convert_folder(const rc_plan *plan, const char *dst, char buf[PATH_MAX]);
+
+/** What must be the same for a conversion to go on: version, recipe, source. */
+rc_journal_id rc_convert_identity(const rc_plan *plan);
 
 /** Refuse what cannot end well, before anything is written: DST is SRC or lies inside it (or the
  *  reverse), the same between two targets, a finished result without `force`, not enough space for

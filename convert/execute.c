@@ -60,7 +60,8 @@ static void count(const run *r, uint64_t nbytes)
 
 bool rc_exec_is_done(const rc_exec_target *t, size_t job)
 {
-    return t->work->journal && rc_journal_result(t->work->journal, job);
+    return !rc_plan_is_mine(t->work->plan, rc_plan_job(t->work->plan, job)->shard) ||
+           (t->work->journal && rc_journal_result(t->work->journal, job));
 }
 
 void rc_err_in_folder(rc_err *err, const char *folder)
@@ -792,6 +793,8 @@ static void count_left(run *r, rc_exec_target *t)
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan); i++) {
         const rc_job *job = rc_plan_job(t->work->plan, i);
 
+        if (!rc_plan_is_mine(t->work->plan, job->shard))
+            continue;
         if (rc_exec_is_done(t, i)) {
             t->work->kept += job_out_bytes(job);
         } else {
@@ -808,7 +811,7 @@ static void announce(run *r)
     uint64_t total = 0;
 
     for (size_t k = 0; k < r->x.ntargets; k++)
-        total += rc_plan_tensor_bytes(r->x.targets[k].work->plan);
+        total += rc_plan_share_size(r->x.targets[k].work->plan).tensor_bytes;
     if (p) {
         p->kept = p->done;
         p->total = total;

@@ -40,15 +40,14 @@ typedef struct rc_work {
     uint64_t kept;           /* out: bytes that an earlier run had finished */
 } rc_work;
 
-/** Bring every shard of every plan to NAME.partial in its folder, in one pass over the source that
- *  all plans have in common (n >= 1): chunks of all targets are taken as they lie in the source,
- *  and what one target gets does not depend on the others. What a journal says is done is checked
- *  and kept; of a large tensor that is half done too. The first failure, of whichever target, stops
- * all; with several targets it names the one. RC_E_NUMERIC   an inexact tile under require_exact;
- * NaN, Inf, bad scales; a weight that is all zero RC_E_OS        mem->limit leaves no room for one
- * chunk RC_E_INTEGRITY a file of the source is not what its server states; what was made of it is
- *                   forgotten
- *    RC_E_STOPPED, and whatever reading and writing report */
+/** Bring every shard of every plan's share to NAME.partial in its folder, in one pass over the
+ * source that all plans have in common (n >= 1): chunks of all targets are taken as they lie in the
+ * source, and what one target gets does not depend on the others. What a journal says is done is
+ * checked and kept; of a large tensor that is half done too. The first failure, of whichever
+ * target, stops all; with several targets it names the one. RC_E_NUMERIC   an inexact tile under
+ * require_exact; NaN, Inf, bad scales; a weight that is all zero RC_E_OS        mem->limit leaves
+ * no room for one chunk RC_E_INTEGRITY a file of the source is not what its server states; what was
+ * made of it is forgotten RC_E_STOPPED, and whatever reading and writing report */
 RC_MUST_CHECK
 rc_code rc_execute(rc_work *works, size_t n, const rc_execute_opts *opts, rc_mem *mem, rc_err *err);
 
@@ -57,7 +56,8 @@ rc_code rc_execute(rc_work *works, size_t n, const rc_execute_opts *opts, rc_mem
 void rc_err_in_folder(rc_err *err, const char *folder); /* FOLDER/FILE: ... */
 void rc_err_for(rc_err *err, const char *name);         /* ...; for NAME */
 
-/** Bytes that an execution would add to the disk, given what is there. */
+/** Bytes that an execution would add to the disk, given what is there. Of the whole: the parts of a
+ *  conversion share a disk. */
 uint64_t rc_execute_space(const rc_plan *plan, const rc_dir *dir);
 
 /** Name of a shard's unfinished file, into buf; returns buf. */

@@ -58,6 +58,7 @@ typedef struct rc_exec {
     pthread_mutex_t state_lock; /* taken before `lock`: one writes a file of states at a time */
 } rc_exec;
 
+/** Done, or for another part of the work to do. */
 bool rc_exec_is_done(const rc_exec_target *t, size_t job);
 /** An error about a file of t's folder: name it so that it is one of a kind. */
 rc_code rc_exec_name_output(const rc_exec *x, const rc_exec_target *t, rc_err *err);

@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "convert/execute_impl.h"
-#include "formats/base/stop.h"
-
-enum { REHASH = 1 << 18 }; /* bytes read back at a time: where a chunk fits, this does */
+#include "convert/readback.h"
 
 const char *rc_partial_name(const rc_plan_shard *shard, char buf[RC_PARTIAL_NAME])
 {
@@ -15,58 +13,6 @@ const char *rc_partial_name(const rc_plan_shard *shard, char buf[RC_PARTIAL_NAME
 }
 
 /* ------------------------------------------------ what an earlier run left */
-
-/* Bytes [off, off + n) of a tensor's own bytes, which may lie in rows with gaps between. */
-static rc_code read_dest(rc_out *out, const rc_dest *d, uint64_t off, uint8_t *buf, size_t n,
-                         rc_err *err)
-{
-    if (!d->stride)
-        return rc_out_read(out, d->begin + off, buf, n, err);
-    while (n) {
-        const uint64_t in_row = off % d->row_bytes;
-        const size_t now = n < d->row_bytes - in_row ? n : (size_t)(d->row_bytes - in_row);
-
-        RC_TRY(rc_out_read(out, d->begin + off / d->row_bytes * d->stride + in_row, buf, now, err));
-        buf += now;
-        off += now;
-        n -= now;
-    }
-    return RC_OK;
-}
-
-/* Are the first bytes of a tensor what they were? */
-static rc_code rehash(rc_out *out, const rc_dest *d, uint64_t nbytes, const rc_digest *want,
-                      uint8_t *buf, bool *same, rc_err *err)
-{
-    _Alignas(64) rc_hasher hasher;
-    rc_digest got;
-
-    if (!d->name)
-        return RC_OK;
-    rc_hash_begin(&hasher);
-    for (uint64_t off = 0; off < nbytes; off += REHASH) {
-        const size_t n = nbytes - off < REHASH ? (size_t)(nbytes - off) : (size_t)REHASH;
-
-        RC_TRY(rc_stop_check(err));
-        RC_TRY(read_dest(out, d, off, buf, n, err));
-        rc_hash_add(&hasher, buf, n);
-    }
-    got = rc_hash_end(&hasher);
-    *same &= rc_digest_equal(&got, want);
-    return RC_OK;
-}
-
-static rc_code recheck_job(const rc_exec_target *t, size_t job, rc_out *out, uint8_t *buf,
-                           bool *same, rc_err *err)
-{
-    const rc_result *result = rc_journal_result(t->work->journal, job);
-    const rc_dest *d = rc_plan_job(t->work->plan, job)->out;
-
-    *same = true;
-    for (unsigned part = 0; part < RC_PART_COUNT; part++)
-        RC_TRY(rehash(out, &d[part], d[part].nbytes, &result->out[part], buf, same, err));
-    return RC_OK;
-}
 
 static rc_code recheck_half(const rc_exec_target *t, const rc_exec_half *half, rc_out *out,
                             uint8_t *buf, bool *same, rc_err *err)
@@ -82,7 +28,8 @@ static rc_code recheck_half(const rc_exec_target *t, const rc_exec_half *half, r
 
         rc_hash_load(&hasher, job->op == RC_OP_COPY ? half->in[part] : half->out[part]);
         want = rc_hash_end(&hasher);
-        RC_TRY(rehash(out, &job->out[part], c.out[part].len, &want, buf, same, err));
+        if (job->out[part].name && *same)
+            RC_TRY(rc_readback_dest(out, &job->out[part], c.out[part].len, &want, buf, same, err));
     }
     return RC_OK;
 }
@@ -91,21 +38,23 @@ static rc_code recheck_half(const rc_exec_target *t, const rc_exec_half *half, r
  * believe the journal only where the bytes still have the digest it names. */
 static rc_code recheck_shard(const rc_exec *x, rc_exec_target *t, size_t s, rc_err *err)
 {
-    uint8_t *buf = rc_mem_get_pages(x->mem, REHASH);
+    uint8_t *buf = rc_mem_get_pages(x->mem, RC_READBACK);
     rc_out *out = t->shards[s].out;
     rc_code rc = RC_OK;
 
     if (!buf)
-        return rc_fail_nomem(err, x->mem, REHASH);
+        return rc_fail_nomem(err, x->mem, RC_READBACK);
     for (size_t i = 0; i < rc_plan_jobs(t->work->plan) && rc == RC_OK; i++) {
+        const rc_result *result = rc_journal_result(t->work->journal, i);
         rc_exec_job *job = &t->jobs[i];
+        const rc_dest *differs;
         bool same = true;
 
         if (rc_plan_job(t->work->plan, i)->shard != s)
             continue;
-        if (rc_journal_result(t->work->journal, i)) {
-            rc = recheck_job(t, i, out, buf, &same, err);
-            if (rc == RC_OK && !same)
+        if (result) {
+            rc = rc_readback(out, rc_plan_job(t->work->plan, i), result, buf, &differs, err);
+            if (rc == RC_OK && differs)
                 rc = rc_journal_forget(t->work->journal, i, err);
         } else if (job->saved) {
             rc = recheck_half(t, job->saved, out, buf, &same, err);
@@ -191,7 +140,8 @@ rc_code rc_exec_take_up(rc_exec *x, rc_exec_target *t, rc_err *err)
 {
     RC_TRY(rc_exec_load_halves(x, t, err));
     for (size_t s = 0; s < rc_plan_shards(t->work->plan); s++)
-        RC_TRY(take_up_shard(x, t, s, err));
+        if (rc_plan_is_mine(t->work->plan, s))
+            RC_TRY(take_up_shard(x, t, s, err));
     return RC_OK;
 }
 

@@ -50,7 +50,7 @@ rc_code rc_exec_forget_unknown(const rc_exec *x, rc_exec_target *t, bool *any, r
         const rc_job *job = rc_plan_job(t->work->plan, i);
         rc_exec_job *state = &t->jobs[i];
 
-        if (rc_exec_is_done(t, i) && !is_remembered(x, job, UINT64_MAX)) {
+        if (rc_journal_result(t->work->journal, i) && !is_remembered(x, job, UINT64_MAX)) {
             RC_TRY(rc_exec_forget(t, i, err));
             *any = true;
         } else if (state->saved && !is_remembered(x, job, state->saved->rows)) {
@@ -84,7 +84,8 @@ void rc_exec_forget_bad_file(const rc_exec *x)
         rc_exec_target *t = &x->targets[k];
 
         for (size_t i = 0; i < rc_plan_jobs(t->work->plan) && rc == RC_OK; i++)
-            if (rc_exec_is_done(t, i) && reads_file(x, rc_plan_job(t->work->plan, i), file))
+            if (rc_journal_result(t->work->journal, i) &&
+                reads_file(x, rc_plan_job(t->work->plan, i), file))
                 rc = rc_exec_forget(t, i, &ignored);
         /* what is half done is not much */
         rc = rc_dir_remove(t->work->dir, rc_plan_names_of(t->work->plan)->state, &ignored);

@@ -265,6 +265,12 @@ rc_code rc_journal_bind(rc_journal *j, uint64_t smooth, rc_err *err)
     return RC_E_RESUME;
 }
 
+bool rc_journal_bound(const rc_journal *j, uint64_t *smooth)
+{
+    *smooth = j->smooth;
+    return j->bound;
+}
+
 const rc_result *rc_journal_result(const rc_journal *j, size_t job)
 {
     return j->has_result[job] ? &j->results[job] : NULL;

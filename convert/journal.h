@@ -42,6 +42,9 @@ void rc_journal_close(rc_journal **journal);
 RC_MUST_CHECK
 rc_code rc_journal_bind(rc_journal *journal, uint64_t smooth, rc_err *err);
 
+/** The scalings that jobs depend on; false: on none. */
+bool rc_journal_bound(const rc_journal *journal, uint64_t *smooth);
+
 /** The result of a finished job, or NULL. */
 const rc_result *rc_journal_result(const rc_journal *journal, size_t job);
 /** Record a finished job. Thread-safe. */

@@ -57,6 +57,8 @@ rc_code rc_totals_of(const rc_finished *done, rc_totals *t, rc_err *err)
         const rc_job *job = rc_plan_job(plan, i);
         const rc_result *r = rc_journal_result(done->journal, i);
 
+        if (!r) /* of another part of the work */
+            continue;
         t->jobs++;
         t->nonfinite += r->verdict.nonfinite;
         hash_job(&source, &output, job, r);

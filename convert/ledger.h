@@ -46,7 +46,7 @@ typedef struct rc_totals {
 /** Decibels of signal over noise; +inf where there is no noise. */
 double rc_sqnr_db(double signal, double noise);
 
-/** Fails only where statistics cannot be read any more. */
+/** Over the jobs that have a result. Fails only where statistics cannot be read any more. */
 RC_MUST_CHECK
 rc_code rc_totals_of(const rc_finished *done, rc_totals *totals, rc_err *err);
 

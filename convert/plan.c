@@ -163,21 +163,6 @@ static void add_up(rc_plan *p)
     }
 }
 
-void rc_plan_name_files(rc_plan_names *names, const char *stem)
-{
-    const char *dot = stem ? "." : "";
-
-    stem = stem ? stem : "";
-    snprintf(names->journal, sizeof names->journal, "%s%srecast.journal", stem, dot);
-    snprintf(names->ledger, sizeof names->ledger, "%s%srecast.jsonl", stem, dot);
-    snprintf(names->summary, sizeof names->summary, "%s%srecast.json", stem, dot);
-    snprintf(names->smooth, sizeof names->smooth, "%s%srecast.smooth", stem, dot);
-    snprintf(names->source, sizeof names->source, "%s%srecast.source", stem, dot);
-    snprintf(names->blocks, sizeof names->blocks, "%s%srecast.blocks", stem, dot);
-    snprintf(names->state, sizeof names->state, "%s%srecast.state", stem, dot);
-    snprintf(names->lock, sizeof names->lock, ".%s%srecast.lock", stem, dot);
-}
-
 /* Already rounded once for other engines: the release's own weights are the better source. */
 static rc_code refuse_nvfp4(const rc_model *model, rc_err *err)
 {
@@ -205,7 +190,6 @@ rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recip
     p->arena.mem = mem;
     p->model = model;
     p->recipe = *recipe;
-    rc_plan_name_files(&p->names, recipe->target == RC_TO_GGUF ? recipe->stem : NULL);
     if (rc == RC_OK)
         rc = rc_plan_int4_recipe(&p->recipe, model, err);
     if (rc == RC_OK)
@@ -213,6 +197,8 @@ rc_code rc_plan_new(rc_plan **out, const rc_model *model, const rc_recipe *recip
                                           : rc_plan_fill_safetensors(p, err);
     if (rc == RC_OK)
         rc = check_widths(p, err);
+    if (rc == RC_OK)
+        rc = rc_plan_take_share(p, (rc_share){ 0 }, err);
     if (rc == RC_OK)
         add_up(p);
     else

@@ -24,12 +24,20 @@ typedef struct rc_plan_names {
     char journal[RC_PLAN_NAME + 16], lock[RC_PLAN_NAME + 16];
     char ledger[RC_PLAN_NAME + 16], summary[RC_PLAN_NAME + 16];
     char smooth[RC_PLAN_NAME + 16]; /* of an unfinished run: scalings that were found */
+    char parts[RC_PLAN_NAME + 16], join[RC_PLAN_NAME + 16]; /* of a conversion in parts: what they
+                                                               have in common; join's journal */
     char source[RC_PLAN_NAME + 16]; /* which commit of a source beyond this machine (pin.h) */
     char blocks[RC_PLAN_NAME + 16]; /* sums of what was fetched of it (formats/stream.h) */
     char state[RC_PLAN_NAME + 16];  /* tensors that are half done (execute_state.c) */
 } rc_plan_names;
+
+/* A share of the output shards: part `no`, from 1, of `count`; count 0: the whole. */
+typedef struct rc_share {
+    uint32_t no, count;
+} rc_share;
+
 /** The names in a folder of shards, stem NULL, or beside the file STEM.gguf. */
-void rc_plan_name_files(rc_plan_names *names, const char *stem);
+void rc_plan_name_files(rc_plan_names *names, const char *stem, rc_share share);
 
 typedef enum rc_plan_target {
     RC_TO_FP8,   /* routed experts F8_E4M3 + 128x128 scales, the rest as it is */
@@ -217,6 +225,30 @@ uint64_t rc_plan_read_bytes(const rc_plan *plan);   /* of source tensors */
 uint64_t rc_plan_tensor_bytes(const rc_plan *plan); /* of output tensors */
 uint64_t rc_plan_file_bytes(const rc_plan *plan);   /* of output shards, headers included */
 uint64_t rc_plan_tiles(const rc_plan *plan);
+
+/* A plan is of the whole; what of it a run makes, and under which names it keeps its journal, is
+ * its share (plan_share.c). Shards are shared out in runs of neighbours: a part then reads
+ * neighbouring bytes of the source once, which hubs and disks serve best. The largest part is as
+ * small as that allows, by bytes; no part is empty. It depends on the plan only. */
+#define RC_SHARE_MAX 9999u
+
+/** "3/8" as a share; false for anything else. */
+bool rc_share_parse(const char *text, rc_share *out);
+/** From now on the plan's run is of this share.
+ *    RC_E_USAGE  more parts than shards; says how to get more */
+RC_MUST_CHECK
+rc_code rc_plan_take_share(rc_plan *plan, rc_share share, rc_err *err);
+rc_share rc_plan_share(const rc_plan *plan);
+bool rc_plan_is_mine(const rc_plan *plan, size_t shard);
+/** The names of the whole's small files, whichever the share. */
+void rc_plan_whole_names(const rc_plan *plan, rc_plan_names *names);
+
+/* Of the share. */
+typedef struct rc_share_size {
+    size_t first, shards, jobs;
+    uint64_t tensor_bytes, file_bytes, read_bytes;
+} rc_share_size;
+rc_share_size rc_plan_share_size(const rc_plan *plan);
 
 /** The output's index and config.json, of safetensors targets; put the text back to mem. */
 RC_MUST_CHECK

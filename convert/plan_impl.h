@@ -14,6 +14,8 @@ struct rc_plan {
     size_t njobs;
     rc_plan_shard *shards;
     size_t nshards, ntensors;
+    rc_share share;
+    size_t mine, nmine; /* shards of the share: the first, and how many */
     uint64_t read_bytes, tensor_bytes, file_bytes, tiles;
 };
 

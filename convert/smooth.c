@@ -1,6 +1,7 @@
 /* convert/smooth.c - site after site; see smooth.h. */
 #include "convert/smooth.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "convert/smooth_impl.h"
@@ -8,6 +9,7 @@
 
 /* What is found for a site, and how it is kept: */
 typedef struct found {
+    uint64_t site;
     double ratio, before, after;
     uint64_t channels; /* floats that follow: s; 0: no scaling */
 } found;
@@ -17,16 +19,17 @@ struct rc_smooth {
     const rc_model *model;
     rc_smooth_site *site;
     const rc_bound **readers;
-    rc_smooth_point *point; /* of the first `n` sites */
+    rc_smooth_point *point; /* by site */
     float **s, **inverse;   /* NULL: none */
-    size_t sites, n;
+    bool *wanted, *has;     /* that the plan's share needs; that are searched */
+    size_t sites, n;        /* n of them are searched */
 };
 
 /* -------------------------------------------------------- what was found */
 
 size_t rc_smooth_count(const rc_smooth *s)
 {
-    return s ? s->n : 0;
+    return s ? s->sites : 0;
 }
 
 const rc_smooth_point *rc_smooth_at(const rc_smooth *s, size_t i)
@@ -44,7 +47,7 @@ const float *rc_smooth_factors(const rc_smooth *s, const rc_param *param)
         return NULL;
     if (!norm)
         (void)rc_absorb_norm_name(param, point, name);
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->sites; i++)
         if (strcmp(s->point[i].norm, norm ? param->name : name) == 0)
             return norm ? s->inverse[i] : s->s[i];
     return NULL;
@@ -80,24 +83,24 @@ void rc_smooth_free(rc_smooth **smooth)
     }
     rc_mem_put(s->mem, s->s);
     rc_mem_put(s->mem, s->inverse);
+    rc_mem_put(s->mem, s->wanted);
+    rc_mem_put(s->mem, s->has);
     rc_mem_put(s->mem, s->point);
     rc_mem_put(s->mem, s->site);
     rc_mem_put(s->mem, s->readers);
     rc_mem_put(s->mem, s);
 }
 
-/* Note the outcome of the next site; s[channels] is copied. */
+/* Note the outcome of a site; s[channels] is copied. */
 static rc_code add(rc_smooth *m, const found *f, const float *s, rc_err *err)
 {
-    const size_t i = m->n;
+    const size_t i = (size_t)f->site;
     rc_smooth_point *p = &m->point[i];
 
-    *p = (rc_smooth_point){ .norm = m->site[i].norm->param->name,
-                            .ratio = f->ratio,
-                            .before = f->before,
-                            .after = f->after,
-                            .least = 1,
-                            .most = 1 };
+    p->ratio = f->ratio;
+    p->before = f->before;
+    p->after = f->after;
+    m->has[i] = true;
     m->n++;
     if (!f->channels)
         return RC_OK;
@@ -119,7 +122,7 @@ static rc_code add(rc_smooth *m, const found *f, const float *s, rc_err *err)
  *
  *     | magic 8 | identity 16 | per site: found, s[channels] | XXH3-128 of all before 16 | */
 
-static const char magic[8] = { 'R', 'C', 'S', 'M', 'O', 'O', 'T', '1' };
+static const char magic[8] = { 'R', 'C', 'S', 'M', 'O', 'O', 'T', '2' };
 enum { HEAD = sizeof magic + sizeof(rc_digest), TAIL = sizeof(rc_digest) };
 #define MAX_KEPT ((size_t)1 << 30)
 
@@ -127,9 +130,17 @@ static size_t kept_bytes(const rc_smooth *m)
 {
     size_t n = HEAD + TAIL;
 
-    for (size_t i = 0; i < m->n; i++)
-        n += sizeof(found) + (m->s[i] ? m->site[i].n * sizeof(float) : 0);
+    for (size_t i = 0; i < m->sites; i++)
+        if (m->has[i])
+            n += sizeof(found) + (m->s[i] ? m->site[i].n * sizeof(float) : 0);
     return n;
+}
+
+static found found_of(const rc_smooth *m, size_t i)
+{
+    const rc_smooth_point *p = &m->point[i];
+
+    return (found){ i, p->ratio, p->before, p->after, m->s[i] ? m->site[i].n : 0 };
 }
 
 static rc_code keep(const rc_smooth *m, const rc_dir *dir, const char *name,
@@ -145,10 +156,11 @@ static rc_code keep(const rc_smooth *m, const rc_dir *dir, const char *name,
     memcpy(to, magic, sizeof magic);
     memcpy(to + sizeof magic, identity, sizeof *identity);
     to += HEAD;
-    for (size_t i = 0; i < m->n; i++) {
-        const found f = { m->point[i].ratio, m->point[i].before, m->point[i].after,
-                          m->s[i] ? m->site[i].n : 0 };
+    for (size_t i = 0; i < m->sites; i++) {
+        const found f = found_of(m, i);
 
+        if (!m->has[i])
+            continue;
         memcpy(to, &f, sizeof f);
         to += sizeof f;
         if (f.channels)
@@ -186,14 +198,16 @@ static rc_code take_kept(rc_smooth *m, const rc_dir *dir, const char *name,
         return RC_OK;
     RC_TRY(rc_dir_slurp(dir, name, MAX_KEPT, &text, &len, m->mem, err));
     if (is_ours(text, len, identity))
-        while (rc == RC_OK && m->n < m->sites && len - TAIL - at >= sizeof(found)) {
+        while (rc == RC_OK && len - TAIL - at >= sizeof(found)) {
             found f;
             float *s;
 
             memcpy(&f, text + at, sizeof f);
             at += sizeof f;
+            if (f.site >= m->sites || m->has[f.site])
+                break;
             if (f.channels &&
-                (f.channels != m->site[m->n].n || len - TAIL - at < f.channels * sizeof(float)))
+                (f.channels != m->site[f.site].n || len - TAIL - at < f.channels * sizeof(float)))
                 break;
             s = rc_mem_get(m->mem, (f.channels + 1) * sizeof *s);
             if (!s) {
@@ -267,15 +281,15 @@ static rc_code decide(const rc_smooth_search *search, found *f, const float **s,
     return RC_OK;
 }
 
-static rc_code search_site(rc_smooth *m, const rc_plan *plan, const rc_smooth_opts *opts,
-                           rc_err *err)
+static rc_code search_site(rc_smooth *m, size_t site, const rc_plan *plan,
+                           const rc_smooth_opts *opts, rc_err *err)
 {
     const rc_int4_recipe *recipe = &rc_plan_recipe(plan)->int4;
     rc_smooth_search search = {
         .plan = plan,
         .config = rc_ckpt_config(rc_model_ckpt(m->model)),
         .stats = recipe->stats,
-        .site = &m->site[m->n],
+        .site = &m->site[site],
         .kind = { .group = recipe->group,
                   .symmetric = recipe->symmetric,
                   .scale = recipe->scale,
@@ -298,6 +312,7 @@ static rc_code search_site(rc_smooth *m, const rc_plan *plan, const rc_smooth_op
     rc = rc_smooth_by_weights(&search, &known, err);
     if (rc == RC_OK && known)
         rc = decide(&search, &f, &chosen, err);
+    f.site = site;
     if (rc == RC_OK)
         rc = add(m, &f, chosen, err);
     rc_mem_put(m->mem, s);
@@ -309,6 +324,35 @@ static bool asked_for(const rc_recipe *r)
 {
     return r->int4.stats && r->int4.method != RC_METHOD_RTN && r->int4.smooth != RC_SMOOTH_OFF &&
            r->nglobs == 0;
+}
+
+/* A site is wanted where its norm, or a reader, is written: by several parts, some of them. */
+static void want(rc_smooth *m, const rc_plan *plan)
+{
+    for (size_t i = 0; i < rc_plan_jobs(plan); i++) {
+        const rc_job *job = rc_plan_job(plan, i);
+        rc_absorb point;
+        char name[64];
+
+        if (!job->smoothed || !rc_plan_is_mine(plan, job->shard))
+            continue;
+        if (rc_absorb_is_norm(job->param, &point))
+            snprintf(name, sizeof name, "%s", job->param->name);
+        else if (rc_absorb_reads(job->param, &point))
+            (void)rc_absorb_norm_name(job->param, point, name);
+        else
+            continue;
+        for (size_t k = 0; k < m->sites; k++)
+            m->wanted[k] |= strcmp(m->point[k].norm, name) == 0;
+    }
+}
+
+static bool is_whole(const rc_smooth *m)
+{
+    for (size_t i = 0; i < m->sites; i++)
+        if (m->wanted[i] && !m->has[i])
+            return false;
+    return true;
 }
 
 static rc_code begin(rc_smooth **out, const rc_plan *plan, rc_mem *mem, rc_err *err)
@@ -324,8 +368,16 @@ static rc_code begin(rc_smooth **out, const rc_plan *plan, rc_mem *mem, rc_err *
     m->point = rc_mem_get(mem, (m->sites + 1) * sizeof *m->point);
     m->s = rc_mem_get(mem, (m->sites + 1) * sizeof *m->s);
     m->inverse = rc_mem_get(mem, (m->sites + 1) * sizeof *m->inverse);
-    return m->point && m->s && m->inverse ? RC_OK
-                                          : rc_fail_nomem(err, mem, m->sites * sizeof *m->point);
+    m->wanted = rc_mem_get(mem, m->sites + 1);
+    m->has = rc_mem_get(mem, m->sites + 1);
+    if (!m->point || !m->s || !m->inverse || !m->wanted || !m->has)
+        return rc_fail_nomem(err, mem, m->sites * sizeof *m->point);
+    for (size_t i = 0; i < m->sites; i++)
+        m->point[i] = (rc_smooth_point){
+            .norm = m->site[i].norm->param->name, .ratio = -1, .least = 1, .most = 1
+        };
+    want(m, plan);
+    return RC_OK;
 }
 
 rc_code rc_smooth_find(rc_smooth **out, const rc_plan *plan, const rc_dir *dir, const char *name,
@@ -341,10 +393,12 @@ rc_code rc_smooth_find(rc_smooth **out, const rc_plan *plan, const rc_dir *dir, 
         rc = take_kept(*out, dir, name, &opts->identity, err);
     if (rc == RC_OK && opts->steps)
         atomic_fetch_add(opts->steps, (*out)->n);
-    while (rc == RC_OK && (*out)->n < (*out)->sites) {
+    for (size_t i = 0; rc == RC_OK && i < (*out)->sites; i++) {
+        if ((*out)->has[i] || !(*out)->wanted[i])
+            continue;
         rc = rc_stop_check(err);
         if (rc == RC_OK)
-            rc = search_site(*out, plan, opts, err);
+            rc = search_site(*out, i, plan, opts, err);
         if (rc == RC_OK)
             rc = keep(*out, dir, name, &opts->identity, err);
         if (rc == RC_OK && opts->steps)
@@ -355,6 +409,53 @@ rc_code rc_smooth_find(rc_smooth **out, const rc_plan *plan, const rc_dir *dir, 
     return rc;
 }
 
+rc_code rc_smooth_kept(rc_smooth **out, const rc_plan *plan, const rc_dir *dir, const char *name,
+                       const rc_digest *identity, rc_mem *mem, rc_err *err)
+{
+    rc_code rc;
+
+    *out = NULL;
+    if (!asked_for(rc_plan_recipe(plan)))
+        return RC_OK;
+    rc = begin(out, plan, mem, err);
+    if (rc == RC_OK)
+        rc = take_kept(*out, dir, name, identity, err);
+    if (rc == RC_OK && !is_whole(*out)) {
+        rc = rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "scalings of channels are missing");
+        rc_err_file(err, name);
+    }
+    if (rc != RC_OK)
+        rc_smooth_free(out);
+    return rc;
+}
+
+static bool same_outcome(const rc_smooth *a, const rc_smooth *b, size_t i)
+{
+    const found x = found_of(a, i), y = found_of(b, i);
+
+    return memcmp(&x, &y, sizeof x) == 0 &&
+           (!x.channels || memcmp(a->s[i], b->s[i], x.channels * sizeof(float)) == 0);
+}
+
+rc_code rc_smooth_merge(rc_smooth *into, const rc_smooth *from, rc_err *err)
+{
+    for (size_t i = 0; i < from->sites; i++) {
+        const found f = found_of(from, i);
+
+        if (!from->has[i])
+            continue;
+        if (!into->has[i]) {
+            RC_TRY(add(into, &f, from->s[i], err));
+        } else if (!same_outcome(into, from, i)) {
+            rc_fail(err, RC_E_RESUME, RC_NO_OFFSET,
+                    "two parts found different scalings of this norm's channels");
+            rc_err_tensor(err, into->point[i].norm);
+            return RC_E_RESUME;
+        }
+    }
+    return RC_OK;
+}
+
 size_t rc_smooth_sites(const rc_plan *plan, rc_mem *mem)
 {
     rc_smooth *m;
@@ -363,7 +464,8 @@ size_t rc_smooth_sites(const rc_plan *plan, rc_mem *mem)
     if (!asked_for(rc_plan_recipe(plan)))
         return 0;
     if (begin(&m, plan, mem, NULL) == RC_OK)
-        n = m->sites;
+        for (size_t i = 0; i < m->sites; i++)
+            n += m->wanted[i];
     rc_smooth_free(&m);
     return n;
 }

@@ -12,6 +12,8 @@
  * of activations that the statistics hold, under the search that will be used; of at most
  * RC_SMOOTH_EXPERTS experts, those with the most sampled tokens.
  *
+ * A part of a conversion (plan.h) searches those sites only whose norm or readers it writes.
+ *
  * It is taken only where it lowers the last of these that could be measured. What is found is kept
  * in a file of the output's folder after each site, so that a killed run goes on there. It depends
  * on the source, the statistics and the recipe only, not on threads or memory. */
@@ -39,7 +41,7 @@ const rc_smooth_point *rc_smooth_at(const rc_smooth *s, size_t i);
 /** What the columns of a reader, or the one row of a norm, are multiplied by: [n], or NULL for
  *  nothing. (For a norm it is 1 / s.) s may be NULL. */
 const float *rc_smooth_factors(const rc_smooth *s, const rc_param *param);
-/** Takes in everything that decides the output's bytes. */
+/** Takes in everything that decides the output's bytes, of the sites that were searched. */
 uint64_t rc_smooth_digest(const rc_smooth *s);
 
 enum { RC_SMOOTH_EXPERTS = 16 };
@@ -59,5 +61,14 @@ RC_MUST_CHECK
 rc_code rc_smooth_find(rc_smooth **out, const rc_plan *plan, const rc_dir *dir, const char *name,
                        const rc_smooth_opts *opts, rc_mem *mem, rc_err *err);
 void rc_smooth_free(rc_smooth **s);
+
+/** All that the plan's share needs, as an earlier run left it in `dir`; NULL where the recipe asks
+ *  for none. RC_E_NOINPUT: not all of it is there, or it is of another run. */
+RC_MUST_CHECK
+rc_code rc_smooth_kept(rc_smooth **out, const rc_plan *plan, const rc_dir *dir, const char *name,
+                       const rc_digest *identity, rc_mem *mem, rc_err *err);
+/** Add what another part found. RC_E_RESUME: both found something for a site, and not the same. */
+RC_MUST_CHECK
+rc_code rc_smooth_merge(rc_smooth *into, const rc_smooth *from, rc_err *err);
 
 #endif

@@ -323,7 +323,7 @@ static bool still_named(const rc_dir *dir, const char *name, int fd)
 
 rc_code rc_dir_lock(const rc_dir *dir, const char *name, int *lock_fd, rc_err *err)
 {
-    char holder[32] = "";
+    char holder[96] = "", host[64] = "";
     int fd, n, e;
 
     *lock_fd = -1;
@@ -351,7 +351,9 @@ rc_code rc_dir_lock(const rc_dir *dir, const char *name, int *lock_fd, rc_err *e
         rc_err_hint(err, "wait for it, or stop it; the lock goes with its process");
         return RC_E_LOCKED;
     }
-    n = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = '\0';
+    n = snprintf(holder, sizeof holder, "%ld%s%s\n", (long)getpid(), host[0] ? " on " : "", host);
     /* For people only: a full disk must not stop the run here. */
     if (ftruncate(fd, 0) == 0 && pwrite(fd, holder, (size_t)n, 0) != n)
         holder[0] = '\0';
