@@ -74,18 +74,10 @@ rc_code rc_provenance_small(rc_provenance *p, rc_source *src, size_t file, rc_er
                             .nbytes = f->nbytes,
                             .content.kind = stated ? f->content.kind : RC_CONTENT_SHA256,
                             .how = stated ? "equal" : "computed" };
-    char want[RC_CONTENT_HEX], got[RC_CONTENT_HEX];
 
     RC_TRY(digest_file(&known.content, src, file, p->arena.mem, err));
-    if (stated && !rc_content_equal(&known.content, &f->content)) {
-        rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "is not the file that it is stated to be");
-        rc_err_file(err, f->name);
-        rc_err_want(err, "%s", rc_content_hex(&f->content, want));
-        rc_err_got(err, "%s", rc_content_hex(&known.content, got));
-        rc_err_hint(err, "download it again; a file edited on purpose belongs in the place of the "
-                         "cache's link, not behind it");
-        return RC_E_INTEGRITY;
-    }
+    if (stated && !rc_content_equal(&known.content, &f->content))
+        return rc_source_fail_content(src, file, &known.content, err);
     return add(p, &p->source, &known, err);
 }
 

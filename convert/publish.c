@@ -115,45 +115,57 @@ static rc_code fix_inference_config(const char *name, uint8_t **data, size_t *le
     return RC_OK;
 }
 
-/* Is it what its server states? */
-static rc_code check_content(const rc_source_file *f, const uint8_t *data, size_t len, rc_err *err)
+/* The folder that a side file goes to, and its name there. */
+static rc_code side_folder(rc_dir *sub, const char **leaf, const rc_dir *dir, const char *name,
+                           rc_err *err)
 {
-    rc_content_hasher hasher;
-    rc_content_id got;
-    char hex[RC_CONTENT_HEX];
+    const char *slash = strrchr(name, '/');
+    char folder[256];
 
-    if (f->content.kind == RC_CONTENT_UNKNOWN)
+    *sub = (rc_dir){ .fd = -1 };
+    *leaf = slash ? slash + 1 : name;
+    if (!slash)
         return RC_OK;
-    rc_content_begin(&hasher, f->content.kind, len);
-    rc_content_add(&hasher, data, len);
-    got = rc_content_end(&hasher);
-    if (rc_content_equal(&got, &f->content))
-        return RC_OK;
-    rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "the bytes that came are not the file's");
-    rc_err_file(err, f->name);
-    rc_err_want(err, "%s", rc_content_hex(&f->content, hex));
-    rc_err_got(err, "%s", rc_content_hex(&got, hex));
-    return RC_E_INTEGRITY;
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - name), name);
+    return rc_dir_sub(sub, dir, folder, err);
 }
 
-static rc_code copy_side(rc_source *src, size_t i, const rc_dir *dir, rc_provenance *files,
-                         const rc_log *log, rc_mem *mem, rc_err *err)
+static rc_code read_side(rc_source *src, size_t i, uint8_t **data, size_t *len, const rc_log *log,
+                         rc_mem *mem, rc_err *err)
 {
-    const char *name = rc_source_at(src, i)->name, *slash = strrchr(name, '/');
-    rc_dir sub = { .fd = -1 };
+    const rc_source_file *f = rc_source_at(src, i);
+
+    RC_TRY(rc_source_slurp(src, i, SIDE_MAX, data, len, mem, err));
+    return fix_inference_config(f->name, data, len, log, mem);
+}
+
+/* What a run that died while it gave final names had staged: it is not read from the source
+ * again, which may be gone by now. */
+static bool find_staged(const rc_dir *dir, const char *leaf, uint8_t **data, size_t *len,
+                        rc_mem *mem)
+{
+    char partial[256];
+    rc_err ignored;
+
+    snprintf(partial, sizeof partial, "%.240s.partial", leaf);
+    return rc_dir_slurp(dir, rc_dir_stat(dir, partial, NULL) ? partial : leaf, SIDE_MAX,
+                        (char **)data, len, mem, &ignored) == RC_OK;
+}
+
+static rc_code stage_side(rc_source *src, size_t i, const rc_dir *dir, bool resumed,
+                          rc_provenance *files, const rc_log *log, rc_mem *mem, rc_err *err)
+{
+    const char *name = rc_source_at(src, i)->name, *leaf;
     uint8_t *data = NULL;
-    char folder[256];
+    rc_dir sub;
     size_t len;
     rc_code rc;
 
-    RC_TRY(rc_source_slurp(src, i, SIDE_MAX, &data, &len, mem, err));
-    RC_TRY_GOTO(rc, done, check_content(rc_source_at(src, i), data, len, err));
-    RC_TRY_GOTO(rc, done, fix_inference_config(name, &data, &len, log, mem));
-    if (slash) {
-        snprintf(folder, sizeof folder, "%.*s", (int)(slash - name), name);
-        RC_TRY_GOTO(rc, done, rc_dir_sub(&sub, dir, folder, err));
+    RC_TRY(side_folder(&sub, &leaf, dir, name, err));
+    if (!resumed || !find_staged(sub.fd >= 0 ? &sub : dir, leaf, &data, &len, mem)) {
+        RC_TRY_GOTO(rc, done, read_side(src, i, &data, &len, log, mem, err));
+        RC_TRY_GOTO(rc, done, rc_dir_stage(sub.fd >= 0 ? &sub : dir, leaf, data, len, err));
     }
-    RC_TRY_GOTO(rc, done, rc_dir_put(slash ? &sub : dir, slash ? slash + 1 : name, data, len, err));
     rc = rc_provenance_output(files, name, data, len, err);
 done:
     rc_dir_close(&sub);
@@ -161,8 +173,9 @@ done:
     return rc;
 }
 
-static rc_code copy_sides(const rc_plan *plan, const rc_dir *dir, rc_provenance *files,
-                          const rc_log *log, rc_mem *mem, rc_err *err)
+/* Side files under temporary names: all reading comes before the first final name. */
+static rc_code stage_sides(const rc_plan *plan, const rc_dir *dir, bool resumed,
+                           rc_provenance *files, const rc_log *log, rc_mem *mem, rc_err *err)
 {
     rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
 
@@ -175,8 +188,34 @@ static rc_code copy_sides(const rc_plan *plan, const rc_dir *dir, rc_provenance 
                     f->nbytes > SIDE_MAX ? "too large for a side file"
                                          : "weights or code of another kind");
         if (s == SIDE_COPY)
-            RC_TRY(copy_side(src, i, dir, files, log, mem, err));
+            RC_TRY(stage_side(src, i, dir, resumed, files, log, mem, err));
     }
+    return RC_OK;
+}
+
+static rc_code name_side(const rc_dir *dir, const char *name, rc_err *err)
+{
+    char partial[256];
+    const char *leaf;
+    rc_dir sub;
+    rc_code rc;
+
+    RC_TRY(side_folder(&sub, &leaf, dir, name, err));
+    snprintf(partial, sizeof partial, "%.240s.partial", leaf);
+    rc = rc_dir_stat(sub.fd >= 0 ? &sub : dir, partial, NULL)
+             ? rc_dir_unstage(sub.fd >= 0 ? &sub : dir, leaf, err)
+             : RC_OK; /* a resumed run had named it */
+    rc_dir_close(&sub);
+    return rc;
+}
+
+static rc_code name_sides(const rc_plan *plan, const rc_dir *dir, rc_err *err)
+{
+    const rc_source *src = rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
+
+    for (size_t i = 0; i < rc_source_count(src); i++)
+        if (side_of(rc_source_at(src, i)) == SIDE_COPY)
+            RC_TRY(name_side(dir, rc_source_at(src, i)->name, err));
     return RC_OK;
 }
 
@@ -446,12 +485,12 @@ rc_code rc_publish_rehearse(const rc_plan *plan, rc_mem *mem, rc_err *err)
 
 /* What a folder of shards has besides them. */
 static rc_code publish_folder(const rc_plan *plan, const rc_dir *dir, rc_provenance *files,
-                              const rc_log *log, rc_mem *mem, rc_err *err)
+                              rc_mem *mem, rc_err *err)
 {
     char *text;
     size_t len;
 
-    RC_TRY(copy_sides(plan, dir, files, log, mem, err));
+    RC_TRY(name_sides(plan, dir, err));
     RC_TRY(rc_plan_config(plan, &text, &len, mem, err));
     RC_TRY(put_text(dir, "config.json", text, len, files, mem, err));
     RC_TRY(rc_plan_index(plan, &text, &len, mem, err));
@@ -482,6 +521,8 @@ static rc_code publish(const rc_finished *done, const rc_dir *dir, const rc_run 
 
     RC_TRY(recheck_source(plan, err));
     RC_TRY(know_source(files, plan, err));
+    if (is_folder(plan))
+        RC_TRY(stage_sides(plan, dir, rc_journal_has_publish(done->journal), files, log, mem, err));
     RC_TRY(write_ledger(done, dir, &ledger, mem, err));
     /* The point of no return for an older result: what follows only renames and
      * writes small files. The older summary is gone for good before the journal
@@ -495,7 +536,7 @@ static rc_code publish(const rc_finished *done, const rc_dir *dir, const rc_run 
     RC_TRY(name_shards(plan, dir, err));
     RC_TRY(remove_strangers(plan, dir, replace, err));
     if (is_folder(plan))
-        RC_TRY(publish_folder(plan, dir, files, log, mem, err));
+        RC_TRY(publish_folder(plan, dir, files, mem, err));
     RC_TRY(rc_dir_rename(dir, ledger_partial(plan, partial, sizeof partial), names->ledger, err));
     RC_TRY(rc_summary_text(done, totals, &ledger, files, run, &text, &len, mem, err));
     RC_TRY(put_text(dir, names->summary, text, len, NULL, mem, err));

@@ -252,27 +252,37 @@ rc_code rc_source_recheck(rc_source *src, size_t i, rc_err *err)
     return rc;
 }
 
-/* What is small enough to be read whole need not wait for a stream to be judged. */
-static rc_code check_content(const rc_source_file *f, const uint8_t *bytes, rc_err *err)
+rc_code rc_source_fail_content(const rc_source *src, size_t i, const rc_content_id *got,
+                               rc_err *err)
 {
-    char want[RC_CONTENT_HEX], got[RC_CONTENT_HEX];
+    const rc_source_file *f = &src->files[i];
+    char hex[RC_CONTENT_HEX];
+
+    rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "these are not the bytes that were stated (%s)",
+            got->kind == RC_CONTENT_SHA256 ? "SHA-256" : "git's SHA-1");
+    rc_err_want(err, "%s", rc_content_hex(&f->content, hex));
+    rc_err_got(err, "%s", rc_content_hex(got, hex));
+    rc_err_hint(err, src->ops->remote
+                         ? "changed on the way, or at the server: run the same command again"
+                         : "download it again; a file edited on purpose belongs in the place of "
+                           "the cache's link, not behind it");
+    rc_err_file(err, f->name);
+    return RC_E_INTEGRITY;
+}
+
+/* What is small enough to be read whole need not wait for a stream to be judged. */
+static rc_code check_content(const rc_source *src, size_t i, const uint8_t *bytes, rc_err *err)
+{
+    const rc_source_file *f = &src->files[i];
     rc_content_hasher hasher;
-    rc_content_id is;
+    rc_content_id got;
 
     if (f->content.kind == RC_CONTENT_UNKNOWN)
         return RC_OK;
     rc_content_begin(&hasher, f->content.kind, f->nbytes);
     rc_content_add(&hasher, bytes, (size_t)f->nbytes);
-    is = rc_content_end(&hasher);
-    if (rc_content_equal(&is, &f->content))
-        return RC_OK;
-    rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET, "these are not the bytes that were stated (%s)",
-            is.kind == RC_CONTENT_SHA256 ? "SHA-256" : "git's SHA-1");
-    rc_err_want(err, "%s", rc_content_hex(&f->content, want));
-    rc_err_got(err, "%s", rc_content_hex(&is, got));
-    rc_err_hint(err, "changed on the way, or at the server: run the same command again");
-    rc_err_file(err, f->name);
-    return RC_E_INTEGRITY;
+    got = rc_content_end(&hasher);
+    return rc_content_equal(&got, &f->content) ? RC_OK : rc_source_fail_content(src, i, &got, err);
 }
 
 rc_code rc_source_slurp(rc_source *src, size_t i, size_t max_bytes, uint8_t **out, size_t *out_len,
@@ -299,7 +309,7 @@ rc_code rc_source_slurp(rc_source *src, size_t i, size_t max_bytes, uint8_t **ou
     }
     rc = rc_source_read(src, i, 0, p, (size_t)f->nbytes, err);
     if (rc == RC_OK)
-        rc = check_content(f, p, err);
+        rc = check_content(src, i, p, err);
     if (rc != RC_OK) {
         rc_mem_put(mem, p);
         return rc;

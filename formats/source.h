@@ -127,6 +127,10 @@ rc_code rc_source_read_direct(rc_source *src, size_t i, uint64_t off, size_t nby
 RC_MUST_CHECK
 rc_code rc_source_recheck(rc_source *src, size_t i, rc_err *err);
 
+/** The error for a file whose content is `got` and not what is stated of it. */
+rc_code rc_source_fail_content(const rc_source *src, size_t i, const rc_content_id *got,
+                               rc_err *err);
+
 /** A whole small file; *out is NUL-terminated, put it back to mem. RC_E_LIMIT
  *  when larger than max_bytes, before anything is allocated. RC_E_INTEGRITY when its content is
  *  stated, and is another. */

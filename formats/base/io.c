@@ -255,13 +255,20 @@ rc_code rc_dir_create(const rc_dir *dir, const char *name, int *fd, rc_err *err)
     return *fd < 0 ? fail_create(err, dir, name) : RC_OK;
 }
 
-rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
-                   rc_err *err)
+/* A name has 255 bytes at most. */
+static const char *staged_name(const char *name, char buf[256])
+{
+    snprintf(buf, 256, "%.240s.partial", name);
+    return buf;
+}
+
+rc_code rc_dir_stage(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
+                     rc_err *err)
 {
     char partial[256];
     int fd, e;
 
-    snprintf(partial, sizeof partial, "%.240s.partial", name); /* a name has 255 bytes at most */
+    staged_name(name, partial);
     fd = create_fresh(dir, partial);
     if (fd < 0)
         return fail_create(err, dir, partial);
@@ -274,8 +281,22 @@ rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t
         unlinkat(dir->fd, partial, 0);
         return fail_in(err, dir, partial, e, "cannot write");
     }
-    RC_TRY(rc_dir_rename(dir, partial, name, err));
+    return RC_OK;
+}
+
+rc_code rc_dir_unstage(const rc_dir *dir, const char *name, rc_err *err)
+{
+    char partial[256];
+
+    RC_TRY(rc_dir_rename(dir, staged_name(name, partial), name, err));
     return rc_dir_sync(dir, err);
+}
+
+rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
+                   rc_err *err)
+{
+    RC_TRY(rc_dir_stage(dir, name, data, nbytes, err));
+    return rc_dir_unstage(dir, name, err);
 }
 
 rc_code rc_dir_slurp(const rc_dir *dir, const char *name, size_t max_bytes, char **out,

@@ -53,11 +53,17 @@ rc_code rc_dir_free(const rc_dir *dir, uint64_t *nbytes, rc_err *err);
  *  RC_E_NOSPACE, RC_E_DENIED, RC_E_CANTCREATE. */
 RC_MUST_CHECK
 rc_code rc_dir_create(const rc_dir *dir, const char *name, int *fd, rc_err *err);
-/** Write a small file whole: exclusive create of name + ".partial", fsync,
- *  rename, fsync of the folder. */
+/** Write a small file whole: staged, then unstaged. */
 RC_MUST_CHECK
 rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
                    rc_err *err);
+/** The first half: exclusive create of name + ".partial", fsync. */
+RC_MUST_CHECK
+rc_code rc_dir_stage(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
+                     rc_err *err);
+/** The second half: rename, fsync of the folder. */
+RC_MUST_CHECK
+rc_code rc_dir_unstage(const rc_dir *dir, const char *name, rc_err *err);
 /** A whole small file, NUL-terminated; put it back to mem. RC_E_LIMIT if larger. */
 RC_MUST_CHECK
 rc_code rc_dir_slurp(const rc_dir *dir, const char *name, size_t max_bytes, char **out,

@@ -216,7 +216,8 @@ static void test_source_of_gguf_files(void **state)
     assert_string_equal(rc_source_path(src, "a", path, sizeof path),
                         fx_path(&dir, "folder.gguf/a"));
     closed(src);
-    assert_int_equal(rc_source_open(&src, fx_path(&dir, "two.gguf"), NULL, &mem, &err), RC_E_NOINPUT);
+    assert_int_equal(rc_source_open(&src, fx_path(&dir, "two.gguf"), NULL, &mem, &err),
+                     RC_E_NOINPUT);
 }
 
 static void test_source_split_names(void **state)

@@ -49,6 +49,6 @@ says out "model-00002-of-00008.safetensors: was changed: it is not the file that
 tokenizer=$(readlink -f $snap/LICENSE)
 printf 'x' | dd of="$tokenizer" bs=1 seek=3 conv=notrunc status=none
 expect 80 recast convert $snap g --to fp8 --quiet
-says err 'LICENSE: is not the file that it is stated to be'
+says err 'LICENSE: these are not the bytes that were stated'
 unfinished g
 exit 0
