@@ -20,6 +20,7 @@ rc_code rc_remote_open(rc_remote *r, const rc_source *src, const rc_source_opts 
                                     : RETRIES,
         .timeout = opts->timeout ? opts->timeout : TIMEOUT,
         .connections = opts->connections,
+        .leaving = &src->leaving,
     };
 
     if (opts->offline) {

@@ -20,6 +20,7 @@ struct rc_http {
     char *ca_file;
     unsigned retries, timeout, connections;
     _Atomic uint64_t fetched;
+    const _Atomic bool *leaving; /* or NULL */
 
     pthread_mutex_t lock; /* of what follows, and of files' `resolved` and `identity` */
     pthread_cond_t returned;
@@ -64,6 +65,7 @@ rc_code rc_http_new(rc_http **out, const rc_http_opts *opts, rc_mem *mem, rc_err
     http->retries = opts->retries;
     http->timeout = opts->timeout;
     http->connections = opts->connections;
+    http->leaving = opts->leaving;
     http->chance = ((uint64_t)now.tv_nsec << 20 ^ (uint64_t)now.tv_sec ^ (uintptr_t)http) | 1;
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->returned, NULL);
@@ -292,7 +294,9 @@ static rc_code first_address(char **out, rc_http *http, const rc_http_file *file
 static rc_code ask_one(rc_http *http, rc_http_conn *c, rc_http_ask *ask, rc_http_file *file,
                        const char *url, rc_err *err)
 {
-    rc_http_try_opts opts = { .ca_file = http->ca_file, .timeout = http->timeout };
+    rc_http_try_opts opts = { .ca_file = http->ca_file,
+                              .timeout = http->timeout,
+                              .leaving = http->leaving };
     const size_t done = ask->done;
     rc_origin at;
     rc_code rc;
@@ -416,7 +420,8 @@ static rc_code run(rc_http *http, rc_http_conn *c, rc_http_ask *ask, rc_http_fil
     double began = rc_http_now();
     rc_err own = { 0 };
 
-    err = err ? err : &own;
+    if (!err)
+        err = &own;
     for (;;) {
         const size_t before = ask->done;
         bool expired;
@@ -441,7 +446,7 @@ static rc_code run(rc_http *http, rc_http_conn *c, rc_http_ask *ask, rc_http_fil
             return give_up(tries, rc, err);
         }
         began = rc_http_now();
-        RC_TRY(rc_http_wait(rc_http_backoff(tries.failed, draw(http), asked), err));
+        RC_TRY(rc_http_wait(rc_http_backoff(tries.failed, draw(http), asked), http->leaving, err));
     }
 }
 

@@ -29,12 +29,13 @@
 typedef struct rc_http rc_http;
 
 typedef struct rc_http_opts {
-    const char *token;        /* or NULL */
-    const char *token_origin; /* address whose origin, and no other, sees the token */
-    const char *ca_file;      /* certificates to believe beside the system's; or NULL */
-    unsigned retries;         /* tries of one request beyond the first */
-    unsigned timeout;         /* seconds; below 1 KB/s for so long a try has failed */
-    unsigned connections;     /* requests at a time, at most; 0: as many as threads ask */
+    const char *token;           /* or NULL */
+    const char *token_origin;    /* address whose origin, and no other, sees the token */
+    const char *ca_file;         /* certificates to believe beside the system's; or NULL */
+    unsigned retries;            /* tries of one request beyond the first */
+    unsigned timeout;            /* seconds; below 1 KB/s for so long a try has failed */
+    unsigned connections;        /* requests at a time, at most; 0: as many as threads ask */
+    const _Atomic bool *leaving; /* borrowed: true ends all requests with RC_E_STOPPED; or NULL */
 } rc_http_opts;
 
 /** Strings of `opts` are copied. RC_E_OS */

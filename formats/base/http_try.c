@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "formats/base/stop.h"
+#include "formats/base/http_wait.h"
 
 enum { MAX_SKIPPED = 64 << 10, BUFFER = 256 << 10, SLOW = 1024 /* bytes a second */ };
 
@@ -181,8 +181,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 
 static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t x, curl_off_t y)
 {
-    (void)ctx, (void)a, (void)b, (void)x, (void)y;
-    return rc_stop_requested();
+    const rc_http_try_opts *opts = ctx;
+
+    (void)a, (void)b, (void)x, (void)y;
+    return rc_http_go_on(opts->leaving, NULL) != RC_OK;
 }
 
 /* -------------------------------------------------------------------- one try */
@@ -209,6 +211,7 @@ static void prepare(rc_http_conn *c, const char *url, const char *range,
     curl_easy_setopt(h, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(h, CURLOPT_XFERINFODATA, opts);
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, (long)opts->timeout);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)opts->timeout);
@@ -277,12 +280,12 @@ static rc_code fail_proxy(rc_http_conn *c, long status, rc_err *err)
                    "HTTP 407: the proxy wants a name and a password");
 }
 
-static rc_code outcome(rc_http_conn *c, CURLcode code, unsigned timeout, rc_err *err)
+static rc_code outcome(rc_http_conn *c, CURLcode code, const rc_http_try_opts *opts, rc_err *err)
 {
     const rc_http_ask *a = c->ask;
     long proxy = 0;
 
-    RC_TRY(rc_stop_check(err));
+    RC_TRY(rc_http_go_on(opts->leaving, err));
     if (c->refused) {
         if (err)
             *err = c->err;
@@ -299,7 +302,7 @@ static rc_code outcome(rc_http_conn *c, CURLcode code, unsigned timeout, rc_err 
     if (code != CURLE_OK) {
         curl_easy_getinfo(c->curl, CURLINFO_HTTP_CONNECTCODE, &proxy);
         return proxy >= 300 && !c->head.status ? fail_proxy(c, proxy, err)
-                                               : fail_curl(c, code, timeout, err);
+                                               : fail_curl(c, code, opts->timeout, err);
     }
     if (!c->checked)
         return rc_fail(err, RC_E_PROTOCOL, RC_NO_OFFSET, "the answer has no head that is whole");
@@ -340,7 +343,7 @@ rc_code rc_http_try(rc_http_conn *c, rc_http_ask *ask, const char *url,
     prepare(c, url, range, opts, lines);
     code = curl_easy_perform(c->curl);
     curl_slist_free_all(lines);
-    return outcome(c, code, opts->timeout, err);
+    return outcome(c, code, opts, err);
 }
 
 rc_http_conn *rc_http_conn_new(rc_mem *mem)

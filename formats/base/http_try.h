@@ -41,6 +41,7 @@ typedef struct rc_http_try_opts {
     const char *authorization; /* a header line, or NULL */
     const char *ca_file;
     unsigned timeout;
+    const _Atomic bool *leaving; /* or NULL */
 } rc_http_try_opts;
 
 /** NULL when memory is short. */

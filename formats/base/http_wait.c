@@ -38,7 +38,15 @@ double rc_http_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-rc_code rc_http_wait(double seconds, rc_err *err)
+rc_code rc_http_go_on(const _Atomic bool *leaving, rc_err *err)
+{
+    RC_TRY(rc_stop_check(err));
+    return leaving && *leaving
+               ? rc_fail(err, RC_E_STOPPED, RC_NO_OFFSET, "nobody waits for it any more")
+               : RC_OK;
+}
+
+rc_code rc_http_wait(double seconds, const _Atomic bool *leaving, rc_err *err)
 {
     const double until = rc_http_now() + seconds;
 
@@ -46,7 +54,7 @@ rc_code rc_http_wait(double seconds, rc_err *err)
         const double left = until - rc_http_now();
         const double nap = left < 0.05 ? left : 0.05;
 
-        RC_TRY(rc_stop_check(err));
+        RC_TRY(rc_http_go_on(leaving, err));
         if (left <= 0)
             return RC_OK;
         nanosleep(&(struct timespec){ .tv_nsec = (long)(nap * 1e9) }, NULL);

@@ -24,9 +24,12 @@ bool rc_http_again(rc_http_tries *tries, unsigned retries, rc_code rc, uint64_t 
  *  RC_HTTP_PATIENCE. */
 double rc_http_backoff(unsigned failed, double random, double asked);
 
-/** Wait, on a clock that never jumps. RC_E_STOPPED as soon as a signal comes. */
+/** RC_E_STOPPED when a signal asked to stop, or the reader has left (`leaving` may be NULL). */
 RC_MUST_CHECK
-rc_code rc_http_wait(double seconds, rc_err *err);
+rc_code rc_http_go_on(const _Atomic bool *leaving, rc_err *err);
+/** Wait, on a clock that never jumps, while rc_http_go_on(). */
+RC_MUST_CHECK
+rc_code rc_http_wait(double seconds, const _Atomic bool *leaving, rc_err *err);
 /** That clock. */
 double rc_http_now(void);
 

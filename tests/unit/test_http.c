@@ -301,10 +301,10 @@ static void test_http_stopped(void **state)
     const double began = rc_http_now();
 
     (void)state;
-    assert_int_equal(rc_http_wait(0.02, NULL), RC_OK);
+    assert_int_equal(rc_http_wait(0.02, NULL, NULL), RC_OK);
     assert_true(rc_http_now() - began >= 0.02);
     rc_stop_request(15);
-    assert_int_equal(rc_http_wait(100, NULL), RC_E_STOPPED);
+    assert_int_equal(rc_http_wait(100, NULL, NULL), RC_E_STOPPED);
     rc_stop_request(0);
     assert_true(rc_http_now() - began < 50);
 }

@@ -87,9 +87,9 @@ cmp before after || fail 'the input was touched'
 usage '--scale-dtype goes with --to fp8' convert src x --to bf16 --scale-dtype f32
 usage 'needs --to' convert src x
 # H10: there is no option to give a secret by
-usage "unknown option '--token'" convert src x --to fp8 --token hf_secret
+usage '--token is not taken' convert src x --to fp8 --token hf_secret
 if grep -q hf_secret err; then fail 'the secret was echoed'; fi
-usage "unknown option '--token'" inspect src --token=hf_secret
+usage '--token is not taken' inspect src --token=hf_secret
 if grep -q hf_secret err; then fail 'the secret was echoed'; fi
 # H11
 cp -r src ./-dash
