@@ -14,11 +14,11 @@
 
 #include "formats/archive_planes.h"
 
-#define SAMPLE ((size_t)64 << 10) /* bytes of a plane, from its middle */
+#define SAMPLE ((size_t)32 << 10) /* bytes of a plane, from its middle */
 
 enum { LEVEL = 3 }; /* where repetitions are worth it; higher ones cost more than they save */
 enum { GIVE_UP = 1 << 17 };    /* zstd's targetLength: places that its fast search leaps over */
-enum { GAIN_PERCENT = 2 };     /* of a sample, that repetitions have to save */
+enum { GAIN_PERCENT = 5 };     /* of a sample, that repetitions have to save */
 enum { WINDOW = 17, FEW = 6 }; /* logs: a window of one block, the smallest hash table */
 
 struct rc_packer {
@@ -329,8 +329,14 @@ rc_code rc_pack(rc_packer *packer, rc_dtype dtype, const uint8_t *src, size_t nb
 static rc_code unframe(rc_packer *p, uint8_t *dst, size_t nbytes, const uint8_t *from,
                        size_t stored, rc_err *err)
 {
+    ZSTD_frameHeader head;
     size_t got;
 
+    /* Nothing else that the library would take: frames of old formats, several, empty ones. */
+    if (ZSTD_getFrameHeader(&head, from, stored) != 0 || head.frameType != ZSTD_frame ||
+        head.frameContentSize != nbytes || ZSTD_findFrameCompressedSize(from, stored) != stored)
+        return rc_fail(err, RC_E_INTEGRITY, RC_NO_OFFSET,
+                       "a frame of the archive is damaged: it is not the one in the table");
     if (!p->unpack)
         p->unpack = ZSTD_createDCtx_advanced((ZSTD_customMem){ take, drop, p->mem });
     if (!p->unpack)
