@@ -22,6 +22,8 @@
 enum { ROWS = 4096, COLS = 4096, GAIN = 128, BAND = 128, PASSES = 7 };
 enum { MOST_PIECES = 2 * ROWS * COLS / (2 << 20) };
 
+enum { FP4, SCALES, FP8_FROM_FP4, BF16_FROM_FP4, FP8, BF16_FROM_FP8, BF16, F32, TENSORS };
+
 typedef struct tensor {
     const char *name;
     rc_dtype dtype;
@@ -110,6 +112,12 @@ static void fill_numbers(uint8_t *fp8, uint16_t *bf16, float *f32)
     }
 }
 
+static void widen(uint16_t *bf16, const uint8_t *fp8)
+{
+    for (size_t i = 0; i < (size_t)ROWS * COLS; i++)
+        bf16[i] = rc_bf16_round(rc_e4m3_value(fp8[i]) * 0x1p-11f); /* exact */
+}
+
 static void recast(uint8_t *fp8, uint16_t *bf16, const uint8_t *codes, const uint8_t *scales)
 {
     static rc_fp8_tile tiles[COLS / 128];
@@ -189,7 +197,7 @@ static double processor(void)
 /* MB/s of source bytes, by processor time: the median of the passes. */
 static double rate(void (*pass)(tensor *), tensor *t)
 {
-    double seconds[PASSES];
+    double seconds[PASSES] = { 0 };
 
     for (unsigned i = 0; i < PASSES; i++) {
         unsigned at = i;
@@ -249,26 +257,28 @@ static int keep(const tensor *t, const char *folder)
 int bench_archive(const char *folder)
 {
     const size_t n = (size_t)ROWS * COLS;
-    tensor tensors[] = {
-        { .name = "fp4-codes", .dtype = RC_DTYPE_I8, .nbytes = n / 2 },
-        { .name = "fp4-scales", .dtype = RC_DTYPE_F8_E8M0, .nbytes = n / 32 },
-        { .name = "fp8-from-fp4", .dtype = RC_DTYPE_F8_E4M3, .nbytes = n },
-        { .name = "bf16-from-fp4", .dtype = RC_DTYPE_BF16, .nbytes = 2 * n },
-        { .name = "fp8", .dtype = RC_DTYPE_F8_E4M3, .nbytes = n },
-        { .name = "bf16", .dtype = RC_DTYPE_BF16, .nbytes = 2 * n },
-        { .name = "f32", .dtype = RC_DTYPE_F32, .nbytes = n },
+    tensor tensors[TENSORS] = {
+        [FP4] = { .name = "fp4-codes", .dtype = RC_DTYPE_I8, .nbytes = n / 2 },
+        [SCALES] = { .name = "fp4-scales", .dtype = RC_DTYPE_F8_E8M0, .nbytes = n / 32 },
+        [FP8_FROM_FP4] = { .name = "fp8-from-fp4", .dtype = RC_DTYPE_F8_E4M3, .nbytes = n },
+        [BF16_FROM_FP4] = { .name = "bf16-from-fp4", .dtype = RC_DTYPE_BF16, .nbytes = 2 * n },
+        [FP8] = { .name = "fp8", .dtype = RC_DTYPE_F8_E4M3, .nbytes = n },
+        [BF16_FROM_FP8] = { .name = "bf16-from-fp8", .dtype = RC_DTYPE_BF16, .nbytes = 2 * n },
+        [BF16] = { .name = "bf16", .dtype = RC_DTYPE_BF16, .nbytes = 2 * n },
+        [F32] = { .name = "f32", .dtype = RC_DTYPE_F32, .nbytes = n },
     };
-    const size_t count = sizeof tensors / sizeof *tensors;
     int bad = 0;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < TENSORS; i++)
         tensors[i].data = bench_buffer(tensors[i].nbytes);
-    fill_fp4(tensors[0].data, tensors[1].data);
-    recast(tensors[2].data, (void *)tensors[3].data, tensors[0].data, tensors[1].data);
-    fill_numbers(tensors[4].data, (void *)tensors[5].data, (void *)tensors[6].data);
+    fill_fp4(tensors[FP4].data, tensors[SCALES].data);
+    recast(tensors[FP8_FROM_FP4].data, (void *)tensors[BF16_FROM_FP4].data, tensors[FP4].data,
+           tensors[SCALES].data);
+    fill_numbers(tensors[FP8].data, (void *)tensors[BF16].data, (void *)tensors[F32].data);
+    widen((void *)tensors[BF16_FROM_FP8].data, tensors[FP8].data);
     if (!folder)
         printf("%-16s %-9s %9s %9s %9s\n", "bytes of", "as", "size left", "MB/s in", "MB/s out");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < TENSORS; i++) {
         if (folder)
             bad |= keep(tensors + i, folder);
         else if (bench_wanted(tensors[i].name))
