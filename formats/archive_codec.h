@@ -3,7 +3,7 @@
  *
  * Every mode is lossless by construction and by proof: rc_pack() decodes what it made, and falls
  * back to a plain frame where the bytes do not come back. The planes of each mode are
- * described in docs/archive.md; the arithmetic is in kernels/planes.h. */
+ * described in docs/archive.md; the arithmetic is in formats/archive_planes.h. */
 #ifndef RC_FORMATS_ARCHIVE_CODEC_H
 #define RC_FORMATS_ARCHIVE_CODEC_H
 
