@@ -5,6 +5,8 @@
  *     bench vectors [NAME]                   the runtime's vectors
  *     bench products [NAME]                  products whose name contains NAME, against BLIS
  *     bench rows [NAME]                      products from stored rows, the same
+ *     bench archive [NAME]                   pieces of an archive whose name contains NAME
+ *     bench archive-data FOLDER              their bytes, for other programs
  *     bench linear SRC                       whole matrices of a Flash layer, decoding included
  *     bench disk FOLDER READ_FROM READ WRITE  the disk's own time for so many bytes
  *     bench sink SRC                          convert SRC to FP8, output dropped */
@@ -189,6 +191,12 @@ int main(int argc, char **argv)
         bench_rows();
         return 0;
     }
+    if (argc >= 2 && strcmp(argv[1], "archive") == 0) {
+        wanted = argc > 2 ? argv[2] : NULL;
+        return bench_archive(NULL);
+    }
+    if (argc == 3 && strcmp(argv[1], "archive-data") == 0)
+        return bench_archive(argv[2]);
     if (argc == 3 && strcmp(argv[1], "linear") == 0)
         return bench_linear(argv[2]);
     if (argc == 6 && strcmp(argv[1], "disk") == 0)
@@ -197,7 +205,8 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "sink") == 0)
         return bench_sink(argv[2]);
     fputs("usage: bench kernels [NAME] | quant [NAME] | int4 [NAME] | vectors [NAME] |\n"
-          "       products [NAME] | rows [NAME] | linear SRC | disk FOLDER READ_FROM READ WRITE | "
+          "       products [NAME] | rows [NAME] | archive [NAME] | archive-data FOLDER |\n"
+          "       linear SRC | disk FOLDER READ_FROM READ WRITE | "
           "sink SRC\n",
           stderr);
     return 64;

@@ -42,6 +42,10 @@ void bench_products(void);
 /** Prints its own table: what counts is the ratio to reading. */
 void bench_rows(void);
 
+/** Pieces of an archive: size left and rates, beside zstd. With a folder: write the bytes there
+ * instead, a file NAME.bin each, for other programs. */
+int bench_archive(const char *folder);
+
 /** Matrices of a checkpoint of Flash's size times tokens, decoding included, against BLIS. */
 int bench_linear(const char *folder);
 
