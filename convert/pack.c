@@ -72,27 +72,37 @@ static void free_slot(slot *s, rc_mem *mem)
     *s = (slot){ 0 };
 }
 
+/* What a slot comes to hold: its own buffers, those of its packer, and zstd's at that level. */
+static size_t slot_bytes(int level)
+{
+    return (size_t)(level > 12 ? 96 : level > 0 ? 32 : 14) << 20;
+}
+
 /* Half again as many slots as threads keep the disk busy; one is enough where memory is short. */
-static rc_code make_slots(run *r, rc_err *err)
+static unsigned count_slots(const run *r)
 {
     const unsigned threads = r->opts->threads ? r->opts->threads : 1;
-    unsigned want = threads + (threads + 1) / 2 + 1;
+    const size_t used = r->mem->used, room = r->mem->limit > used ? r->mem->limit - used : 0;
+    const size_t most = r->mem->limit ? room / slot_bytes(r->opts->level) : RC_PAR_MAX_SLOTS;
+    size_t want = threads + (threads + 1) / 2 + 1;
 
-    if (want > RC_PAR_MAX_SLOTS)
-        want = RC_PAR_MAX_SLOTS;
+    want = want < RC_PAR_MAX_SLOTS ? want : RC_PAR_MAX_SLOTS;
+    want = want < most ? want : most;
+    return want ? (unsigned)want : 1;
+}
+
+static rc_code make_slots(run *r, rc_err *err)
+{
+    const unsigned want = count_slots(r);
+
     r->slots = rc_mem_get(r->mem, want * sizeof *r->slots);
     if (!r->slots)
         return rc_fail_nomem(err, r->mem, want * sizeof *r->slots);
     for (; r->nslots < want; r->nslots++) {
-        rc_err why;
-        const rc_code rc = make_slot(&r->slots[r->nslots], r->opts->level, r->mem, &why);
+        const rc_code rc = make_slot(&r->slots[r->nslots], r->opts->level, r->mem, err);
 
         if (rc != RC_OK) {
             free_slot(&r->slots[r->nslots], r->mem);
-            if (r->nslots)
-                return RC_OK;
-            if (err)
-                *err = why;
             return rc;
         }
     }
@@ -336,12 +346,14 @@ static rc_code resume(run *r, rc_err *err)
     return RC_OK;
 }
 
+/* The head is written again on resume, too: nothing says that it was there. */
 static rc_code begin(run *r, rc_err *err)
 {
     uint8_t head[RC_ARCHIVE_HEAD];
     int e;
 
-    RC_TRY(rc_dir_create(&r->target.dir, r->partial, &r->fd, err));
+    if (r->fd < 0)
+        RC_TRY(rc_dir_create(&r->target.dir, r->partial, &r->fd, err));
     rc_archive_head(head);
     e = rc_pwrite_all(r->fd, head, sizeof head, 0);
     return e ? fail_write(r, e, 0, err) : RC_OK;
@@ -356,7 +368,7 @@ static rc_code open_output(run *r, rc_err *err)
                                 r->opts->restart, &found, err));
     if (found)
         RC_TRY(resume(r, err));
-    return r->fd < 0 ? begin(r, err) : RC_OK;
+    return begin(r, err);
 }
 
 /* ----------------------------------------------------------------- publish */

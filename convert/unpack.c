@@ -361,27 +361,34 @@ static rc_code publish(run *r, rc_err *err)
 
 /* ---------------------------------------------------------------- interface */
 
+/* Half again as many slots as threads; one is enough where memory is short. */
+static unsigned count_slots(const run *r)
+{
+    const size_t each = (size_t)12 << 20; /* with what the source holds for a reader */
+    const unsigned threads = r->opts->threads ? r->opts->threads : 1;
+    const size_t used = r->mem->used, room = r->mem->limit > used ? r->mem->limit - used : 0;
+    const size_t most = r->mem->limit ? room / each : RC_PAR_MAX_SLOTS;
+    size_t want = threads + (threads + 1) / 2 + 1;
+
+    want = want < RC_PAR_MAX_SLOTS ? want : RC_PAR_MAX_SLOTS;
+    want = want < most ? want : most;
+    return want ? (unsigned)want : 1;
+}
+
 static rc_code make_slots(run *r, rc_err *err)
 {
-    const unsigned threads = r->opts->threads ? r->opts->threads : 1;
-    unsigned want = threads + (threads + 1) / 2 + 1;
+    const unsigned want = count_slots(r);
 
-    if (want > RC_PAR_MAX_SLOTS)
-        want = RC_PAR_MAX_SLOTS;
     r->slots = rc_mem_get(r->mem, want * sizeof *r->slots);
     if (!r->slots)
         return rc_fail_nomem(err, r->mem, want * sizeof *r->slots);
-    for (; r->nslots < want; r->nslots++) {
-        slot *s = &r->slots[r->nslots];
+    for (r->nslots = 0; r->nslots < want;) {
+        slot *s = &r->slots[r->nslots++];
 
         s->data = rc_mem_get_pages(r->mem, RC_PIECE_BYTES + RC_PAGE);
         s->old = rc_mem_get(r->mem, RC_PIECE_BYTES);
-        if (s->data && s->old)
-            continue;
-        rc_mem_put(r->mem, s->data);
-        rc_mem_put(r->mem, s->old);
-        *s = (slot){ 0 };
-        return r->nslots ? RC_OK : rc_fail_nomem(err, r->mem, 2 * RC_PIECE_BYTES);
+        if (!s->data || !s->old)
+            return rc_fail_nomem(err, r->mem, 2 * RC_PIECE_BYTES);
     }
     return RC_OK;
 }
