@@ -1,6 +1,8 @@
 /* recast.c - the program: a table of subcommands.
  *
  *   synth    convert/cmd_synth.c      make a checkpoint of the true layout
+ *   pack     convert/cmd_pack.c       checkpoint -> one archive
+ *   unpack   convert/cmd_unpack.c     and back, bit for bit
  *   inspect  verify/cmd_inspect.c     what is this checkpoint?
  *   convert  convert/cmd_convert.c    checkpoint -> checkpoint, resumable
  *   join     convert/cmd_join.c       the parts of a conversion, made one
@@ -20,7 +22,9 @@
 
 #include "convert/cmd_convert.h"
 #include "convert/cmd_join.h"
+#include "convert/cmd_pack.h"
 #include "convert/cmd_synth.h"
+#include "convert/cmd_unpack.h"
 #include "formats/base/cli.h"
 #include "formats/base/stop.h"
 #include "runtime/cmd_calibrate.h"
@@ -46,6 +50,8 @@ static const struct {
       rc_cmd_calibrate },
     { "tokenize", "text to token ids as the model reads it, and ids to text", rc_cmd_tokenize },
     { "run", "run a model, native or converted: text, logits, traces", rc_cmd_run },
+    { "pack", "pack a checkpoint into one archive of about half its size", rc_cmd_pack },
+    { "unpack", "restore the files of an archive, bit for bit", rc_cmd_unpack },
     { "synth", "make a synthetic checkpoint of the true layout, at any size", rc_cmd_synth },
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "formats/archive.h"
 #include "formats/hub_address.h"
 
 #define TOKENIZER "tokenizer.json"
@@ -153,7 +154,7 @@ rc_code rc_bpe_open(rc_bpe **out, const char *where, const rc_source_opts *opts,
     *out = NULL;
     if (is_gguf(where))
         return open_gguf(out, where, opts, log, mem, err);
-    if (!is_remote(where) && !is_folder(where)) {
+    if (!is_remote(where) && !is_folder(where) && !rc_archive_is_name(where)) {
         if (!split_path(where, path, &name))
             return rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "the path is too long");
         folder = path;

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "formats/hub_address.h"
+#include "formats/source_archive.h"
 #include "formats/source_remote.h"
+#include "formats/source_zst.h"
 
 /* -------------------------------------------------------------------- names */
 
@@ -41,18 +43,28 @@ bool rc_split_name_of(rc_split_name *out, const char *name)
 
 /* ----------------------------------------------------------- making a source */
 
-rc_code rc_source_open(rc_source **out, const char *where, const rc_source_opts *opts, rc_mem *mem,
-                       rc_err *err)
+static rc_code open_kind(rc_source **out, const char *where, const rc_source_opts *opts,
+                         rc_mem *mem, rc_err *err)
 {
-    static const rc_source_opts none = { 0 };
-
-    *out = NULL;
-    opts = opts ? opts : &none;
     if (rc_is_hub_address(where))
         return rc_source_open_hub(out, where, opts, mem, err);
     if (rc_is_web_address(where))
         return rc_source_open_url(out, where, opts, mem, err);
     return rc_source_open_local(out, where, mem, err);
+}
+
+rc_code rc_source_open(rc_source **out, const char *where, const rc_source_opts *opts, rc_mem *mem,
+                       rc_err *err)
+{
+    static const rc_source_opts none = { 0 };
+    rc_source *inner;
+
+    *out = NULL;
+    opts = opts ? opts : &none;
+    RC_TRY(open_kind(&inner, where, opts, mem, err));
+    if (inner->named && rc_archive_is_name(where))
+        return rc_source_open_archive(out, inner, err);
+    return rc_source_open_zst(out, inner, opts->log, err);
 }
 
 rc_code rc_source_make(rc_source **out, size_t nbytes, const rc_source_ops *ops, const char *where,

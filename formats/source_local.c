@@ -8,6 +8,7 @@
  * Files are read with pread(), never mapped: a mapped file that is cut short kills the
  * process (SIGBUS), a short read is an answer. */
 #define _GNU_SOURCE /* O_DIRECT, O_NOATIME, O_PATH */
+#include "formats/archive.h"
 #include "formats/source_impl.h"
 
 #include <dirent.h>
@@ -376,15 +377,16 @@ static const char *folder_of(const local *src, char buf[PATH_MAX])
     return buf;
 }
 
-/* Does the path name a file that ends in .gguf? */
+/* Does the path name a file that ends in .gguf or .rcz? */
 static void recognise_file(local *src)
 {
     const char *slash = strrchr(src->base.where, '/'), *name = slash ? slash + 1 : src->base.where;
     const size_t len = strlen(name);
     struct stat st;
 
-    if (len <= 5 || strcmp(name + len - 5, ".gguf") != 0 || stat(src->base.where, &st) != 0 ||
-        S_ISDIR(st.st_mode))
+    if ((len <= 5 || strcmp(name + len - 5, ".gguf") != 0) && !rc_archive_is_name(name))
+        return;
+    if (stat(src->base.where, &st) != 0 || S_ISDIR(st.st_mode))
         return;
     src->base.named = name;
     (void)rc_split_name_of(&src->split, name);
@@ -400,8 +402,8 @@ static rc_code open_folder(local *src, const char *where, rc_err *err)
         const rc_code rc = fail_path(err, errnum);
 
         if (errnum == ENOTDIR)
-            rc_err_hint(err, "name the folder that holds config.json and the shards, or a .gguf "
-                             "file");
+            rc_err_hint(err, "name the folder that holds config.json and the shards, a .gguf file "
+                             "or an archive (.rcz)");
         return rc;
     }
     if (realpath(where, src->real)) {
