@@ -18,6 +18,7 @@ typedef struct output {
     const char *leaf; /* in dir */
     rc_out *out;      /* NULL: not open */
     bool final;       /* it has its name already */
+    bool old;         /* an earlier run began it */
     size_t left;      /* pieces that are not done */
 } output;
 
@@ -152,15 +153,12 @@ static rc_code open_output(run *r, size_t f, rc_err *err)
     output *o = &r->outputs[f];
     char partial[PARTIAL];
     uint64_t there;
-    bool resume;
 
     RC_TRY(enter(r, o, file, err));
     partial_of(o->leaf, partial);
-    if (o->final)
-        return rc_out_open(&o->out, &o->dir, o->leaf, file->nbytes, RC_OUT_RESUME, r->mem, err);
-    resume = rc_dir_stat(&o->dir, partial, &there) && there == file->nbytes;
-    return rc_out_open(&o->out, &o->dir, partial, file->nbytes, resume ? RC_OUT_RESUME : RC_OUT_NEW,
-                       r->mem, err);
+    o->old = o->final || (rc_dir_stat(&o->dir, partial, &there) && there == file->nbytes);
+    return rc_out_open(&o->out, &o->dir, o->final ? o->leaf : partial, file->nbytes,
+                       o->old ? RC_OUT_RESUME : RC_OUT_NEW, r->mem, err);
 }
 
 static rc_code close_output(run *r, output *o, rc_err *err)
@@ -254,7 +252,7 @@ static rc_code restore(run *r, size_t k, slot *s, const uint8_t **data, bool *ke
     rc_code rc;
 
     *data = s->old;
-    *kept = is_there(r, k, s);
+    *kept = r->outputs[f].old && is_there(r, k, s);
     if (*kept)
         return RC_OK;
     if (r->outputs[f].final)
