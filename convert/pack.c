@@ -18,6 +18,7 @@
 #include "formats/base/par.h"
 #include "formats/base/stop.h"
 #include "formats/base/target.h"
+#include "formats/stream.h"
 
 enum { SAMPLES = 64 };
 
@@ -82,7 +83,8 @@ static size_t slot_bytes(int level)
 static unsigned count_slots(const run *r)
 {
     const unsigned threads = r->opts->threads ? r->opts->threads : 1;
-    const size_t used = r->mem->used, room = r->mem->limit > used ? r->mem->limit - used : 0;
+    const size_t used = r->mem->used + (rc_source_is_remote(r->src) ? r->mem->limit / 4 : 0);
+    const size_t room = r->mem->limit > used ? r->mem->limit - used : 0;
     const size_t most = r->mem->limit ? room / slot_bytes(r->opts->level) : RC_PAR_MAX_SLOTS;
     size_t want = threads + (threads + 1) / 2 + 1;
 
@@ -407,6 +409,33 @@ static rc_code publish(run *r, rc_err *err)
     return rc_dir_remove(&r->target.dir, r->journal_name, err);
 }
 
+/* ------------------------------------------------------------------ network */
+
+/* What lies on a server is read once, ahead, in large ranges. Digests are computed here. */
+static rc_code stream(run *r, rc_err *err)
+{
+    const rc_archive *a = table_of(r);
+    const size_t n = a->npieces - r->from, quarter = r->mem->limit / 4, most = (size_t)256 << 20;
+    const rc_stream_opts opts = { .memory = quarter && quarter < most ? quarter : most,
+                                  .log = r->opts->log };
+    rc_extent *extents;
+    rc_code rc;
+
+    if (!rc_source_is_remote(r->src) || n == 0)
+        return RC_OK;
+    extents = rc_mem_get(r->mem, n * sizeof *extents);
+    if (!extents)
+        return rc_fail_nomem(err, r->mem, n * sizeof *extents);
+    for (size_t i = 0; i < n; i++) {
+        const rc_archive_piece *p = &a->pieces[r->from + i];
+
+        extents[i] = (rc_extent){ r->plan.file[r->from + i], p->off, p->packed.nbytes };
+    }
+    rc = rc_source_stream(r->src, extents, n, &opts, err);
+    rc_mem_put(r->mem, extents);
+    return rc;
+}
+
 /* ---------------------------------------------------------------- interface */
 
 /* An archive that grows in the folder that it is made of would pack itself. */
@@ -468,6 +497,7 @@ static rc_code work(run *r, const char *archive, rc_err *err)
     RC_TRY(rc_dir_lock(&r->target.dir, r->lock_name, &r->lock, err));
     RC_TRY(plan_run(r, err));
     RC_TRY(open_output(r, err));
+    RC_TRY(stream(r, err));
     RC_TRY(
         rc_par_run(table_of(r)->npieces - r->from, r->nslots, r->opts->threads, do_piece, r, err));
     return publish(r, err);
@@ -475,6 +505,7 @@ static rc_code work(run *r, const char *archive, rc_err *err)
 
 static void finish(run *r)
 {
+    rc_source_unstream(r->src);
     for (unsigned i = 0; i < r->nslots; i++)
         free_slot(&r->slots[i], r->mem);
     rc_mem_put(r->mem, r->slots);
