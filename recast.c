@@ -50,7 +50,8 @@ static const struct {
       rc_cmd_calibrate },
     { "tokenize", "text to token ids as the model reads it, and ids to text", rc_cmd_tokenize },
     { "run", "run a model, native or converted: text, logits, traces", rc_cmd_run },
-    { "pack", "put a checkpoint away in one archive: half of FP8, nine tenths of FP4", rc_cmd_pack },
+    { "pack", "put a checkpoint away in one archive: half of FP8, nine tenths of FP4",
+      rc_cmd_pack },
     { "unpack", "restore the files of an archive, bit for bit", rc_cmd_unpack },
     { "synth", "make a synthetic checkpoint of the true layout, at any size", rc_cmd_synth },
 };

@@ -147,7 +147,8 @@ int rc_cmd_pack(int argc, char **argv)
     const rc_cmd cmd = {
         .name = "pack",
         .usage = "SRC ARCHIVE.rcz [options]",
-        .summary = "Put a checkpoint away in one archive: half of FP8, nine tenths of FP4, bit for bit.",
+        .summary =
+            "Put a checkpoint away in one archive: half of FP8, nine tenths of FP4, bit for bit.",
         .about = about,
         .min_args = 2,
         .max_args = 2,
