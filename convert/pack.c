@@ -79,23 +79,11 @@ static size_t slot_bytes(int level)
     return (size_t)(level > 12 ? 96 : level > 0 ? 32 : 14) << 20;
 }
 
-/* Half again as many slots as threads keep the disk busy; one is enough where memory is short. */
-static unsigned count_slots(const run *r)
-{
-    const unsigned threads = r->opts->threads ? r->opts->threads : 1;
-    const size_t used = r->mem->used + (rc_source_is_remote(r->src) ? r->mem->limit / 4 : 0);
-    const size_t room = r->mem->limit > used ? r->mem->limit - used : 0;
-    const size_t most = r->mem->limit ? room / slot_bytes(r->opts->level) : RC_PAR_MAX_SLOTS;
-    size_t want = threads + (threads + 1) / 2 + 1;
-
-    want = want < RC_PAR_MAX_SLOTS ? want : RC_PAR_MAX_SLOTS;
-    want = want < most ? want : most;
-    return want ? (unsigned)want : 1;
-}
-
 static rc_code make_slots(run *r, rc_err *err)
 {
-    const unsigned want = count_slots(r);
+    const size_t stream = rc_source_is_remote(r->src) ? r->mem->limit / 4 : 0;
+    const unsigned want =
+        rc_par_slots(r->opts->threads, r->mem, stream, slot_bytes(r->opts->level));
 
     r->slots = rc_mem_get(r->mem, want * sizeof *r->slots);
     if (!r->slots)
@@ -518,20 +506,25 @@ static void finish(run *r)
     rc_target_close(&r->target);
 }
 
+static run make_run(rc_source *src, const rc_pack_opts *opts, rc_pack_report *report, rc_mem *mem)
+{
+    *report = (rc_pack_report){ 0 };
+    return (run){ .src = src,
+                  .opts = opts,
+                  .report = report,
+                  .mem = mem,
+                  .target = RC_TARGET_NONE,
+                  .fd = -1,
+                  .lock = -1,
+                  .journal = { .fd = -1 } };
+}
+
 rc_code rc_pack_run(rc_source *src, const char *archive, const rc_pack_opts *opts,
                     rc_pack_report *report, rc_mem *mem, rc_err *err)
 {
-    run r = { .src = src,
-              .opts = opts,
-              .report = report,
-              .mem = mem,
-              .target = RC_TARGET_NONE,
-              .fd = -1,
-              .lock = -1,
-              .journal = { .fd = -1 } };
+    run r = make_run(src, opts, report, mem);
     rc_code rc;
 
-    *report = (rc_pack_report){ 0 };
     rc = work(&r, archive, err);
     finish(&r);
     return rc;
@@ -566,19 +559,11 @@ rc_code rc_pack_estimate(rc_source *src, const char *archive, const rc_pack_opts
                          rc_pack_report *report, rc_mem *mem, rc_err *err)
 {
     rc_pack_opts alone = *opts;
-    run r = { .src = src,
-              .opts = &alone,
-              .report = report,
-              .mem = mem,
-              .target = RC_TARGET_NONE,
-              .fd = -1,
-              .lock = -1,
-              .journal = { .fd = -1 } };
+    run r = make_run(src, &alone, report, mem);
     rc_code rc;
 
     alone.threads = 1;
     alone.progress = NULL;
-    *report = (rc_pack_report){ 0 };
     RC_TRY_GOTO(rc, done, open_target(&r, archive, err));
     RC_TRY_GOTO(rc, done, rc_dir_free(&r.target.dir, &report->free, err));
     RC_TRY_GOTO(rc, done, plan_run(&r, err));

@@ -359,23 +359,10 @@ static rc_code publish(run *r, rc_err *err)
 
 /* ---------------------------------------------------------------- interface */
 
-/* Half again as many slots as threads; one is enough where memory is short. */
-static unsigned count_slots(const run *r)
-{
-    const size_t each = (size_t)12 << 20; /* with what the source holds for a reader */
-    const unsigned threads = r->opts->threads ? r->opts->threads : 1;
-    const size_t used = r->mem->used, room = r->mem->limit > used ? r->mem->limit - used : 0;
-    const size_t most = r->mem->limit ? room / each : RC_PAR_MAX_SLOTS;
-    size_t want = threads + (threads + 1) / 2 + 1;
-
-    want = want < RC_PAR_MAX_SLOTS ? want : RC_PAR_MAX_SLOTS;
-    want = want < most ? want : most;
-    return want ? (unsigned)want : 1;
-}
-
 static rc_code make_slots(run *r, rc_err *err)
 {
-    const unsigned want = count_slots(r);
+    const size_t each = (size_t)12 << 20; /* with what the source holds for a reader */
+    const unsigned want = rc_par_slots(r->opts->threads, r->mem, 0, each);
 
     r->slots = rc_mem_get(r->mem, want * sizeof *r->slots);
     if (!r->slots)

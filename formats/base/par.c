@@ -149,6 +149,18 @@ void rc_turn_next(rc_par *par, rc_turn *turn)
     pthread_mutex_unlock(&par->lock);
 }
 
+unsigned rc_par_slots(unsigned threads, const rc_mem *mem, size_t reserved, size_t each)
+{
+    const size_t used = mem->used + reserved;
+    const size_t room = mem->limit > used ? mem->limit - used : 0;
+    const size_t most = mem->limit ? room / each : RC_PAR_MAX_SLOTS;
+    size_t want = (threads ? threads + (threads + 1) / 2 : 2) + 1;
+
+    want = want < RC_PAR_MAX_SLOTS ? want : RC_PAR_MAX_SLOTS;
+    want = want < most ? want : most;
+    return want ? (unsigned)want : 1;
+}
+
 unsigned rc_par_cpus(void)
 {
     cpu_set_t set;

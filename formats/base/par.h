@@ -8,6 +8,7 @@
 #ifndef RC_FORMATS_BASE_PAR_H
 #define RC_FORMATS_BASE_PAR_H
 
+#include "formats/base/mem.h"
 #include "formats/base/status.h"
 
 #define RC_PAR_MAX_SLOTS 256u
@@ -42,6 +43,10 @@ typedef struct rc_turn {
 bool rc_turn_wait(rc_par *par, const rc_turn *turn, uint64_t ticket);
 /** Let the next ticket in. */
 void rc_turn_next(rc_par *par, rc_turn *turn);
+
+/** Slots for items of `each` bytes of buffers: half again as many as threads, so that some wait for
+ *  the disk while others compute, as far as the memory that is left pays for them; at least 1. */
+unsigned rc_par_slots(unsigned threads, const rc_mem *mem, size_t reserved, size_t each);
 
 /** Number of processors this process may use. */
 unsigned rc_par_cpus(void);
