@@ -152,7 +152,7 @@ static rc_code hint_unfinished(const rc_ckpt *ckpt, const char *otherwise, rc_er
 static rc_code read_config(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 {
     rc_file_log named = { log, CONFIG_NAME };
-    const rc_log sub = { rc_file_log_warn, &named };
+    const rc_log sub = { .warn = rc_file_log_warn, .ctx = &named };
     size_t file;
     rc_code rc;
 
@@ -173,7 +173,7 @@ static rc_code read_index(rc_index **index, rc_ckpt *ckpt, size_t file, const rc
                           rc_err *err)
 {
     rc_file_log named = { log, RC_INDEX_NAME };
-    const rc_log sub = { rc_file_log_warn, &named };
+    const rc_log sub = { .warn = rc_file_log_warn, .ctx = &named };
     uint8_t *text;
     size_t len;
     rc_code rc;
@@ -400,7 +400,7 @@ static rc_code take_header(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t l
 {
     const rc_shard *s = &ckpt->shards[shard];
     rc_file_log named = { log, s->name };
-    const rc_log sub = { rc_file_log_warn, &named };
+    const rc_log sub = { .warn = rc_file_log_warn, .ctx = &named };
     rc_st *st = NULL;
     rc_code rc = rc_st_new(&st, *head, len, s->nbytes, &sub, ckpt->mem, err);
 

@@ -219,7 +219,7 @@ static rc_code take_head(rc_ckpt *ckpt, size_t i, uint8_t **head, size_t len, co
 {
     const rc_shard *s = &ckpt->shards[i];
     rc_file_log named = { log, s->name };
-    const rc_log sub = { rc_file_log_warn, &named };
+    const rc_log sub = { .warn = rc_file_log_warn, .ctx = &named };
     rc_split_name split;
     rc_gguf *g;
     rc_code rc;
@@ -272,7 +272,7 @@ static uint64_t side_of(const rc_ckpt *ckpt, const char *name, unsigned axis)
 rc_code rc_ckpt_describe_gguf(rc_ckpt *ckpt, const rc_log *log, rc_err *err)
 {
     rc_file_log named = { log, ckpt->shards[0].name };
-    const rc_log sub = { rc_file_log_warn, &named };
+    const rc_log sub = { .warn = rc_file_log_warn, .ctx = &named };
     rc_gguf_facts facts = { 0 };
     rc_code rc = rc_gguf_kind_of(&ckpt->kind, ckpt->gguf, has, ckpt, err);
 

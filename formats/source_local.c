@@ -709,6 +709,19 @@ static void close_local(rc_source *base)
     rc_mem_put(base->mem, src->nodes);
 }
 
+/* "ORG/NAME" as hubs have them, or an address with a slash too few. */
+static void hint_at_hub(const char *where, rc_err *err)
+{
+    const char *slash = strchr(where, '/');
+
+    if (strncmp(where, "hf:", 3) == 0 || strncmp(where, "http:", 5) == 0 ||
+        strncmp(where, "https:", 6) == 0)
+        rc_err_hint(err, "addresses look like this: hf://ORG/NAME, https://HOST/FOLDER");
+    else if (slash && slash != where && slash[1] && !strchr(slash + 1, '/') &&
+             !strchr("./~", where[0]))
+        rc_err_hint(err, "if it is a repository of a hub: hf://%s", where);
+}
+
 rc_code rc_source_open_local(rc_source **out, const char *where, rc_mem *mem, rc_err *err)
 {
     static const rc_source_ops ops = {
@@ -732,6 +745,8 @@ rc_code rc_source_open_local(rc_source **out, const char *where, rc_mem *mem, rc
     if (rc != RC_OK) {
         rc_source_close(out);
         rc_err_file(err, where);
+        if (rc == RC_E_NOINPUT)
+            hint_at_hub(where, err);
     }
     return rc;
 }

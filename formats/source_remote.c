@@ -21,6 +21,7 @@ rc_code rc_remote_open(rc_remote *r, const rc_source *src, const rc_source_opts 
         .timeout = opts->timeout ? opts->timeout : TIMEOUT,
         .connections = opts->connections,
         .leaving = &src->leaving,
+        .log = opts->log,
     };
 
     if (opts->offline) {

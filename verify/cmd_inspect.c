@@ -4,6 +4,7 @@
  *
  *   recast             version of the program
  *   source             the folder or file as named on the command line
+ *   commit             of a hub: the commit that the revision is, 40 hex digits; absent elsewhere
  *   fetched_bytes      bytes that came in over a network so far; 0 for local files
  *   variant            label for people, from sizes and layout
  *   whole              true when the tensor set has no problem
@@ -471,6 +472,8 @@ static void put_report(rc_jsonw *w, const rc_subject *s, const rc_census *n)
     rc_jsonw_object(w);
     rc_jsonw_kstr(w, "recast", RC_VERSION);
     rc_jsonw_kstr(w, "source", rc_source_where(rc_ckpt_source(s->ckpt)));
+    if (rc_source_origin_of(rc_ckpt_source(s->ckpt))->commit)
+        rc_jsonw_kstr(w, "commit", rc_source_origin_of(rc_ckpt_source(s->ckpt))->commit);
     rc_jsonw_ku64(w, "fetched_bytes", rc_source_fetched(rc_ckpt_source(s->ckpt)));
     rc_jsonw_kstr(w, "variant", rc_model_variant(s->model));
     rc_jsonw_kbool(w, "whole", rc_model_problems_total(s->model) == 0);
@@ -547,8 +550,11 @@ static size_t list_tensors(rc_jsonw *w, const rc_ckpt *ckpt)
 
 static void print_fetched(const rc_source *src)
 {
+    const char *commit = rc_source_origin_of(src)->commit;
     char text[16];
 
+    if (rc_source_is_remote(src) && commit)
+        printf("commit:  %s\n", commit);
     if (rc_source_is_remote(src))
         printf("fetched: %s\n", rc_human_bytes(text, rc_source_fetched(src)));
 }

@@ -62,7 +62,7 @@ static void keep_warning(void *ctx, const rc_err *warning)
 static rc_code open_side(session *s, unsigned i, rc_err *err)
 {
     struct sink sink = { s->where[i], &s->input };
-    const rc_log log = { keep_warning, &sink };
+    const rc_log log = { .warn = keep_warning, .ctx = &sink };
     char path[512];
     rc_code rc;
 

@@ -343,7 +343,7 @@ rc_code rc_lint_open(rc_lint_facts **out, const char *where, const rc_source_opt
                      uint32_t tp, rc_mem *mem, rc_err *err)
 {
     rc_lint_facts *f = rc_mem_get(mem, sizeof *f);
-    const rc_log log = { on_warning, f };
+    const rc_log log = { .warn = on_warning, .ctx = f };
     rc_source *src;
     rc_code rc;
 

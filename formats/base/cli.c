@@ -94,7 +94,7 @@ static void say(const rc_err *err, const char *level)
         return;
     }
     rc_err_line(err, line, sizeof line);
-    if (strcmp(level, "warning") == 0) /* a warning has no class: it changes no exit code */
+    if (strcmp(level, "error") != 0) /* the others have no class: they change no exit code */
         *(strrchr(line, '[') - 1) = '\0';
     snprintf(text, sizeof text, "recast: %s: %s", level, line);
     put_line(text);
@@ -133,9 +133,16 @@ static void print_warning(void *ctx, const rc_err *warning)
         say(warning, "warning");
 }
 
+static void print_note(void *ctx, const rc_err *note)
+{
+    (void)ctx;
+    if (!rc_cli.quiet)
+        say(note, "note");
+}
+
 const rc_log *rc_cli_log(void)
 {
-    static const rc_log log = { .warn = print_warning, .ctx = NULL };
+    static const rc_log log = { .warn = print_warning, .note = print_note, .ctx = NULL };
 
     return &log;
 }

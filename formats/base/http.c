@@ -11,7 +11,11 @@
 #include "formats/base/http_try.h"
 #include "formats/base/http_wait.h"
 
-enum { MAX_HOPS = 10 };
+enum {
+    MAX_HOPS = 10,
+    WORTH_A_NOTE = 4, /* seconds of waiting */
+    NOTES_APART = 15,
+};
 
 struct rc_http {
     rc_mem *mem;
@@ -21,6 +25,8 @@ struct rc_http {
     unsigned retries, timeout, connections;
     _Atomic uint64_t fetched;
     const _Atomic bool *leaving; /* or NULL */
+    const rc_log *log;           /* or NULL */
+    _Atomic uint64_t told;       /* second of the last note, of rc_http_now(); 0: none yet */
 
     pthread_mutex_t lock; /* of what follows, and of files' `resolved` and `identity` */
     pthread_cond_t returned;
@@ -66,6 +72,7 @@ rc_code rc_http_new(rc_http **out, const rc_http_opts *opts, rc_mem *mem, rc_err
     http->timeout = opts->timeout;
     http->connections = opts->connections;
     http->leaving = opts->leaving;
+    http->log = opts->log;
     http->chance = ((uint64_t)now.tv_nsec << 20 ^ (uint64_t)now.tv_sec ^ (uintptr_t)http) | 1;
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->returned, NULL);
@@ -407,6 +414,22 @@ static rc_code give_up(rc_http_tries tries, rc_code rc, rc_err *err)
     return rc;
 }
 
+/* Whoever watches should know why nothing moves: of long waits, of one connection for all. */
+static void tell_wait(rc_http *http, double seconds, const rc_err *why)
+{
+    const uint64_t now = (uint64_t)rc_http_now() + 1;
+    uint64_t before = http->told;
+    rc_err note = *why;
+
+    if (seconds < WORTH_A_NOTE || !http->log || !http->log->note ||
+        (before && now - before < NOTES_APART) ||
+        !atomic_compare_exchange_strong(&http->told, &before, now))
+        return;
+    snprintf(note.msg, sizeof note.msg, "%.200s: tries again in %.0f s", why->msg, seconds);
+    note.hint[0] = '\0';
+    http->log->note(http->log->ctx, &note);
+}
+
 static bool may_pass(rc_code rc)
 {
     return rc == RC_E_TEMPORARY || rc == RC_E_PROTOCOL || rc == RC_E_INTEGRITY;
@@ -425,7 +448,7 @@ static rc_code run(rc_http *http, rc_http_conn *c, rc_http_ask *ask, rc_http_fil
     for (;;) {
         const size_t before = ask->done;
         bool expired;
-        double asked;
+        double asked, wait;
         const rc_code rc = once(http, c, ask, file, url, &expired, err);
         const uint64_t more = ask->done > before ? ask->done - before : 0;
 
@@ -446,7 +469,9 @@ static rc_code run(rc_http *http, rc_http_conn *c, rc_http_ask *ask, rc_http_fil
             return give_up(tries, rc, err);
         }
         began = rc_http_now();
-        RC_TRY(rc_http_wait(rc_http_backoff(tries.failed, draw(http), asked), http->leaving, err));
+        wait = rc_http_backoff(tries.failed, draw(http), asked);
+        tell_wait(http, wait, err);
+        RC_TRY(rc_http_wait(wait, http->leaving, err));
     }
 }
 

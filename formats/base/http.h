@@ -25,6 +25,7 @@
 #define RC_FORMATS_BASE_HTTP_H
 
 #include "formats/base/http_head.h"
+#include "formats/base/log.h"
 
 typedef struct rc_http rc_http;
 
@@ -36,6 +37,7 @@ typedef struct rc_http_opts {
     unsigned timeout;            /* seconds; below 1 KB/s for so long a try has failed */
     unsigned connections;        /* requests at a time, at most; 0: as many as threads ask */
     const _Atomic bool *leaving; /* borrowed: true ends all requests with RC_E_STOPPED; or NULL */
+    const rc_log *log;           /* borrowed: is told of waits of some seconds; or NULL */
 } rc_http_opts;
 
 /** Strings of `opts` are copied. RC_E_OS */

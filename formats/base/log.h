@@ -7,6 +7,8 @@
 
 typedef struct rc_log {
     void (*warn)(void *ctx, const rc_err *warning); /* may be called from any thread */
+    void (*note)(void *ctx, const rc_err *note);    /* the same; or NULL. Nothing is wrong with
+                                                       the input: why it takes so long */
     void *ctx;
 } rc_log;
 

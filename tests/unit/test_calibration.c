@@ -17,7 +17,7 @@ static void on_warning(void *ctx, const rc_err *w)
     snprintf(said, sizeof said, "%s", w->msg);
 }
 
-static const rc_log sink = { on_warning, NULL };
+static const rc_log sink = { .warn = on_warning };
 
 static int setup(void **state)
 {

@@ -22,7 +22,7 @@ static void collect(void *ctx, const rc_err *warning)
     nwarnings++;
 }
 
-static const rc_log sink = { collect, NULL };
+static const rc_log sink = { .warn = collect };
 
 static int setup(void **state)
 {

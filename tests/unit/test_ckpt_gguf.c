@@ -20,7 +20,7 @@ static void on_warning(void *ctx, const rc_err *w)
     (void)w;
     warned++;
 }
-static const rc_log sink = { on_warning, NULL };
+static const rc_log sink = { .warn = on_warning };
 
 static int setup(void **state)
 {

@@ -51,7 +51,7 @@ static void on_warning(void *ctx, const rc_err *w)
 
 static rc_code parse(rc_config *c, const char *text, size_t len, rc_err *err)
 {
-    const rc_log log = { on_warning, NULL };
+    const rc_log log = { .warn = on_warning, .ctx = NULL };
     rc_mem mem = { 0 };
     uint8_t *exact = malloc(len ? len : 1);
     rc_code rc;

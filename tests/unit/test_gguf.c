@@ -24,7 +24,7 @@ static void on_warning(void *ctx, const rc_err *w)
 static rc_code parse_in(const gb *b, uint64_t file_len, rc_gguf **out, rc_mem *mem, rc_err *err,
                         warnings *w)
 {
-    const rc_log log = { on_warning, w };
+    const rc_log log = { .warn = on_warning, .ctx = w };
     uint64_t need = 0;
     size_t have = b->n < 24 ? b->n : 24;
     uint8_t *head;

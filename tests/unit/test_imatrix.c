@@ -14,7 +14,7 @@ static void on_warning(void *ctx, const rc_err *w)
     snprintf(said, sizeof said, "%s", w->msg);
 }
 
-static const rc_log sink = { on_warning, NULL };
+static const rc_log sink = { .warn = on_warning };
 
 static void gb_f32(gb *b, float v)
 {

@@ -23,7 +23,7 @@ static void on_warning(void *ctx, const rc_err *w)
 
 static rc_code parse_n(rc_index **out, const char *text, size_t len, rc_mem *mem, rc_err *err)
 {
-    const rc_log log = { on_warning, NULL };
+    const rc_log log = { .warn = on_warning, .ctx = NULL };
     uint8_t *exact = malloc(len ? len : 1);
     rc_code rc;
 

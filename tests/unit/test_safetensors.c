@@ -45,7 +45,7 @@ static rc_code parse(const uint8_t *head, size_t head_len, uint64_t file_len, rc
                      warnings *w)
 {
     rc_mem mem = { 0 };
-    const rc_log log = { on_warning, w };
+    const rc_log log = { .warn = on_warning, .ctx = w };
     rc_st *st;
     rc_code rc;
 

@@ -223,7 +223,7 @@ static void collect(void *ctx, const rc_err *w)
 static void test_status_warning(void **state)
 {
     rc_err got = { 0 };
-    const rc_log log = { collect, &got }, silent = { NULL, NULL };
+    const rc_log log = { .warn = collect, .ctx = &got }, silent = { 0 };
 
     (void)state;
     rc_warn(NULL, "f", "t", 1, "x");

@@ -15,7 +15,7 @@ static void on_warning(void *ctx, const rc_err *w)
 
 static rc_tokenizer *make(uint32_t vocab_size, rc_mem *mem)
 {
-    const rc_log log = { on_warning, NULL };
+    const rc_log log = { .warn = on_warning, .ctx = NULL };
     char *json, *config;
     size_t len, config_len;
     rc_tokenizer *t;

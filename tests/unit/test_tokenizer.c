@@ -36,7 +36,7 @@ static void on_warning(void *ctx, const rc_err *w)
 static rc_code parse_n(rc_tokenizer **out, const char *json, size_t len, const char *config,
                        uint32_t vocab_size, rc_mem *mem, rc_err *err)
 {
-    const rc_log log = { on_warning, NULL };
+    const rc_log log = { .warn = on_warning, .ctx = NULL };
     const size_t config_len = config ? strlen(config) : 0;
     uint8_t *a = malloc(len + 1), *b = malloc(config_len + 1);
     rc_code rc;
