@@ -89,8 +89,14 @@ typedef struct progress {
     rc_ticker *smoother, *converter;
 } progress;
 
+static uint64_t fetched(const void *source)
+{
+    return rc_source_fetched(source);
+}
+
 static void start(progress *p, const rc_convert_target *targets, size_t n, rc_mem *mem)
 {
+    const rc_source *source = rc_ckpt_source(rc_model_ckpt(rc_plan_model(targets[0].plan)));
     size_t sites = 0;
 
     for (size_t i = 0; i < n; i++)
@@ -99,23 +105,25 @@ static void start(progress *p, const rc_convert_target *targets, size_t n, rc_me
     p->smoothing.total = sites;
     if (sites)
         p->smoother = rc_ticker_start("searched scalings of", &p->smoothing);
+    if (rc_source_is_remote(source)) {
+        p->converting.fetched = fetched;
+        p->converting.source = source;
+    }
     p->converter = rc_ticker_start("converted", &p->converting);
 }
 
 static rc_code dry_run(rc_convert_target *targets, size_t n, const options *o,
                        const rc_convert_opts *opts, rc_mem *mem, rc_err *err)
 {
-    rc_code rc = rc_convert_preflight(targets, n, opts, mem, err);
+    rc_code rc = rc_convert_preflight(targets, n, opts, mem, err), shown;
 
     if (rc != RC_OK && rc != RC_E_NOSPACE)
         return rc;
-    if (!o->json)
-        rc_print_plans(targets, n, (unsigned)o->threads);
-    else if (rc == RC_OK)
-        rc = rc_print_plans_json(targets, n, mem, err);
-    else
-        (void)!rc_print_plans_json(targets, n, mem, NULL); /* no space is the error */
-    return rc;
+    if (rc != RC_OK) /* no space is the error, whatever comes now */
+        err = NULL;
+    shown = o->json ? rc_print_plans_json(targets, n, mem, err)
+                    : rc_print_plans(targets, n, (unsigned)o->threads, mem, err);
+    return rc == RC_OK ? shown : rc;
 }
 
 static rc_code hollow(const rc_convert_target *target, const rc_convert_opts *opts, rc_mem *mem,

@@ -86,11 +86,45 @@ static void write_shares(rc_jsonw *w, const rc_plan *plan)
 
 /* ------------------------------------------------------------------ a plan */
 
-static void write_plan(rc_jsonw *w, const rc_convert_target *t, bool several)
+static rc_source *source_of(const rc_plan *plan)
+{
+    return rc_ckpt_source(rc_model_ckpt(rc_plan_model(plan)));
+}
+
+/* Bytes of the tensors that the targets read, each once: what has to come over a network. */
+static rc_code fetch_bytes(const rc_convert_target *targets, size_t n, uint64_t *nbytes,
+                           rc_mem *mem, rc_err *err)
+{
+    const rc_ckpt *ckpt = rc_model_ckpt(rc_plan_model(targets[0].plan));
+    const rc_tensor *first = rc_ckpt_at(ckpt, 0);
+    bool *seen = rc_mem_get(mem, rc_ckpt_count(ckpt) * sizeof *seen);
+
+    *nbytes = 0;
+    if (!seen)
+        return rc_fail_nomem(err, mem, rc_ckpt_count(ckpt));
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < rc_plan_jobs(targets[k].plan); i++)
+            for (unsigned part = 0; part < RC_PART_COUNT; part++) {
+                const rc_tensor *t = rc_job_in(rc_plan_job(targets[k].plan, i), (rc_part)part);
+
+                if (!t || seen[t - first] || targets[k].report.already_complete)
+                    continue; /* `t` is of the checkpoint's array: all targets have one source */
+                seen[t - first] = true;
+                *nbytes += t->nbytes;
+            }
+    rc_mem_put(mem, seen);
+    return RC_OK;
+}
+
+static rc_code write_plan(rc_jsonw *w, const rc_convert_target *t, bool several, rc_mem *mem,
+                          rc_err *err)
 {
     const rc_plan *plan = t->plan;
+    uint64_t fetched = 0;
     char recipe[512];
 
+    if (rc_source_is_remote(source_of(plan)))
+        RC_TRY(fetch_bytes(t, 1, &fetched, mem, err));
     rc_jsonw_object(w);
     if (several) {
         rc_jsonw_kstr(w, "dst", t->dst);
@@ -100,17 +134,20 @@ static void write_plan(rc_jsonw *w, const rc_convert_target *t, bool several)
     rc_jsonw_kstr(w, "recipe", rc_recipe_text(rc_plan_recipe(plan), recipe, sizeof recipe));
     rc_jsonw_ku64(w, "source_tensors", rc_ckpt_count(rc_model_ckpt(rc_plan_model(plan))));
     rc_jsonw_ku64(w, "source_bytes", rc_plan_read_bytes(plan));
+    rc_jsonw_ku64(w, "fetch_bytes", fetched);
     rc_jsonw_ku64(w, "tensors", rc_plan_tensors(plan));
     rc_jsonw_ku64(w, "tensor_bytes", rc_plan_tensor_bytes(plan));
     rc_jsonw_ku64(w, "file_bytes", rc_plan_file_bytes(plan));
     rc_jsonw_ku64(w, "tiles", rc_plan_tiles(plan));
     rc_jsonw_ku64(w, "space_needed", t->report.need);
     rc_jsonw_ku64(w, "space_free", t->report.free);
+    rc_jsonw_ku64(w, "mem_limit", mem->limit);
     if (is_mixed(plan))
         write_shares(w, plan);
     rc_write_part(w, plan);
     rc_write_shards(w, plan);
     rc_jsonw_object_end(w);
+    return RC_OK;
 }
 
 rc_code rc_print_plans_json(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err)
@@ -123,14 +160,14 @@ rc_code rc_print_plans_json(const rc_convert_target *targets, size_t n, rc_mem *
         return rc_fail_nomem(err, mem, 1);
     if (n > 1)
         rc_jsonw_array(w);
-    for (size_t i = 0; i < n; i++)
-        write_plan(w, &targets[i], n > 1);
+    for (size_t i = 0; i < n && rc == RC_OK; i++)
+        rc = write_plan(w, &targets[i], n > 1, mem, err);
     if (n > 1)
         rc_jsonw_array_end(w);
-    text = rc_jsonw_text(w, NULL);
+    text = rc == RC_OK ? rc_jsonw_text(w, NULL) : NULL;
     if (text)
         puts(text);
-    else
+    else if (rc == RC_OK)
         rc = rc_fail_nomem(err, mem, 1);
     rc_jsonw_free(&w);
     return rc;
@@ -183,7 +220,8 @@ static double encode_seconds(const rc_plan *plan)
 
 static void print_time(const rc_plan *plan, unsigned threads)
 {
-    const uint64_t moved = rc_plan_read_bytes(plan) + rc_plan_tensor_bytes(plan);
+    const uint64_t here = rc_source_is_remote(source_of(plan)) ? 0 : rc_plan_read_bytes(plan);
+    const uint64_t moved = here + rc_plan_tensor_bytes(plan);
     const double disk = (double)moved / 1e9, search = encode_seconds(plan) / threads;
     const char *on_top =
         rc_plan_recipe(plan)->int4.stats ? "; scalings and feedback take more" : "";
@@ -193,8 +231,8 @@ static void print_time(const rc_plan *plan, unsigned threads)
         printf("time      about %s for the search, with %u threads%s\n", rc_human_time(t, search),
                threads, on_top);
     else
-        printf("time      about %s on a disk that moves 1 GB/s%s\n", rc_human_time(t, disk),
-               on_top);
+        printf("time      about %s on a disk that moves 1 GB/s%s%s\n", rc_human_time(t, disk),
+               here ? "" : ", if the network keeps up", on_top);
 }
 
 static void print_plan(const rc_plan *plan, const rc_convert_report *report, unsigned threads)
@@ -223,7 +261,25 @@ static void print_plan(const rc_plan *plan, const rc_convert_report *report, uns
     rc_print_share(plan);
 }
 
-void rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads)
+/* Of all targets together: what comes over the network, and the memory. */
+static rc_code print_resources(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err)
+{
+    uint64_t nbytes;
+    char a[16], b[24];
+
+    if (n > 1)
+        putchar('\n');
+    if (rc_source_is_remote(source_of(targets[0].plan)) && !rc_plan_share(targets[0].plan).count) {
+        RC_TRY(fetch_bytes(targets, n, &nbytes, mem, err));
+        printf("fetch     %s%s: about %s at 1 Gbit/s\n", rc_human_bytes(a, nbytes),
+               n > 1 ? ", once for all of them" : "", rc_human_time(b, (double)nbytes / 125e6));
+    }
+    printf("memory    stays under %s (--mem-limit)\n", rc_human_bytes(a, mem->limit));
+    return RC_OK;
+}
+
+rc_code rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads, rc_mem *mem,
+                       rc_err *err)
 {
     for (size_t i = 0; i < n; i++) {
         if (n > 1)
@@ -232,6 +288,7 @@ void rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads
         if (!targets[i].report.already_complete)
             print_plan(targets[i].plan, &targets[i].report, threads);
     }
+    return print_resources(targets, n, mem, err);
 }
 
 /* ------------------------------------------------------------------ verdict */
@@ -284,7 +341,8 @@ void rc_print_totals(const rc_plan *plan, const rc_totals *t)
         printf("note      %" PRIu64 " NaN or Inf were copied as they are\n", t->nonfinite);
 }
 
-static void print_verdict(const rc_convert_target *target)
+/* `alone`: the only target, all that was fetched was for it. */
+static void print_verdict(const rc_convert_target *target, bool alone)
 {
     const rc_plan *plan = target->plan;
     const rc_convert_report *report = &target->report;
@@ -301,11 +359,15 @@ static void print_verdict(const rc_convert_target *target)
            rc_human_bytes(a, now), rc_human_bytes(c, (uint64_t)((double)now / seconds)));
     if (kept)
         printf(", %s kept from an earlier run", rc_human_bytes(a, kept));
+    if (alone && rc_source_is_remote(source_of(plan)))
+        printf(", %s fetched", rc_human_bytes(a, rc_source_fetched(source_of(plan))));
     putchar('\n');
 }
 
 void rc_print_verdicts(const rc_convert_target *targets, size_t n)
 {
+    char a[16];
+
     for (size_t i = 0; i < n; i++) {
         if (n > 1)
             printf("%s%s:\n", i ? "\n" : "", targets[i].dst);
@@ -314,8 +376,11 @@ void rc_print_verdicts(const rc_convert_target *targets, size_t n)
         else if (targets[i].report.already_complete)
             printf("%s was complete already\n", targets[i].dst);
         else
-            print_verdict(&targets[i]);
+            print_verdict(&targets[i], n == 1);
     }
+    if (n > 1 && rc_source_is_remote(source_of(targets[0].plan)))
+        printf("\nfetched   %s, once for all\n",
+               rc_human_bytes(a, rc_source_fetched(source_of(targets[0].plan))));
 }
 
 static rc_code print_summary(const rc_plan *plan, const char *dst, rc_mem *mem, rc_err *err)

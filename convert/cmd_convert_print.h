@@ -5,8 +5,11 @@
 #include "convert/convert.h"
 
 /** --dry-run: what would be read and written for each target, file by file; for GGUF also by
- *  role. As JSON: an object, of several targets an array of them. */
-void rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads);
+ *  role; what is fetched for all of them together, and the memory. As JSON: an object, of several
+ *  targets an array of them, in which fetch_bytes is what this target alone would fetch. */
+RC_MUST_CHECK
+rc_code rc_print_plans(const rc_convert_target *targets, size_t n, unsigned threads, rc_mem *mem,
+                       rc_err *err);
 RC_MUST_CHECK
 rc_code rc_print_plans_json(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err);
 

@@ -95,6 +95,9 @@ typedef struct rc_progress {
     _Atomic uint64_t total; /* 0 until known; set last. With a unit and never known: no ETA */
     const char *unit;       /* NULL: bytes; else what is counted, "layers" */
     uint64_t parts;         /* of a unit: these are counted, and shown as tenths of it; 0: whole */
+    /* Bytes that came over a network so far, of `source`; NULL: none do. */
+    uint64_t (*fetched)(const void *source);
+    const void *source;
 } rc_progress;
 
 typedef struct rc_ticker rc_ticker;

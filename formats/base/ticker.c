@@ -16,6 +16,7 @@ struct rc_ticker {
     const char *verb;
     const rc_progress *progress;
     double started;
+    uint64_t fetched; /* before it started */
 };
 
 double rc_now(void)
@@ -94,9 +95,14 @@ static void tell(const rc_ticker *t)
             100.0 * (double)done / (double)total);
     if (!unit)
         fprintf(stderr, "  %s/s", rc_human_bytes(a, (uint64_t)rate));
-    fprintf(stderr, "  ETA %s%s",
-            rate > 0 ? rc_human_time(eta, (double)(total - done) / rate) : "?",
-            t->terminal ? "" : "\n");
+    fprintf(stderr, "  ETA %s", rate > 0 ? rc_human_time(eta, (double)(total - done) / rate) : "?");
+    if (t->progress->fetched) {
+        const uint64_t came = t->progress->fetched(t->progress->source) - t->fetched;
+
+        fprintf(stderr, "  fetched %s, %s/s", rc_human_bytes(a, came),
+                rc_human_bytes(b, elapsed > 0 ? (uint64_t)((double)came / elapsed) : 0));
+    }
+    fputs(t->terminal ? "" : "\n", stderr);
     fflush(stderr);
 }
 
@@ -133,6 +139,7 @@ rc_ticker *rc_ticker_start(const char *verb, const rc_progress *progress)
     t->progress = progress;
     t->terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
     t->started = rc_now();
+    t->fetched = progress->fetched ? progress->fetched(progress->source) : 0;
     pthread_mutex_init(&t->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
