@@ -57,6 +57,7 @@ static const char about[] =
     "examples:\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8 --to fp8\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8 --to fp8 --dry-run\n"
+    "  recast convert hf://deepseek-ai/DeepSeek-V4-Flash V4-Flash-FP8 --to fp8\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-FP8-sglang --to fp8 --scale-dtype e8m0\n"
     "  recast calibrate DeepSeek-V4-Flash --text domain.txt -o flash.stats\n"
     "  recast convert DeepSeek-V4-Flash V4-Flash-W4A16 --to w4a16 --stats flash.stats\n"

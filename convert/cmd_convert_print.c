@@ -383,21 +383,29 @@ void rc_print_verdicts(const rc_convert_target *targets, size_t n)
                rc_human_bytes(a, rc_source_fetched(source_of(targets[0].plan))));
 }
 
+rc_code rc_print_summary_file(const rc_dir *dir, const rc_plan_names *names, rc_mem *mem,
+                              rc_err *err)
+{
+    char *text;
+    size_t len;
+
+    RC_TRY(rc_dir_slurp(dir, names->summary, 64 << 20, &text, &len, mem, err));
+    fwrite(text, 1, len, stdout);
+    rc_mem_put(mem, text);
+    return RC_OK;
+}
+
 static rc_code print_summary(const rc_plan *plan, const char *dst, rc_mem *mem, rc_err *err)
 {
-    char folder[PATH_MAX], *text;
+    char folder[PATH_MAX];
     rc_dir dir;
-    size_t len;
     rc_code rc;
 
     snprintf(folder, sizeof folder, "%s", dst);
     RC_TRY(rc_dir_open(&dir, is_gguf(plan) ? dirname(folder) : folder, false, err));
-    rc = rc_dir_slurp(&dir, rc_plan_names_of(plan)->summary, 64 << 20, &text, &len, mem, err);
+    rc = rc_print_summary_file(&dir, rc_plan_names_of(plan), mem, err);
     rc_dir_close(&dir);
-    RC_TRY(rc);
-    fwrite(text, 1, len, stdout);
-    rc_mem_put(mem, text);
-    return RC_OK;
+    return rc;
 }
 
 rc_code rc_print_summaries(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err)

@@ -18,6 +18,10 @@ void rc_print_totals(const rc_plan *plan, const rc_totals *totals);
 /** What came out. */
 void rc_print_verdicts(const rc_convert_target *targets, size_t n);
 
+/** The summary file of a result in `dir`. */
+RC_MUST_CHECK
+rc_code rc_print_summary_file(const rc_dir *dir, const rc_plan_names *names, rc_mem *mem,
+                              rc_err *err);
 /** The summary file, for whoever asked for JSON; of several targets an array of them. */
 RC_MUST_CHECK
 rc_code rc_print_summaries(const rc_convert_target *targets, size_t n, rc_mem *mem, rc_err *err);

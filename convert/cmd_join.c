@@ -288,7 +288,8 @@ static const char about[] =
     "compares every tensor with what they noted, and gives final names. The result is, to the\n"
     "byte, that of one run without --part. Stopped or killed, the same command goes on.\n"
     "\n"
-    "The source is needed for its headers and small files; DST remembers where it was.\n"
+    "The source is needed for its headers and small files; DST remembers where it was, but not\n"
+    "--endpoint (HF_ENDPOINT): give that again.\n"
     "\n"
     "examples:\n"
     "  recast join V4-Flash-FP8\n"
@@ -366,11 +367,14 @@ static rc_code say_again(words *w, const rc_parts *parts, const char *dst, const
 
 /* Nothing to join: is it done, or was it never begun? A join that died at its very end left its
  * journal. */
-static int no_parts(const rc_dir *dir, const rc_plan_names *names, const char *dst, rc_err *err)
+static int no_parts(const rc_dir *dir, const rc_plan_names *names, const char *dst, bool json,
+                    rc_mem *mem, rc_err *err)
 {
     if (rc_dir_stat(dir, names->summary, NULL)) {
         if (rc_dir_remove(dir, names->join, err) != RC_OK)
             return rc_cli_fail(err);
+        if (json)
+            return rc_print_summary_file(dir, names, mem, err) == RC_OK ? 0 : rc_cli_fail(err);
         if (!rc_cli.quiet)
             printf("%s is complete: there are no parts to join\n", dst);
         return 0;
@@ -417,7 +421,7 @@ static int run(const char *dst, const options *o, rc_err *err)
         rc_dir_open(&dir, folder, false, err) != RC_OK)
         return rc_cli_fail(err);
     if (!rc_dir_stat(&dir, names.parts, NULL)) {
-        code = no_parts(&dir, &names, dst, err);
+        code = no_parts(&dir, &names, dst, o->json, &mem, err);
         rc_dir_close(&dir);
         return code;
     }

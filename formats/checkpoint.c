@@ -734,6 +734,15 @@ uint64_t rc_ckpt_nbytes(const rc_ckpt *ckpt)
     return ckpt->nbytes;
 }
 
+/* What a stream found out about another file, or about this one as a whole, was merely noticed
+ * while this tensor was read. */
+static bool is_of_file(const rc_ckpt *ckpt, const rc_shard *s, rc_code rc, const rc_err *err)
+{
+    if (!err || !err->file[0] || !rc_source_is_remote(ckpt->src))
+        return false;
+    return strcmp(err->file, s->name) != 0 || (rc == RC_E_INTEGRITY && err->offset == RC_NO_OFFSET);
+}
+
 rc_code rc_ckpt_read(rc_ckpt *ckpt, const rc_tensor *t, uint64_t off, size_t nbytes, uint8_t *buf,
                      size_t buf_len, const uint8_t **data, rc_err *err)
 {
@@ -749,7 +758,7 @@ rc_code rc_ckpt_read(rc_ckpt *ckpt, const rc_tensor *t, uint64_t off, size_t nby
         rc = rc_source_read_direct(ckpt->src, s->file, t->begin + off, nbytes, buf, buf_len, data,
                                    err);
     }
-    if (rc != RC_OK) {
+    if (rc != RC_OK && !is_of_file(ckpt, s, rc, err)) {
         rc_err_file(err, s->name);
         rc_err_tensor(err, t->name);
         rc_err_offset(err, t->begin + off);

@@ -26,7 +26,8 @@ rc_code rc_remote_open(rc_remote *r, const rc_source *src, const rc_source_opts 
 
     if (opts->offline) {
         rc_fail(err, RC_E_NOINPUT, RC_NO_OFFSET, "lies on a server, and no network is to be used");
-        rc_err_hint(err, "leave out --offline and unset HF_HUB_OFFLINE");
+        rc_err_hint(err, "leave out --offline and unset HF_HUB_OFFLINE, or name the folder of a "
+                         "copy that is here");
         return RC_E_NOINPUT;
     }
     return rc_http_new(&r->http, &http, src->mem, err);

@@ -113,7 +113,8 @@ static rc_code look_for_names(web *w, rc_err *err)
         return RC_OK;
     if (err)
         *err = w->first;
-    rc_err_hint(err, "the address is that of a folder with config.json, or of a .gguf file");
+    rc_err_hint(err, "the address is that of a folder with config.json, or of a .gguf file; a "
+                     "repository of a hub is hf://ORG/NAME");
     return w->codes[0];
 }
 

@@ -386,6 +386,10 @@ static bool is_elsewhere(const rc_checking *c, const char *name)
 /* Files that nobody knows. Format 1 knows of no small ones, so there they are nothing strange. */
 static void tell_strangers(rc_checking *c)
 {
+    for (size_t i = 0; i < c->nfiles; i++)
+        c->result->compared |= c->files[i].known;
+    if (!c->result->compared && c->result->findings.total[RC_FAULT] == 0)
+        return; /* all of them: there is no need to name each */
     for (size_t i = 0; i < c->nfiles; i++) {
         const rc_check_file *f = &c->files[i];
         const char *missing;

@@ -34,6 +34,7 @@ typedef struct rc_check_result {
     size_t by_sums, by_stated; /* files that SHA256SUMS knows; that the hub or its cache does */
     char sums[300];            /* name of the SHA256SUMS that was compared or written, or "" */
     bool wrote;
+    bool compared; /* something was known of some file; false only where a SHA256SUMS is written */
 } rc_check_result;
 
 /** Check what lies at `where`: a result's folder or its GGUF file, or a folder with a SHA256SUMS;

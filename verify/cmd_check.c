@@ -119,6 +119,7 @@ static void print_text(const rc_check_result *r, double seconds)
            rc_human_time(took, seconds),
            rc_human_bytes(rate, seconds > 0 ? (uint64_t)((double)r->nbytes / seconds) : 0),
            r->findings.total[RC_FAULT] ? "DIFFERENT"
+           : !r->compared              ? "there was nothing to compare them with"
            : want.quick                ? "sizes, heads and small files are as they were"
            : r->format == 1            ? "every tensor is as it was; format 1 knows of nothing else"
                                        : "every byte is as it was");

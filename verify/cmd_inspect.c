@@ -59,12 +59,15 @@ static const rc_cmd command = {
     .name = "inspect",
     .usage = "SRC [--json] [--tensors GLOB]...",
     .summary = "Says what a checkpoint is and what is missing, extra or malformed in it.",
-    .about = "Reads config.json, the index and the headers of the shards, never the weights.\n"
-             "SRC may be a GGUF file, or the first of a set.\n"
-             "Exit status 82 when the tensor set is not whole.\n\n"
-             "  recast inspect DeepSeek-V4-Flash\n"
-             "  recast inspect DeepSeek-V4-Flash --tensors 'layers.3.attn.*'\n"
-             "  recast inspect DeepSeek-V4-Flash-MXFP4.gguf\n",
+    .about =
+        "Reads config.json, the index and the headers of the shards, never the weights.\n"
+        "SRC is a folder, a GGUF file or the first of a set, an archive (.rcz), or an address:\n"
+        "of that a few megabytes are fetched.\n"
+        "Exit status 82 when the tensor set is not whole.\n\n"
+        "  recast inspect DeepSeek-V4-Flash\n"
+        "  recast inspect hf://deepseek-ai/DeepSeek-V4-Flash\n"
+        "  recast inspect DeepSeek-V4-Flash --tensors 'layers.3.attn.*'\n"
+        "  recast inspect DeepSeek-V4-Flash-MXFP4.gguf\n",
     .min_args = 1,
     .max_args = 1,
     .opts = options,

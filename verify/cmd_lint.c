@@ -56,7 +56,7 @@ static const rc_cmd command = {
         "what to do, and with --verbose where it was read; docs/lint.md has them all.\n\n"
         "  recast lint DeepSeek-V4-Flash-FP8 --for vllm --tp 8\n"
         "  recast lint V4-Flash.gguf --for llama.cpp --for ds4\n"
-        "  recast lint somebody/elses-upload               # who reads it, and what is wrong?\n"
+        "  recast lint hf://somebody/elses-upload          # who reads it, and what is wrong?\n"
         "  recast lint V4-Flash-FP8 --for vllm --strict    # before an upload, in CI\n"
         "  recast lint --rules --for sglang\n\n"
         "Exit status 0 when every named engine accepts the model (none named: when one does), 1\n"

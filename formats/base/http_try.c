@@ -234,8 +234,7 @@ static rc_code fail_curl(rc_http_conn *c, CURLcode code, unsigned timeout, rc_er
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
-        rc_fail(err, RC_E_TEMPORARY, RC_NO_OFFSET, "%s",
-                said[0] ? said : curl_easy_strerror(code));
+        rc_fail(err, RC_E_TEMPORARY, RC_NO_OFFSET, "%s", said[0] ? said : curl_easy_strerror(code));
         rc_err_hint(err, "is there a network, and is the address right (HF_ENDPOINT, https_proxy)? "
                          "Then run the same command again: it goes on where this one stopped");
         return RC_E_TEMPORARY;
