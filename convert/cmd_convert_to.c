@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/base/io.h"
+#include "formats/cmd_source.h"
 
 bool rc_to_is_gguf(const rc_to *to)
 {
@@ -166,7 +167,7 @@ static int parse_one(rc_to *to, const char *value, const char **dst, unsigned nt
     if (!to->dst)
         return nto > 1 ? rc_cli_usage("--to %s needs a DST of its own: --to %s=DST", value, value)
                        : rc_cli_usage("convert needs a DST: recast convert SRC DST --to %s", value);
-    return -1;
+    return rc_cmd_refuse_address(to->dst);
 }
 
 int rc_to_parse(rc_to_list *out, const rc_opt_list *to, const char *dst, const rc_to_words *words,

@@ -163,6 +163,9 @@ int rc_cmd_pack(int argc, char **argv)
 
     if (code >= 0)
         return code;
+    code = rc_cmd_refuse_address(args[1]);
+    if (code >= 0)
+        return code;
     if (!rc_archive_is_name(args[1]))
         return rc_cli_usage("an archive's name ends in .rcz");
     mem.limit = (size_t)o.mem_limit;

@@ -239,6 +239,9 @@ int rc_cmd_unpack(int argc, char **argv)
         return rc_cli_usage("unpack needs a folder to write to, or --list");
     if (nargs == 2 && o.list)
         return rc_cli_usage("--list writes nothing: leave the folder out");
+    code = rc_cmd_refuse_address(nargs == 2 ? args[1] : NULL);
+    if (code >= 0)
+        return code;
     mem.limit = (size_t)o.mem_limit;
     return run(args[0], nargs == 2 ? args[1] : NULL, &o, &mem, &err) == RC_OK ? 0
                                                                               : rc_cli_fail(&err);

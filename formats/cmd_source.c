@@ -216,3 +216,10 @@ const rc_source_opts *rc_cmd_sources(void)
 {
     return &opts;
 }
+
+int rc_cmd_refuse_address(const char *dst)
+{
+    if (!dst || (!rc_is_hub_address(dst) && !rc_is_web_address(dst)))
+        return -1;
+    return rc_cli_usage("%s: results are written to this machine, not to an address", dst);
+}

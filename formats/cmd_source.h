@@ -12,4 +12,7 @@ extern const rc_opt_group rc_source_group;
 /** What was said, once rc_cli_parse() is through; for rc_source_open(). */
 const rc_source_opts *rc_cmd_sources(void);
 
+/** What a command is to write, or NULL: an address is told of. The exit code, or -1. */
+int rc_cmd_refuse_address(const char *dst);
+
 #endif
