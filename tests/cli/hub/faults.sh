@@ -102,7 +102,7 @@ row flip_header 'same|65|80|82' '' '{"do":"flip","at":60,"origin":"cdn",'"$shard
 # A header that is fine in itself, and of another file than the bytes that are digested.
 row other_header '80' 'when the checkpoint was opened' '{"do":"swap","a":".w1.","b":".w3.","origin":"cdn",'"$shard"',"first":1}'
 row flip_json 80 'stated' '{"do":"flip","file":"generation_config.json"}'
-row flip_middle 'same|80' 'stated' '{"do":"flip",'"$cdn"',"nth":[4]}'
+row flip_middle 'same|80' 'stated|opened' '{"do":"flip",'"$cdn"',"nth":[4]}'
 # --- codings and headers
 row gzipped 76 'encod|gzip|compress' '{"do":"gzipped",'"$cdn"'}'
 row gzipped_json 'same|76' 'encod|gzip' '{"do":"gzipped",'"$api"',"first":1}'
