@@ -666,6 +666,19 @@ static void gather(together *g, conversion *all, size_t n)
     }
 }
 
+/* Bytes that are others than before may have made the plan wrong: where nothing was done by it,
+ * the next run is to make its own. */
+static void forget_plan(conversion *c)
+{
+    rc_err ignored;
+    rc_code rc;
+
+    if (is_part(c) || rc_journal_is_resumed(c->journal) || rc_journal_done(c->journal))
+        return;
+    rc = rc_publish_clean_up(c->plan, &c->dir, &ignored);
+    (void)rc; /* what came is the error to tell */
+}
+
 /* All of them in one pass over the source. */
 static rc_code execute(conversion *all, size_t n, together *g, const rc_convert_opts *opts,
                        rc_mem *mem, rc_err *err)
@@ -683,6 +696,9 @@ static rc_code execute(conversion *all, size_t n, together *g, const rc_convert_
     for (size_t i = 0, k = 0; i < n; i++)
         if (all[i].journal)
             all[i].t->report.kept = g->works[k++].kept;
+    for (size_t i = 0; i < n; i++)
+        if (all[i].journal && rc == RC_E_INTEGRITY)
+            forget_plan(&all[i]);
     return rc;
 }
 

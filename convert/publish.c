@@ -144,10 +144,10 @@ static rc_code read_side(rc_source *src, size_t i, uint8_t **data, size_t *len, 
 static bool find_staged(const rc_dir *dir, const char *leaf, uint8_t **data, size_t *len,
                         rc_mem *mem)
 {
-    char partial[256];
+    char partial[RC_DIR_STAGED];
     rc_err ignored;
 
-    snprintf(partial, sizeof partial, "%.240s.partial", leaf);
+    rc_dir_staged_name(leaf, partial);
     return rc_dir_slurp(dir, rc_dir_stat(dir, partial, NULL) ? partial : leaf, SIDE_MAX,
                         (char **)data, len, mem, &ignored) == RC_OK;
 }
@@ -165,6 +165,8 @@ static rc_code stage_side(rc_source *src, size_t i, const rc_dir *dir, bool resu
     if (!resumed || !find_staged(sub.fd >= 0 ? &sub : dir, leaf, &data, &len, mem)) {
         RC_TRY_GOTO(rc, done, read_side(src, i, &data, &len, log, mem, err));
         RC_TRY_GOTO(rc, done, rc_dir_stage(sub.fd >= 0 ? &sub : dir, leaf, data, len, err));
+        if (sub.fd >= 0) /* after a power cut an older result's file is not to stand for it */
+            RC_TRY_GOTO(rc, done, rc_dir_sync(&sub, err));
     }
     rc = rc_provenance_output(files, name, data, len, err);
 done:
@@ -195,13 +197,13 @@ static rc_code stage_sides(const rc_plan *plan, const rc_dir *dir, bool resumed,
 
 static rc_code name_side(const rc_dir *dir, const char *name, rc_err *err)
 {
-    char partial[256];
+    char partial[RC_DIR_STAGED];
     const char *leaf;
     rc_dir sub;
     rc_code rc;
 
     RC_TRY(side_folder(&sub, &leaf, dir, name, err));
-    snprintf(partial, sizeof partial, "%.240s.partial", leaf);
+    rc_dir_staged_name(leaf, partial);
     rc = rc_dir_stat(sub.fd >= 0 ? &sub : dir, partial, NULL)
              ? rc_dir_unstage(sub.fd >= 0 ? &sub : dir, leaf, err)
              : RC_OK; /* a resumed run had named it */

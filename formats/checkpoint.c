@@ -13,6 +13,7 @@
 
 #include "formats/base/par.h"
 #include "formats/index.h"
+#include "formats/source_early.h"
 
 #define CONFIG_NAME "config.json"
 
@@ -383,7 +384,7 @@ static rc_code read_header(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t *
     *head = rc_mem_get(ckpt->mem, peek ? peek : 1);
     if (!*head)
         return rc_fail_nomem(err, ckpt->mem, peek);
-    RC_TRY(rc_source_read(ckpt->src, s->file, 0, *head, peek, err));
+    RC_TRY(rc_source_read_early(ckpt->src, s->file, 0, *head, peek, err));
     RC_TRY(rc_st_peek(*head, peek, s->nbytes, &end, err));
     *len = (size_t)end; /* at most 8 + RC_ST_MAX_HEADER, and in the file */
     if (*len <= peek)
@@ -392,7 +393,7 @@ static rc_code read_header(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t *
     if (!grown)
         return rc_fail_nomem(err, ckpt->mem, *len);
     *head = grown;
-    return rc_source_read(ckpt->src, s->file, peek, *head + peek, *len - peek, err);
+    return rc_source_read_early(ckpt->src, s->file, peek, *head + peek, *len - peek, err);
 }
 
 static rc_code take_header(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t len,

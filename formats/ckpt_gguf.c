@@ -7,6 +7,7 @@
 
 #include "formats/checkpoint_impl.h"
 #include "formats/gguf_config.h"
+#include "formats/source_early.h"
 
 enum { FIRST_READ = 1 << 16, FIRST_READ_FAR = 1 << 18, NEXT_READ = 1 << 20 };
 
@@ -89,7 +90,8 @@ static rc_code read_head(rc_ckpt *ckpt, size_t shard, uint8_t **head, size_t *le
         if (!grown)
             return rc_fail_nomem(err, ckpt->mem, (size_t)want);
         *head = grown;
-        RC_TRY(rc_source_read(ckpt->src, s->file, *len, *head + *len, (size_t)want - *len, err));
+        RC_TRY(
+            rc_source_read_early(ckpt->src, s->file, *len, *head + *len, (size_t)want - *len, err));
         *len = (size_t)want;
         RC_TRY(rc_gguf_need(*head, *len, s->nbytes, &need, err));
         if (need <= want)

@@ -4,6 +4,7 @@
  * Binding goes over the tensors, not over the parameters: each tensor finds its
  * place in the schema or is left over, so nothing can be overlooked. */
 #include "formats/model_impl.h"
+#include "formats/source_early.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -671,8 +672,8 @@ static rc_code read_gain(rc_model *m, rc_bound *b, rc_err *err)
         bad_gain(m, b, RC_MALFORMED, name, t, "not a number");
         return RC_OK;
     }
-    RC_TRY(rc_source_read(rc_ckpt_source(m->ckpt), rc_ckpt_shard(m->ckpt, t->shard)->file, t->begin,
-                          &b->gain, sizeof b->gain, err));
+    RC_TRY(rc_source_read_early(rc_ckpt_source(m->ckpt), rc_ckpt_shard(m->ckpt, t->shard)->file,
+                                t->begin, &b->gain, sizeof b->gain, err));
     if (!isfinite(b->gain) || b->gain <= 0)
         bad_gain(m, b, RC_MALFORMED, name, t, "not a scale");
     return RC_OK;

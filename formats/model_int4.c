@@ -7,6 +7,7 @@
 #include "formats/hf_names.h"
 #include "formats/int4_config.h"
 #include "formats/model_impl.h"
+#include "formats/source_early.h"
 
 static bool ends_with(const char *s, const char *suffix)
 {
@@ -232,8 +233,8 @@ static rc_code read_shape(rc_model *m, const rc_bound *b, const rc_tensor *t, rc
     char want[96], got[96];
     rc_err *e;
 
-    RC_TRY(rc_source_read(rc_ckpt_source(m->ckpt), rc_ckpt_shard(m->ckpt, t->shard)->file, t->begin,
-                          bytes, 2 * (size_t)size, err));
+    RC_TRY(rc_source_read_early(rc_ckpt_source(m->ckpt), rc_ckpt_shard(m->ckpt, t->shard)->file,
+                                t->begin, bytes, 2 * (size_t)size, err));
     shape[0] = integer(bytes, size);
     shape[1] = integer(bytes + size, size);
     if (memcmp(shape, b->param->shape, sizeof shape) == 0)

@@ -83,6 +83,7 @@ rc_code rc_source_make(rc_source **out, size_t nbytes, const rc_source_ops *ops,
         rc_mem_put(mem, src);
         return rc_fail_nomem(err, mem, strlen(where) + 1);
     }
+    pthread_mutex_init(&src->early.lock, NULL);
     *out = src;
     return RC_OK;
 }
@@ -96,6 +97,8 @@ void rc_source_close(rc_source **psrc)
         return;
     rc_source_unstream(src);
     src->ops->close(src);
+    pthread_mutex_destroy(&src->early.lock);
+    rc_mem_put(src->mem, src->early.at);
     rc_mem_put(src->mem, src->files);
     rc_mem_put(src->mem, src->where);
     rc_arena_free(&src->arena);

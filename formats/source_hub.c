@@ -33,17 +33,17 @@ static hub *hub_of(rc_source *src)
 static rc_code address(char *url, size_t n, const hub *h, const char *before, const char *between,
                        const char *revision, const char *path, rc_err *err)
 {
-    char coded[3 * sizeof h->at.revision];
-    size_t len = 0;
-    bool fits;
+    char coded[3 * sizeof h->at.revision + 1] = "";
+    bool fits = true;
 
-    for (const char *p = revision; *p; p++)
-        len += (size_t)snprintf(coded + len, sizeof coded - len, *p == '/' ? "%%2F" : "%c", *p);
-    fits = (size_t)snprintf(url, n, "%s/%s%s/%s/", h->endpoint, before, h->at.repo, between) < n;
-    if (fits && strchr(revision, '/'))
-        fits = strlen(url) + len < n && strcat(url, coded);
-    else
-        fits = fits && rc_url_encode(url, n, revision);
+    for (const char *p = revision; *p && fits; p++) {
+        const char one[] = { *p, '\0' };
+
+        fits = *p == '/' ? strlen(coded) + 3 < sizeof coded && strcat(coded, "%2F")
+                         : rc_url_encode(coded, sizeof coded, one);
+    }
+    fits = fits && (size_t)snprintf(url, n, "%s/%s%s/%s/%s", h->endpoint, before, h->at.repo,
+                                    between, coded) < n;
     if (fits && path[0])
         fits = strlen(url) + 1 < n && rc_url_encode(strcat(url, "/"), n, path);
     return fits ? RC_OK : rc_fail(err, RC_E_LIMIT, RC_NO_OFFSET, "an address that is too long");

@@ -3,6 +3,8 @@
 #ifndef RC_FORMATS_SOURCE_IMPL_H
 #define RC_FORMATS_SOURCE_IMPL_H
 
+#include <pthread.h>
+
 #include "formats/source.h"
 #include "formats/stream.h"
 
@@ -23,6 +25,14 @@ typedef struct rc_source_ops {
     bool remote;
 } rc_source_ops;
 
+/* What was read before a stream; see source_early.h. */
+typedef struct rc_early_piece rc_early_piece;
+typedef struct rc_early {
+    pthread_mutex_t lock; /* while it grows */
+    rc_early_piece *at;
+    size_t n, room;
+} rc_early;
+
 struct rc_source {
     const rc_source_ops *ops;
     rc_mem *mem;
@@ -33,6 +43,7 @@ struct rc_source {
     rc_source_file *files;
     size_t count, capacity;
     rc_stream *stream; /* or NULL */
+    rc_early early;
     /* The stream lets go: what is being read ahead may fail at once, with RC_E_STOPPED. */
     _Atomic bool leaving;
 };

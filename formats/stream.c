@@ -73,6 +73,48 @@ void rc_stream_condemn(rc_stream *s, uint32_t file, rc_err *err)
     (void)rc; /* the file's fault is the one to tell; the next run finds it again */
 }
 
+/* ------------------------------------------------------------------------ waiting */
+
+static rc_code why(const rc_stream *s, rc_err *err)
+{
+    if (err)
+        *err = s->why;
+    return s->why.code;
+}
+
+/* Until something arrives, or it is time to look for a signal. */
+static rc_code wait_a_little(rc_stream *s, rc_err *err)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += LOOK_NS;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(&s->arrived, &s->lock, &t);
+    return rc_stop_check(err);
+}
+
+static rc_code wait_for(rc_stream *s, uint32_t extent, uint32_t block, rc_err *err)
+{
+    rc_stream_waiter me = { .extent = extent, .block = block }, **at = &s->waiters;
+    rc_code rc = RC_OK;
+
+    while (*at && (*at)->extent < extent)
+        at = &(*at)->next;
+    me.next = *at;
+    *at = &me;
+    pthread_cond_broadcast(&s->work);
+    while (rc == RC_OK && s->blocks[block].state != RC_BLOCK_HERE)
+        rc = s->failed ? why(s, err) : wait_a_little(s, err);
+    for (at = &s->waiters; *at != &me; at = &(*at)->next)
+        ;
+    *at = me.next;
+    return rc;
+}
+
 /* ---------------------------------------------------------------------- beginning */
 
 static size_t fit_block(size_t memory)
@@ -193,13 +235,52 @@ static rc_code start_threads(rc_stream *s, rc_err *err)
     return e == 0 || s->nhashers ? RC_OK : rc_fail_errno(err, e, "cannot start a thread");
 }
 
+/* Of a file that an earlier run was through with, that run's plan is this one's. */
+static bool is_read(const rc_stream *s, uint32_t file)
+{
+    bool any = s->files[file].digested && s->files[file].verdict != RC_STREAM_EQUAL;
+
+    for (uint32_t b = s->plan.first[file]; b < s->plan.first[file + 1] && !any; b++)
+        any = rc_stream_plan_touches(&s->plan, b);
+    return any;
+}
+
+/* A wrong header is seen now, before anything is made of it: the beginnings of files are fetched,
+ * or fetched again, and compared with what was read of them early. */
+static rc_code wait_for_heads(rc_stream *s, rc_err *err)
+{
+    rc_code rc = RC_OK;
+
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t i = 0; i < s->plan.nfiles && rc == RC_OK; i++) {
+        uint64_t off = 0;
+
+        for (uint32_t b = s->plan.first[i]; b < s->plan.first[i + 1] && rc == RC_OK; b++) {
+            if (!rc_early_touches(s->src, i, off, s->plan.block) || !is_read(s, i))
+                break;
+            s->blocks[b].pins++;
+            if (s->blocks[b].state != RC_BLOCK_HERE)
+                rc = wait_for(s, 0, b, err);
+            s->blocks[b].pins--;
+            rc_stream_release(s, b);
+            off += s->plan.block;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 static rc_code begin(rc_stream *s, const rc_extent *extents, size_t n, rc_err *err)
 {
     RC_TRY(plan_blocks(s, err));
     RC_TRY(rc_stream_plan_extents(&s->plan, s->src, extents, n, s->mem, err));
     RC_TRY(make_blocks(s, err));
     RC_TRY(make_buffers(s, err));
-    return s->nbuffers ? start_threads(s, err) : RC_OK;
+    rc_early_sort(s->src);
+    if (!s->nbuffers)
+        return RC_OK;
+    RC_TRY(start_threads(s, err));
+    return wait_for_heads(s, err);
 }
 
 static void make_monotonic(pthread_cond_t *cond)
@@ -289,47 +370,7 @@ void rc_source_unstream(rc_source *src)
     rc_mem_put(s->mem, s);
 }
 
-/* ------------------------------------------------------------------------ waiting */
-
-static rc_code why(const rc_stream *s, rc_err *err)
-{
-    if (err)
-        *err = s->why;
-    return s->why.code;
-}
-
-/* Until something arrives, or it is time to look for a signal. */
-static rc_code wait_a_little(rc_stream *s, rc_err *err)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += LOOK_NS;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(&s->arrived, &s->lock, &t);
-    return rc_stop_check(err);
-}
-
-static rc_code wait_for(rc_stream *s, uint32_t extent, uint32_t block, rc_err *err)
-{
-    rc_stream_waiter me = { .extent = extent, .block = block }, **at = &s->waiters;
-    rc_code rc = RC_OK;
-
-    while (*at && (*at)->extent < extent)
-        at = &(*at)->next;
-    me.next = *at;
-    *at = &me;
-    pthread_cond_broadcast(&s->work);
-    while (rc == RC_OK && s->blocks[block].state != RC_BLOCK_HERE)
-        rc = s->failed ? why(s, err) : wait_a_little(s, err);
-    for (at = &s->waiters; *at != &me; at = &(*at)->next)
-        ;
-    *at = me.next;
-    return rc;
-}
+/* ------------------------------------------------------------------------ reading */
 
 /* n bytes of a block, from `from` on. */
 static rc_code copy(rc_stream *s, uint32_t extent, uint32_t block, size_t from, uint8_t *to,

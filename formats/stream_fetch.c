@@ -141,8 +141,12 @@ static rc_code vouch(rc_stream *s, uint32_t block, uint64_t off, const rc_digest
     const uint32_t file = s->blocks[block].file;
 
     *sum = rc_hash(rc_stream_buffer(s, block), rc_stream_block_bytes(s, block));
+    if (want && !rc_digest_equal(want, sum))
+        return fail_changed(want, sum, off, err);
+    RC_TRY(rc_early_check(s->src, file, off, rc_stream_buffer(s, block),
+                          rc_stream_block_bytes(s, block), err));
     if (want)
-        return rc_digest_equal(want, sum) ? RC_OK : fail_changed(want, sum, off, err);
+        return RC_OK;
     return s->log ? rc_stream_log_block(s->log, file, generation, block - s->plan.first[file], sum,
                                         err)
                   : RC_OK;
@@ -181,7 +185,8 @@ static bool bring(rc_stream *s, uint32_t block)
     rc = read_block(s, block, off, &err);
     if (rc == RC_OK && s->sums) {
         rc = vouch(s, block, off, known ? &want : NULL, generation, &sum, &err);
-        other = rc == RC_E_INTEGRITY;
+        /* what an earlier run vouched for is not at fault */
+        other = rc == RC_E_INTEGRITY && !(known && rc_digest_equal(&want, &sum));
     }
     pthread_mutex_lock(&s->lock);
     if (rc == RC_OK) {

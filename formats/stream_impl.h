@@ -17,6 +17,7 @@
 
 #include <pthread.h>
 
+#include "formats/source_early.h"
 #include "formats/source_impl.h"
 #include "formats/stream_log.h"
 #include "formats/stream_plan.h"

@@ -11,6 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "formats/base/hash.h"
+
 enum { IO_MAX = 1 << 30 }; /* the kernel moves a little under 2 GiB a call at most */
 
 int rc_pread_all(int fd, void *buf, size_t nbytes, uint64_t off, size_t *got)
@@ -255,10 +257,17 @@ rc_code rc_dir_create(const rc_dir *dir, const char *name, int *fd, rc_err *err)
     return *fd < 0 ? fail_create(err, dir, name) : RC_OK;
 }
 
-/* A name has 255 bytes at most. */
-static const char *staged_name(const char *name, char buf[256])
+/* A name has 255 bytes at most: of one that is too long to add to, its beginning and its digest. */
+const char *rc_dir_staged_name(const char *name, char buf[RC_DIR_STAGED])
 {
-    snprintf(buf, 256, "%.240s.partial", name);
+    const size_t len = strlen(name);
+    const rc_digest digest = rc_hash(name, len);
+    char hex[33];
+
+    if (len + strlen(".partial") < RC_DIR_STAGED)
+        snprintf(buf, RC_DIR_STAGED, "%s.partial", name);
+    else
+        snprintf(buf, RC_DIR_STAGED, "%.200s-%s.partial", name, rc_digest_hex(&digest, hex));
     return buf;
 }
 
@@ -268,7 +277,7 @@ rc_code rc_dir_stage(const rc_dir *dir, const char *name, const void *data, size
     char partial[256];
     int fd, e;
 
-    staged_name(name, partial);
+    rc_dir_staged_name(name, partial);
     fd = create_fresh(dir, partial);
     if (fd < 0)
         return fail_create(err, dir, partial);
@@ -288,7 +297,7 @@ rc_code rc_dir_unstage(const rc_dir *dir, const char *name, rc_err *err)
 {
     char partial[256];
 
-    RC_TRY(rc_dir_rename(dir, staged_name(name, partial), name, err));
+    RC_TRY(rc_dir_rename(dir, rc_dir_staged_name(name, partial), name, err));
     return rc_dir_sync(dir, err);
 }
 

@@ -57,7 +57,11 @@ rc_code rc_dir_create(const rc_dir *dir, const char *name, int *fd, rc_err *err)
 RC_MUST_CHECK
 rc_code rc_dir_put(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
                    rc_err *err);
-/** The first half: exclusive create of name + ".partial", fsync. */
+#define RC_DIR_STAGED 256u
+/** What `name` is called until it has its name: name + ".partial", or, where that is too long for
+ *  a name, its beginning, its digest and ".partial". Returns buf. */
+const char *rc_dir_staged_name(const char *name, char buf[RC_DIR_STAGED]);
+/** The first half: exclusive create of rc_dir_staged_name(), fsync. */
 RC_MUST_CHECK
 rc_code rc_dir_stage(const rc_dir *dir, const char *name, const void *data, size_t nbytes,
                      rc_err *err);

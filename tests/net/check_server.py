@@ -64,6 +64,7 @@ ROWS = [
     ({"do": "empty"}, LARGE, rb"416 .*bytes \*/0", "end", 0),
     ({"do": "other_length", "by": 3}, LARGE, rb"bytes 1000-20999/50003", "end", WHOLE),
     ({"do": "flip", "at": 1002}, LARGE, BODY + rb"..\x12", "end", WHOLE),
+    ({"do": "swap", "a": "sm", "b": "ll"}, SMALL, BODY + rb"llasm\n$", "end", 6),
     ({"do": "gzipped"}, SMALL, rb"Content-Encoding: gzip.*" + BODY + rb"\x1f\x8b", "end", None),
     ({"do": "chunked"}, SMALL, rb"chunked\r\n.*\r\n\r\n6\r\nsmall\n\r\n0\r\n\r\n$", "end", None),
     ({"do": "chunked", "how": "digits"}, SMALL, BODY + rb"10{15}6\r\n", "end", None),

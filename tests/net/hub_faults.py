@@ -212,6 +212,15 @@ def flip(server, request, response, spec):
         response.body.flips.append(at)
 
 
+@fault
+def swap(server, request, response, spec):
+    """Bytes of another version: the texts "a" and "b", of one length, have changed places."""
+    if response.status in (200, 206):
+        a, b = spec["a"].encode(), spec["b"].encode()
+        data = b.join(part.replace(b, a) for part in response.body.whole().split(a))
+        response.body.where, response.body.data, response.body.nbytes = None, data, len(data)
+
+
 # --- codings and headers ------------------------------------------------------------------------
 
 

@@ -184,6 +184,37 @@ static void *contend(void *arg)
 }
 
 /* The name of a lock is removed with it; two must never hold files of one name. */
+/* Both are staged before either has its name. */
+static void test_dir_stage_long_names(void **state)
+{
+    fx_dir d = fx_open(NULL);
+    rc_dir dir;
+    rc_mem mem = { 0 };
+    rc_err err;
+    char a[256], b[256];
+
+    (void)state;
+    memset(a, 'x', 255);
+    a[255] = '\0';
+    memcpy(b, a, sizeof b);
+    b[254] = 'y';
+    assert_int_equal(rc_dir_open(&dir, d.path, false, &err), RC_OK);
+    assert_int_equal(rc_dir_stage(&dir, a, "a", 1, &err), RC_OK);
+    assert_int_equal(rc_dir_stage(&dir, b, "bb", 2, &err), RC_OK);
+    assert_int_equal(rc_dir_unstage(&dir, a, &err), RC_OK);
+    assert_int_equal(rc_dir_unstage(&dir, b, &err), RC_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        char *text;
+        size_t len;
+
+        assert_int_equal(rc_dir_slurp(&dir, i ? b : a, 10, &text, &len, &mem, &err), RC_OK);
+        assert_string_equal(text, i ? "bb" : "a");
+        rc_mem_put(&mem, text);
+    }
+    rc_dir_close(&dir);
+    fx_close(&d);
+}
+
 static void test_lock_has_one_holder(void **state)
 {
     fx_dir at = fx_open(NULL);
@@ -210,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_dir_open),
         cmocka_unit_test(test_dir_that_is_gone),
         cmocka_unit_test(test_dir_put_long_names),
+        cmocka_unit_test(test_dir_stage_long_names),
         cmocka_unit_test(test_lock_has_one_holder),
     };
 

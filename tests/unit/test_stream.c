@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "formats/base/stop.h"
+#include "formats/source_early.h"
 #include "formats/stream_log.h"
 #include "tests/unit/stream_world.h"
 
@@ -294,6 +295,84 @@ static void test_stream_finds_a_wrong_byte(void **state)
         assert_clean(w, &mem);
         assert_int_equal(unlinkat(out.fd, log_name, 0), 0);
     }
+}
+
+/* What was read before the stream was wrong, and is right when it is digested; or the reverse. */
+static void test_stream_finds_another_header(void **state)
+{
+    static rc_extent e[MAX_EXTENTS];
+    const size_t n = lay_out(e, sizes3, 3);
+    const rc_stream_opts opts = {
+        .memory = 128 * KIB, .digests = true, .dirs = &out, .log_names = &log_name, .ndirs = 1
+    };
+
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        rc_mem mem = { 0 };
+        world *w = world_make(sizes3, 3, &mem);
+        uint8_t head[9 * KIB];
+        rc_err err = { 0 };
+        size_t bad = 99;
+
+        w->lie_file = 1;
+        w->lie_off = 5 * KIB + 1;
+        w->lie_once = how == 1;
+        assert_int_equal(rc_source_read_early(&w->base, 1, 0, head, 1000, &err), RC_OK);
+        assert_int_equal(rc_source_read_early(&w->base, 1, 1000, head, sizeof head, &err), RC_OK);
+        w->lie_once = how == 2;
+        assert_int_equal(rc_source_stream(&w->base, e, n, &opts, &err),
+                         how ? RC_E_INTEGRITY : RC_OK);
+        if (how) {
+            assert_string_equal(err.file, "b");
+            assert_int_equal(err.offset, 4 * KIB);
+            assert_non_null(strstr(err.hint, "same command"));
+        } else {
+            crowd c = { .src = &w->base, .extents = e, .n = n };
+
+            crowd_all(&c, 2);
+            assert_int_equal(c.wrong + c.failed, 0);
+            assert_int_equal(rc_source_settle(&w->base, &err), RC_OK);
+        }
+        assert_false(how && rc_stream_bad_file(&w->base, &bad));
+        assert_clean(w, &mem);
+        assert_int_equal(unlinkat(out.fd, log_name, 0), 0);
+    }
+}
+
+/* An earlier run was right: it is not its work that goes. */
+static void test_stream_keeps_what_was_right(void **state)
+{
+    const rc_extent one = { 0, 300 * KIB, 100 }, rest = { 0, 800 * KIB, 100 };
+    const rc_stream_opts opts = {
+        .memory = 128 * KIB, .digests = true, .dirs = &out, .log_names = &log_name, .ndirs = 1
+    };
+    static rc_extent e[MAX_EXTENTS];
+    const size_t n = lay_out(e, sizes3, 1);
+    rc_mem mem = { 0 };
+    world *w = world_make(sizes3, 1, &mem);
+    uint8_t head[100];
+    rc_err err = { 0 };
+
+    (void)state;
+    w->fail_at = 40; /* the first run ends in the middle */
+    assert_int_equal(rc_source_stream(&w->base, e, n, &opts, &err), RC_OK);
+    while (rc_source_settle(&w->base, &err) == RC_OK)
+        ;
+    assert_int_equal(err.code, RC_E_TEMPORARY);
+    assert_true(rc_stream_remembers(&w->base, &one));
+    assert_false(rc_stream_remembers(&w->base, &rest));
+    rc_source_unstream(&w->base);
+    w->fail_at = 0;
+    w->lie_off = 10;
+    w->lie_once = true;
+    assert_int_equal(rc_source_read_early(&w->base, 0, 0, head, sizeof head, &err), RC_OK);
+    assert_int_equal(rc_source_stream(&w->base, e, n, &opts, &err), RC_E_INTEGRITY);
+    assert_clean(w, &mem);
+    w = world_make(sizes3, 1, &mem);
+    assert_int_equal(rc_source_stream(&w->base, e, n, &opts, &err), RC_OK);
+    assert_true(rc_stream_remembers(&w->base, &one));
+    assert_clean(w, &mem);
+    assert_int_equal(unlinkat(out.fd, log_name, 0), 0);
 }
 
 /* Fetched a second time, a block is another: found even where no digest is stated. */
@@ -717,6 +796,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream_serves_several, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_adds_connections, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_finds_a_wrong_byte, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stream_finds_another_header, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stream_keeps_what_was_right, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_finds_a_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_verdicts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_failed_fetch, setup, teardown),

@@ -84,6 +84,10 @@ for bad in hf://local hf:// hf://local/tiny@ hf://../tiny 'hf://local/tiny/../x'
     discreet out err
 done
 
+: >hub.log
+expect 66 recast inspect 'hf://local/tiny@refs%2Fheads%2Fa%3Fb%25' "${hub[@]}"
+[ "$(asked hub.log '.path == "/api/models/local/tiny/revision/refs%2Fheads%2Fa%3Fb%25"')" -eq 1 ] || fail "a revision is not asked for as it is: $(jq -c .path hub.log)"
+
 # 4. Judged and run from there.
 expect 0 recast verify hf://local/tiny ref "${hub[@]}"
 expect 1 recast verify hf://local/tiny refnext "${hub[@]}"

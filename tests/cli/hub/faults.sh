@@ -98,9 +98,11 @@ row empty '65|80' 'bytes|size' '{"do":"empty","file":"model-00003","origin":"cdn
 row other_length 80 'bytes|size' '{"do":"other_length","file":"model-00003"}'
 row other_length_json 80 'bytes|size' '{"do":"other_length","file":"config.json"}'
 row flip 80 'sha' '{"do":"flip","at":900000,"file":"model-00003"}'
-row flip_header 'same|65|80|82' '' '{"do":"flip","at":60,'"$shard"',"first":1}'
+row flip_header 'same|65|80|82' '' '{"do":"flip","at":60,"origin":"cdn",'"$shard"',"first":1}'
+# A header that is fine in itself, and of another file than the bytes that are digested.
+row other_header '80' 'when the checkpoint was opened' '{"do":"swap","a":".w1.","b":".w3.","origin":"cdn",'"$shard"',"first":1}'
 row flip_json 80 'stated' '{"do":"flip","file":"generation_config.json"}'
-row flip_middle 'same|80' 'stated' '{"do":"flip",'"$cdn"',"nth":[4]}'
+row flip_middle 'same|80' 'stated|opened' '{"do":"flip",'"$cdn"',"nth":[4]}'
 # --- codings and headers
 row gzipped 76 'encod|gzip|compress' '{"do":"gzipped",'"$cdn"'}'
 row gzipped_json 'same|76' 'encod|gzip' '{"do":"gzipped",'"$api"',"first":1}'
