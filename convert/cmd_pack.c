@@ -101,12 +101,16 @@ static rc_code run(const char *from, const char *archive, const options *o, rc_m
                                 .progress = &progress,
                                 .log = rc_cli_log() };
     const double start = rc_now();
+    rc_source_opts reach = *rc_cmd_sources();
+    char commit[RC_PIN_COMMIT];
     rc_pack_report report;
     rc_ticker *ticker;
     rc_source *src;
     rc_code rc;
 
-    RC_TRY(rc_source_open(&src, from, rc_cmd_sources(), mem, err));
+    if (!o->restart && rc_pack_find_pin(archive, from, commit, mem))
+        reach.revision = commit; /* of the run that is gone on with */
+    RC_TRY(rc_source_open(&src, from, &reach, mem, err));
     if (o->dry_run) {
         rc = rc_pack_estimate(src, archive, &opts, &report, mem, err);
     } else {

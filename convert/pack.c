@@ -35,7 +35,7 @@ typedef struct run {
     rc_pack_report *report;
     rc_mem *mem;
     rc_target target;
-    char partial[300], journal_name[300], lock_name[300];
+    char partial[300], journal_name[300], lock_name[300], pin_name[300];
     int fd, lock;
     rc_pack_journal journal;
     slot *slots;
@@ -356,6 +356,7 @@ static rc_code open_output(run *r, rc_err *err)
 
     RC_TRY(rc_pack_journal_open(&r->journal, &r->target.dir, r->journal_name, &digest,
                                 r->opts->restart, &found, err));
+    RC_TRY(rc_pin_put(&r->target.dir, r->pin_name, r->src, r->mem, err));
     if (found)
         RC_TRY(resume(r, err));
     return begin(r, err);
@@ -394,6 +395,7 @@ static rc_code publish(run *r, rc_err *err)
     r->report->archive = a->end + len;
     RC_TRY(rc_dir_rename(&r->target.dir, r->partial, r->target.name, err));
     RC_TRY(rc_dir_sync(&r->target.dir, err));
+    RC_TRY(rc_dir_remove(&r->target.dir, r->pin_name, err));
     return rc_dir_remove(&r->target.dir, r->journal_name, err);
 }
 
@@ -442,6 +444,12 @@ static rc_code refuse_own_folder(const run *r, rc_err *err)
     return RC_E_CANTCREATE;
 }
 
+static const char *pin_name_of(const char *archive, char name[300])
+{
+    snprintf(name, 300, "%.240s.source", archive);
+    return name;
+}
+
 static rc_code open_target(run *r, const char *archive, rc_err *err)
 {
     RC_TRY(rc_target_open(&r->target, archive, err));
@@ -450,7 +458,21 @@ static rc_code open_target(run *r, const char *archive, rc_err *err)
     snprintf(r->partial, sizeof r->partial, "%s.partial", r->target.name);
     snprintf(r->journal_name, sizeof r->journal_name, "%s.journal", r->target.name);
     snprintf(r->lock_name, sizeof r->lock_name, "%s.lock", r->target.name);
+    pin_name_of(r->target.name, r->pin_name);
     return refuse_own_folder(r, err);
+}
+
+bool rc_pack_find_pin(const char *archive, const char *where, char commit[RC_PIN_COMMIT],
+                      rc_mem *mem)
+{
+    rc_target target = RC_TARGET_NONE;
+    char name[300];
+    bool found = false;
+
+    if (rc_target_open(&target, archive, NULL) == RC_OK)
+        found = rc_pin_find(&target.dir, pin_name_of(target.name, name), where, commit, mem);
+    rc_target_close(&target);
+    return found;
 }
 
 static rc_code refuse_existing(const run *r, const char *archive, rc_err *err)

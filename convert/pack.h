@@ -7,6 +7,7 @@
 #ifndef RC_CONVERT_PACK_H
 #define RC_CONVERT_PACK_H
 
+#include "convert/pin.h"
 #include "formats/archive.h"
 #include "formats/base/cli.h"
 #include "formats/source.h"
@@ -25,6 +26,10 @@ typedef struct rc_pack_report {
     uint64_t free;                      /* estimate: bytes free where the archive would be */
     uint64_t by_mode[RC_PACK_MODES][2]; /* bytes of the source, bytes packed */
 } rc_pack_report;
+
+/** The commit that an unfinished run into `archive` has of `where`, as rc_pin_find(). */
+bool rc_pack_find_pin(const char *archive, const char *where, char commit[RC_PIN_COMMIT],
+                      rc_mem *mem);
 
 /** Pack `src` into the file `archive`.
  *    RC_E_CANTCREATE  the archive exists, and no opts->force; it would lie in its own source

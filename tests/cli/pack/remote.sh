@@ -37,5 +37,9 @@ kill -9 $run
 wait $run 2>/dev/null
 stop
 serve hub
+# the branch has moved on: the archive is of the commit that was begun
+expect 0 recast synth root/local/tiny@next --like tiny --seed 7 --quiet
+order "move?repo=local/tiny&branch=main&to=next"
 expect 0 recast pack hf://local/tiny c.rcz --endpoint "$ENDPOINT" --quiet
 cmp b.rcz c.rcz || fail "another archive after a kill"
+[ -z "$(find . -name 'c.rcz.*')" ] || fail "left over: $(ls c.rcz.*)"
