@@ -16,9 +16,12 @@ bool rc_exec_streams(const rc_exec *x)
 rc_code rc_exec_stream(const rc_exec *x, const rc_extent *extents, size_t n, size_t memory,
                        rc_err *err)
 {
+    /* What two parts take of one file each has to be compared, though neither reads it whole. */
+    const bool parts = rc_plan_share(x->targets[0].work->plan).count > 0;
     const rc_stream_opts opts = { .memory = memory,
                                   .connections = x->opts->connections,
                                   .digests = rc_source_is_remote(x->src),
+                                  .whole = parts,
                                   .dirs = x->opts->log_dirs,
                                   .log_names = x->opts->log_names,
                                   .ndirs = x->opts->nlogs,

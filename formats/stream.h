@@ -38,6 +38,8 @@ typedef struct rc_stream_opts {
                              Never more than half of the blocks in memory */
     bool digests;         /* compute and compare digests of files whose content is stated and that
                              the extents take most of (see rc_stream_verdict) */
+    bool whole;           /* of files that the extents take anything of: what they leave is fetched
+                             for the digest alone */
     const rc_dir *dirs;   /* folders that each keep a copy of the log; none: no log is kept */
     const char *const *log_names; /* of the log in each folder */
     size_t ndirs;
@@ -83,7 +85,8 @@ bool rc_stream_bad_file(const rc_source *src, size_t *file);
 /* What became of a file's identity. */
 typedef enum rc_stream_verdict {
     RC_STREAM_UNSTATED, /* the server says nothing about its content */
-    RC_STREAM_PARTIAL,  /* the extents are less than nine tenths of it: it was not read whole */
+    RC_STREAM_PARTIAL,  /* the extents are less than nine tenths of it, or nothing of it with
+                           rc_stream_opts.whole: it was not read whole */
     RC_STREAM_UNFINISHED,
     RC_STREAM_EQUAL
 } rc_stream_verdict;

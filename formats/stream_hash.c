@@ -51,7 +51,7 @@ static void judge(rc_stream *s, uint32_t file)
 
 /* Blocks that both an earlier run and this one have something to do with count as taken: what is
  * done of a conversion is not asked for again. */
-static bool takes_most(const rc_stream *s, uint32_t file)
+static bool takes_enough(const rc_stream *s, uint32_t file)
 {
     const uint64_t nbytes = rc_source_at(s->src, file)->nbytes;
     uint64_t n = 0;
@@ -59,7 +59,7 @@ static bool takes_most(const rc_stream *s, uint32_t file)
     for (uint32_t b = s->plan.first[file]; b < s->plan.first[file + 1]; b++)
         if (s->known.has[b] || rc_stream_plan_touches(&s->plan, b))
             n += rc_stream_block_bytes(s, b);
-    return nbytes && n >= nbytes - nbytes / 10;
+    return n && (s->opts.whole || n >= nbytes - nbytes / 10);
 }
 
 rc_code rc_stream_hash_begin(rc_stream *s, uint32_t file, rc_err *err)
@@ -71,7 +71,7 @@ rc_code rc_stream_hash_begin(rc_stream *s, uint32_t file, rc_err *err)
 
     f->verdict = of->content.kind == RC_CONTENT_UNKNOWN ? RC_STREAM_UNSTATED
                  : !s->opts.digests                     ? RC_STREAM_UNFINISHED
-                 : takes_most(s, file)                  ? RC_STREAM_UNFINISHED
+                 : takes_enough(s, file)                ? RC_STREAM_UNFINISHED
                                                         : RC_STREAM_PARTIAL;
     f->digested = s->opts.digests && f->verdict == RC_STREAM_UNFINISHED;
     if (!f->digested)

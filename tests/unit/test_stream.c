@@ -432,6 +432,32 @@ static void test_stream_verdicts(void **state)
     assert_clean(w, &mem);
 }
 
+/* What nobody asked for is compared too, where that is wanted. */
+static void test_stream_whole(void **state)
+{
+    static const uint64_t sizes[] = { 100 * KIB, 100 * KIB };
+    const rc_extent e[] = { { 1, 4 * KIB, 1 } };
+    const rc_stream_opts opts = { .memory = 64 * KIB, .digests = true, .whole = true };
+    size_t bad;
+
+    (void)state;
+    for (int lies = 0; lies < 2; lies++) {
+        rc_mem mem = { 0 };
+        world *w = world_make(sizes, 2, &mem);
+        crowd c = { .src = &w->base, .extents = e, .n = 1 };
+
+        w->base.files[1].content.bytes[0] ^= (uint8_t)lies;
+        assert_int_equal(rc_source_stream(&w->base, e, 1, &opts, NULL), RC_OK);
+        crowd_all(&c, 1);
+        assert_int_equal(rc_source_settle(&w->base, NULL), lies ? RC_E_INTEGRITY : RC_OK);
+        assert_int_equal(rc_stream_bad_file(&w->base, &bad), lies);
+        assert_int_equal(rc_stream_verdict_of(&w->base, 0), RC_STREAM_PARTIAL);
+        assert_int_equal(rc_stream_verdict_of(&w->base, 1),
+                         lies ? RC_STREAM_UNFINISHED : RC_STREAM_EQUAL);
+        assert_clean(w, &mem);
+    }
+}
+
 /* ---------------------------------------------------------------------- failures */
 
 /* Every call fails once: readers get the error, those before it get their bytes. */
@@ -800,6 +826,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream_keeps_what_was_right, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_finds_a_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_verdicts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stream_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_failed_fetch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_without_memory, setup, teardown),
