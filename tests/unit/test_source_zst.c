@@ -21,7 +21,7 @@ static void warn(void *ctx, const rc_err *warning)
     warned++;
 }
 
-static const rc_log log_ = { warn, NULL };
+static const rc_log log_ = { .warn = warn };
 static const rc_source_opts opts = { .log = &log_ };
 
 static int setup(void **state)
