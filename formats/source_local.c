@@ -712,13 +712,15 @@ static void close_local(rc_source *base)
 /* "ORG/NAME" as hubs have them, or an address with a slash too few. */
 static void hint_at_hub(const char *where, rc_err *err)
 {
+    static const char in_names[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
     const char *slash = strchr(where, '/');
 
     if (strncmp(where, "hf:", 3) == 0 || strncmp(where, "http:", 5) == 0 ||
         strncmp(where, "https:", 6) == 0)
         rc_err_hint(err, "addresses look like this: hf://ORG/NAME, https://HOST/FOLDER");
     else if (slash && slash != where && slash[1] && !strchr(slash + 1, '/') &&
-             !strchr("./~", where[0]))
+             !strchr("./~", where[0]) && !where[strspn(where, in_names)])
         rc_err_hint(err, "if it is a repository of a hub: hf://%s", where);
 }
 
